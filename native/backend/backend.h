@@ -1,0 +1,219 @@
+// The one interface between the mathematics of a model and the machine that runs it. Model, training and sampling
+// know nothing of a device but this file; a backend knows nothing of layers, adapters' names or schedules.
+//
+// Rules that every backend keeps and every caller relies on:
+//  - Addresses are DevicePtr: they are never dereferenced above a backend. Host data crosses by upload() and download() only.
+//  - Ops are enqueued in order and may run later. Host memory handed to upload() or named by download() must stay valid
+//    until synchronize() returns. Descriptors (structs, spans) are read before the call returns.
+//  - Activations are float32 on this interface, row-major; a leading dimension (ld) is in elements.
+//  - Rows do not know each other: the bits of an output row depend on that row's inputs only, never on the number of rows
+//    in the call or their place in it. Sums over rows (weight gradients) have a fixed order.
+//  - Same inputs, same bits, whatever the number of threads.
+//  - Gradients of parameters are ADDED to their buffers; gradients of activations overwrite unless said otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <type_traits>
+
+namespace mlit {
+
+// An address in a backend's memory. raw() is for backends and their tests.
+template <class T>
+class DevicePtr {
+ public:
+  DevicePtr() = default;
+  explicit DevicePtr(T* raw) : raw_(raw) {}
+  template <class U>
+    requires(std::is_convertible_v<U*, T*>)
+  DevicePtr(DevicePtr<U> other) : raw_(other.raw()) {}  // NOLINT(google-explicit-constructor): float* to const float*
+
+  T* raw() const { return raw_; }
+  explicit operator bool() const { return raw_ != nullptr; }
+  DevicePtr operator+(int64_t elements) const { return DevicePtr(raw_ + elements); }
+  template <class U>
+  DevicePtr<U> as() const { return DevicePtr<U>(reinterpret_cast<U*>(raw_)); }
+
+ private:
+  T* raw_ = nullptr;
+};
+
+using DevF32 = DevicePtr<float>;
+using DevConstF32 = DevicePtr<const float>;
+using DevI32 = DevicePtr<int32_t>;
+using DevConstI32 = DevicePtr<const int32_t>;
+
+// A frozen matrix [out, in] in whatever layout the backend likes best. One copy serves y = x·Wᵀ, dx = dy·W and row gathers.
+enum class WeightFormat { kF32, kBF16, kI8Channel };  // kI8Channel: symmetric int8, one float scale per output row
+struct WeightId {
+  int32_t index = -1;
+  explicit operator bool() const { return index >= 0; }
+};
+
+// One adapter's factors for one projection inside a stacked weight (q, k, v are one weight; gate, up another).
+struct LoraSegment {
+  int32_t outBegin = 0;   // columns [outBegin, outEnd) of y
+  int32_t outEnd = 0;
+  int32_t rank = 0;
+  int32_t rankBegin = 0;  // first row of this projection's A inside the stacked A
+  DevConstF32 bT;         // [rank, outEnd - outBegin]: B transposed
+  DevF32 dbT;             // gradient of bT, or null
+};
+
+// The rows of a batch that use one adapter. Rows outside every group use the bare base.
+struct LoraGroup {
+  int32_t rowBegin = 0;
+  int32_t rowEnd = 0;
+  float scale = 0;        // alpha / rank, or alpha / sqrt(rank)
+  int32_t rankTotal = 0;  // rows of the stacked A
+  DevConstF32 a;          // [rankTotal, in]
+  DevF32 dA;              // gradient of a, or null
+  std::span<const LoraSegment> segments;
+};
+
+// Rows with heads inside: element (row, head, i) is at base[row * ld + head * dim + i].
+struct HeadRows {
+  int64_t rows = 0;
+  int64_t ld = 0;
+  int32_t heads = 1;
+  int32_t dim = 0;
+};
+
+enum class GatedActivation { kSilu, kGeluTanh };
+
+struct AttentionShape {
+  int32_t heads = 0;
+  int32_t kvHeads = 0;
+  int32_t headDim = 0;
+  float scale = 1;     // multiplies q·k
+  int32_t window = 0;  // key k is seen by query q if k <= q and k > q - window; 0 = no window
+};
+
+// A KV cache in pages of kKvPageTokens tokens. Page p of a layer holds K then V: [2][kKvPageTokens][kvHeads * headDim] floats
+// at pool + p * kvPageFloats. A sequence's token t lies in page pageTable[t / kKvPageTokens], slot t % kKvPageTokens.
+inline constexpr int32_t kKvPageTokens = 32;
+
+// How one row is to be turned into a token (host descriptor; read before sampleRows returns).
+struct SampleParams {
+  float temperature = 0;  // 0 = greedy, ties to the smaller id
+  float topP = 1;
+  int32_t topK = 0;       // 0 = off
+  float minP = 0;
+  uint64_t seed = 0;
+  uint64_t position = 0;  // index of the new token in its sequence: the draw is a function of (seed, position) alone
+};
+
+struct AdamWParams {
+  float learningRate = 0;
+  float beta1 = 0.9f;
+  float beta2 = 0.999f;
+  float epsilon = 1e-8f;
+  float weightDecay = 0;   // decoupled
+  float maxGradNorm = 1;   // 0 = off; factor min(1, maxGradNorm / (norm + 1e-6)), norm = sqrt(sumSquares) * gradScale
+  float gradScale = 1;     // 1 / total weight of the step, applied before clipping
+  int64_t step = 1;        // from 1
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;         // "cpu"
+  virtual std::string description() const = 0;  // "avx512, 2 threads"
+  // Bytes a backend holds for itself (packing buffers and the like), part of every memory plan.
+  virtual size_t fixedBytes() const = 0;
+
+  // --- memory -------------------------------------------------------------------------------------------------
+  virtual DevicePtr<std::byte> allocate(size_t bytes) = 0;  // 256-byte aligned; throws kOutOfMemory
+  virtual void release(DevicePtr<std::byte> memory, size_t bytes) = 0;
+  virtual void upload(DevicePtr<std::byte> to, const void* from, size_t bytes) = 0;
+  virtual void download(void* to, DevicePtr<const std::byte> from, size_t bytes) = 0;
+  virtual void zero(DevicePtr<std::byte> at, size_t bytes) = 0;
+  virtual void copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) = 0;
+  virtual void synchronize() = 0;
+
+  // --- frozen weights -----------------------------------------------------------------------------------------
+  virtual size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const = 0;
+  virtual WeightId createWeight(int64_t out, int64_t in, WeightFormat format) = 0;
+  // host: [count, in] float32, converted to the weight's format and layout. Synchronous: host may be reused afterwards.
+  virtual void setWeightRows(WeightId weight, int64_t firstRow, int64_t count, const float* host) = 0;
+  virtual void destroyWeight(WeightId weight) = 0;
+  // out[i, :] = scale * W[ids[i], :]; out is [n, in]. Ids are in range (checked by the caller).
+  virtual void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) = 0;
+
+  // --- linear with LoRA ---------------------------------------------------------------------------------------
+  // y[rows, out] = x·Wᵀ, then for each group y[group rows, segment columns] += scale * (x·Aᵀ)·bT.
+  // p: [rows, max rankTotal of the groups] scratch, may be null without groups. x: ld ldx; y: ld ldy.
+  virtual void linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevF32 y, int64_t ldy,
+                             std::span<const LoraGroup> groups, DevF32 p) = 0;
+  // Given dy [rows, out] and the same x: dx = dy·W + scale * (dy·Bᵀ…)·A per group (skipped where dx is null);
+  // dA += scale * (dy·B)ᵀ·x and dbT += scale * (x·Aᵀ)ᵀ·dy where those buffers are given. u, p: [rows, max rankTotal] scratch.
+  // accumulate: dx += instead of dx =.
+  virtual void linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, DevF32 dx,
+                              int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p, DevF32 u) = 0;
+
+  // --- norms, rotary embedding, activation ----------------------------------------------------------------------
+  // y = (addTo or 0) + x * invRms * weight, invRms = 1 / sqrt(mean(x²) + eps) for each (row, head) of xRows; weight [dim] is the
+  // effective factor (Gemma's 1 + w already formed). invRms: [rows, heads], may be null. y may be x; addTo has y's layout and may be y.
+  virtual void rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy, DevConstF32 addTo,
+                              DevF32 invRms) = 0;
+  // dx (+)= gradient with respect to x; dy has leading dimension lddy, dx has lddx. dx may be dy when not accumulating.
+  virtual void rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 weight, DevConstF32 invRms,
+                               DevF32 dx, int64_t lddx, bool accumulate) = 0;
+  // Rotates pairs (i, i + dim/2) of each head in place by the angle of positions[row]; table is [positions][dim]: cos of the dim/2
+  // angles, then their sin. direction +1 forward, -1 backward (the transpose).
+  virtual void rope(DevF32 x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) = 0;
+  // gateUp: [rows, 2f], gate then up. h[rows, f] = act(gate) * up.
+  virtual void gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) = 0;
+  // dh [rows, f] in. In place: gateUp becomes (d gate | d up) and, where h is not null, h receives act(gate) * up (it may be dh).
+  virtual void gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) = 0;
+  virtual void add(DevF32 y, DevConstF32 x, int64_t n) = 0;    // y += x
+  virtual void scale(DevF32 y, float factor, int64_t n) = 0;  // y *= factor
+
+  // --- attention ------------------------------------------------------------------------------------------------
+  // Causal attention within each document: cuSeqlens [documents + 1] on the HOST (it decides the launch). q, k, v rows with leading
+  // dimensions; out [T, heads*headDim] with ldo; lse [heads, T] natural log-sum-exp of the scaled scores.
+  virtual void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq, DevConstF32 k,
+                                DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo, DevF32 lse) = 0;
+  // delta: [heads, T] scratch. dq, dk, dv are overwritten; they may share one buffer with strides lddq / lddkv.
+  virtual void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq, DevConstF32 k,
+                                 DevConstF32 v, int64_t ldkv, DevConstF32 out, DevConstF32 dout, int64_t ldo, DevConstF32 lse, DevF32 delta,
+                                 DevF32 dq, int64_t lddq, DevF32 dk, DevF32 dv, int64_t lddkv) = 0;
+  // Writes k, v rows into a layer's page pool: row r goes to page rowPages[r], slot rowSlots[r] (device arrays).
+  virtual void kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows, DevConstI32 rowPages,
+                       DevConstI32 rowSlots, DevF32 pool) = 0;
+  // Attention of single rows over a paged cache: row r is token positions[r] of a sequence whose page table starts at
+  // pageTables + rowTables[r]; it sees tokens 0..positions[r] (within the window), all already stored.
+  // maxPosition: the largest of positions (host, decides the launch).
+  virtual void attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows, DevConstI32 positions,
+                               DevConstI32 rowTables, DevConstI32 pageTables, int32_t maxPosition, DevConstF32 pool, DevF32 out, int64_t ldo) = 0;
+
+  // --- supervised rows and the loss -------------------------------------------------------------------------------
+  virtual void gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d, DevF32 out) = 0;  // out [n, d]
+  // x[rows[i], :] (+)= in[i, :]; rows are distinct.
+  virtual void scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx, bool accumulate) = 0;
+  // logits [n, vocabulary] (ld = vocabulary): logprobs[i] = log softmax(logits[i])[targets[i]]. Where weights are given the logits are
+  // overwritten with the gradient of -sum_i weights[i] * logprobs[i]; without (null) they are left as they are.
+  virtual void crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights, DevF32 logprobs) = 0;
+
+  // --- sampling ---------------------------------------------------------------------------------------------------
+  // One token a row from logits [n, vocabulary] (destroyed): temperature, then top-k, top-p, min-p, then a draw.
+  // logprobs[i]: log-probability of the chosen token under the unmodified distribution (temperature 1).
+  // Only ids < usable are ever chosen (padded vocabularies).
+  virtual void sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64_t usable, std::span<const SampleParams> params, DevI32 tokens,
+                          DevF32 logprobs) = 0;
+
+  // --- optimiser ----------------------------------------------------------------------------------------------------
+  virtual void sumSquares(DevConstF32 x, int64_t n, DevF32 out) = 0;  // *out = sum x², fixed order, accumulated in double
+  // One AdamW step over n parameters; norm read from *sumSquares on the device. gradients are left as they are.
+  virtual void adamW(DevF32 parameters, DevConstF32 gradients, DevF32 m, DevF32 v, int64_t n, DevConstF32 sumSquares,
+                     const AdamWParams& params) = 0;
+};
+
+// The reference backend. threads: 0 = usableProcessors(). isa: "auto", or the name of one compiled in ("avx512", "avx2", "neon");
+// throws kDeviceUnavailable where the processor lacks it.
+std::unique_ptr<Backend> createCpuBackend(int threads, const std::string& isa = "auto");
+
+}  // namespace mlit

@@ -1,0 +1,33 @@
+// A small pool of our own instead of OpenMP: it belongs to the one compute thread of the process, ends
+// when told to (an addon must be able to stop before Node unloads its environment), and divides work
+// statically, so that the same inputs take the same path on every run.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace mlit {
+
+// Number of processors this process may use: the smaller of the affinity mask and the cgroup quota.
+int usableProcessors();
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);  // threads >= 1; the calling thread is one of them
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const;
+
+  // Runs body(task, thread) for task in [0, tasks): tasks are handed out one by one in order (dynamic), each
+  // exactly once. Results must not depend on which thread runs a task. Blocks until all are done. Not re-entrant.
+  void run(int64_t tasks, const std::function<void(int64_t task, int thread)>& body);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mlit

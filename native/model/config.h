@@ -1,0 +1,62 @@
+// What a transformer of the supported families looks like, read from either kind of checkpoint into one description,
+// with every default of the file formats made explicit here and nowhere else.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "checkpoint/gguf.h"
+
+namespace mlit {
+
+enum class Architecture { kLlama, kGemma3 };
+
+struct RopeSpec {
+  double base = 10000;
+  enum class Scaling { kNone, kLinear, kLlama3 } scaling = Scaling::kNone;
+  double factor = 1;
+  double lowFreqFactor = 1;
+  double highFreqFactor = 4;
+  int64_t originalContext = 8192;
+};
+
+struct ModelConfig {
+  Architecture architecture = Architecture::kLlama;
+  int32_t layers = 0;
+  int32_t hidden = 0;        // d
+  int32_t feedForward = 0;   // f
+  int32_t heads = 0;
+  int32_t kvHeads = 0;
+  int32_t headDim = 0;
+  int32_t vocabulary = 0;    // rows of the embedding
+  int32_t contextLength = 0;
+  float rmsEps = 1e-6f;
+  bool tiedHead = false;
+  bool qkNorm = false;       // RMSNorm of q and k per head, before the rotation
+  bool postNorms = false;    // Gemma: norms after attention and after the MLP, before the residual add
+  GatedActivation activation = GatedActivation::kSilu;
+  float embeddingScale = 1;
+  float attentionScale = 1;  // multiplies q·k
+  int32_t window = 0;        // of local layers; 0 = none
+  std::vector<uint8_t> layerIsLocal;  // [layers]: 1 = window applies and ropeLocal is used
+  RopeSpec rope;             // global layers
+  RopeSpec ropeLocal;
+  std::vector<int32_t> eosIds;  // ids after which generation stops, from the checkpoint (may be empty)
+
+  int32_t queryDim() const { return heads * headDim; }
+  int32_t kvDim() const { return kvHeads * headDim; }
+  int32_t qkvDim() const { return queryDim() + 2 * kvDim(); }
+};
+
+const char* architectureName(Architecture architecture);  // "llama", "gemma3"
+
+// Throws kModelUnsupported naming the architecture or the option, kFileDamaged naming the key.
+ModelConfig configFromGguf(const GgufFile& file);
+ModelConfig configFromHuggingFace(const std::string& folder);  // reads config.json
+
+// [positions][headDim]: cos of headDim/2 angles, then sin; computed as transformers does, in float32.
+std::vector<float> ropeTable(const RopeSpec& spec, int32_t headDim, int64_t positions);
+
+}  // namespace mlit

@@ -1,0 +1,68 @@
+// The frozen base: immutable, shared by every adapter, training session and sampler on its backend.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/config.h"
+
+namespace mlit {
+
+struct LayerWeights {
+  WeightId qkv;     // [qkvDim, d]: q, k, v stacked
+  WeightId o;       // [d, queryDim]
+  WeightId gateUp;  // [2f, d]
+  WeightId down;    // [d, f]
+  DevConstF32 attentionNorm, mlpNorm;          // [d], effective factors (1 + w already formed for Gemma)
+  DevConstF32 postAttentionNorm, postMlpNorm;  // [d] or null
+  DevConstF32 qNorm, kNorm;                    // [headDim] or null
+};
+
+class Model {
+ public:
+  struct Options {
+    WeightFormat format = WeightFormat::kF32;
+    std::function<void(double fraction)> progress;   // called on the loading thread, may be empty
+    const std::atomic<bool>* cancel = nullptr;       // read between tensors: kCancelled
+  };
+
+  // path: a .gguf file, or a Hugging Face folder (config.json, model.safetensors or shards).
+  static std::shared_ptr<Model> load(const std::string& path, std::shared_ptr<Backend> backend, const Options& options);
+  ~Model();
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const ModelConfig& config() const { return config_; }
+  Backend& backend() const { return *backend_; }
+  const std::shared_ptr<Backend>& sharedBackend() const { return backend_; }
+  const std::vector<LayerWeights>& layers() const { return layers_; }
+  WeightId embedding() const { return embedding_; }  // [vocabulary, d]
+  WeightId head() const { return head_; }            // == embedding() where tied
+  DevConstF32 finalNorm() const { return finalNorm_; }
+  const std::string& path() const { return path_; }
+  size_t bytes() const;                              // device bytes of all weights
+
+  // Bytes that load() would take, from the config alone.
+  static size_t plannedBytes(const ModelConfig& config, const Backend& backend, WeightFormat format);
+
+ private:
+  Model() = default;
+  friend class ModelLoader;
+  ModelConfig config_;
+  std::shared_ptr<Backend> backend_;
+  std::vector<LayerWeights> layers_;
+  WeightId embedding_, head_;
+  DevConstF32 finalNorm_;
+  std::string path_;
+  DevicePtr<std::byte> norms_;  // all norm vectors in one allocation
+  size_t normsBytes_ = 0;
+  WeightFormat format_ = WeightFormat::kF32;
+};
+
+// config of a checkpoint without loading its weights.
+ModelConfig readModelConfig(const std::string& path);
+
+}  // namespace mlit

@@ -1,0 +1,60 @@
+// Batched generation with continuous batching: every call of step() advances all running sequences by one token (or a
+// chunk of prompt), and a finished one's place is taken by the next waiting request at once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/adapter.h"
+#include "model/plan.h"
+
+namespace mlit {
+
+struct SampleRequest {
+  int64_t id = 0;
+  std::vector<int32_t> prompt;      // at least one token
+  int32_t maxNewTokens = 256;
+  SampleParams params;              // position is filled in by the engine
+  std::vector<int32_t> stopIds;     // generation ends when one is drawn; it is reported, with finish kStop
+  int32_t adapter = -1;             // index into the engine's adapters, -1 = bare base
+};
+
+enum class Finish { kNone, kStop, kLength, kContext };
+
+// One new token of one sequence. The last one of a sequence carries its finish reason.
+struct SampleEvent {
+  int64_t id = 0;
+  int32_t token = 0;
+  float logprob = 0;
+  Finish finish = Finish::kNone;
+};
+
+struct SampleOptions {
+  int32_t maxRows = 32;             // sequences at once
+  int64_t cacheTokens = 0;          // KV capacity in tokens, all sequences together; 0 = maxRows * 1024
+  int32_t prefillTokens = 512;      // prompt tokens computed in one step at most
+};
+
+class SampleEngine {
+ public:
+  SampleEngine(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SampleOptions& options);
+  ~SampleEngine();
+
+  // Queued in order. kInvalidArgument: empty prompt, ids out of range, prompt + maxNewTokens over the cache or the context.
+  void submit(const SampleRequest& request);
+  // Drops a request, running or waiting; no further events. Unknown ids are ignored.
+  void cancel(int64_t id);
+  bool idle() const;
+  // Admits what fits, computes, returns this step's tokens.
+  std::vector<SampleEvent> step();
+  const MemoryPlan& memory() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mlit

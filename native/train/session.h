@@ -1,0 +1,83 @@
+// Training as four primitives over packed batches: forwardBackward, optimStep, saveState, loadState. A session owns the
+// activations, gradients and optimiser moments; all of them are planned and allocated before the first step.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/adapter.h"
+#include "model/plan.h"
+
+namespace mlit {
+
+// Documents laid end to end; padding does not exist. All arrays live on the host and are read before the call returns.
+struct PackedBatch {
+  std::span<const int32_t> tokens;      // [T]
+  std::span<const int32_t> positions;   // [T], from 0 in each document
+  std::span<const int32_t> cuSeqlens;   // [documents + 1], 0 … T
+  std::span<const int32_t> targets;     // [T], the token to predict, -1 = none
+  std::span<const float> weights;       // [T], weight of that target (0 = not supervised)
+  std::span<const int32_t> adapters;    // [documents], index into the session's adapters, -1 = bare base
+};
+
+enum class Recompute { kNone, kLayer };  // kLayer: keep only each layer's input, run its forward again in the backward
+
+struct TrainOptions {
+  int64_t maxTokens = 2048;               // of a micro-batch
+  size_t logitsBytes = 256u << 20;        // budget of one chunk of logits
+  Recompute recompute = Recompute::kNone;
+  bool training = true;                   // false: a scorer, no gradients, no moments, activations of one layer only
+};
+
+struct StepSums {
+  std::vector<double> loss;    // [adapters + 1]: sum of weight * nll over the targets of each adapter; the last is the bare base's
+  std::vector<double> weight;  // [adapters + 1]
+};
+
+class TrainSession {
+ public:
+  TrainSession(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const TrainOptions& options);
+  ~TrainSession();
+
+  static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const std::vector<AdapterSpec>& adapters,
+                         const TrainOptions& options, WeightFormat format);
+
+  // Accumulates the gradient of sum(weight * nll). logprobs (optional, [T]): log-probability of each target with targets >= 0, else 0.
+  // Validates the batch (ids in range, cuSeqlens, positions within the context, T <= maxTokens): kInvalidArgument.
+  // kNotFinite when a loss is not finite; the gradients are then discarded, parameters untouched.
+  StepSums forwardBackward(const PackedBatch& batch, std::span<float> logprobs = {});
+  // Forward only; every target >= 0 is scored whatever its weight.
+  StepSums score(const PackedBatch& batch, std::span<float> logprobs);
+  // A custom loss in two calls: forward() keeps the activations and gives logprobs; backward() takes dLoss/dlogprob [T] for them.
+  void forward(const PackedBatch& batch, std::span<float> logprobs);
+  void backward(std::span<const float> logprobGradients);
+
+  struct OptimResult {
+    double gradNorm = 0;  // global L2 of gradient * gradScale, before clipping
+  };
+  // One AdamW step of one adapter, then its gradients are zero. params.step is set by the session. kNotFinite: nothing is changed.
+  OptimResult optimStep(int32_t adapter, AdamWParams params);
+  void zeroGradients();
+  bool gradientsPending() const;
+
+  // Parameters, moments and step counts of all adapters in one safetensors file (atomic). kGradientsPending in mid-step.
+  void saveState(const std::string& path) const;
+  void loadState(const std::string& path);  // kStateMismatch where the layout differs
+
+  int64_t stepCount(int32_t adapter) const;
+  std::vector<float> gradientsToHost(int32_t adapter) const;  // for tests: flat, in the adapter's layout
+  const std::vector<std::shared_ptr<Adapter>>& adapters() const;
+  const MemoryPlan& memory() const;  // what was really allocated
+  // Read between ops; when it becomes true the running call throws kCancelled and gradients are discarded.
+  void setCancelFlag(const std::atomic<bool>* cancel);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mlit
