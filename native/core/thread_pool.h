@@ -6,11 +6,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 namespace mlit {
 
 // Number of processors this process may use: the smaller of the affinity mask and the cgroup quota.
 int usableProcessors();
+
+// The tightest CPU quota (rounded up) of the control groups, v1 or v2, that membershipFile (/proc/self/cgroup) names
+// below mount (/sys/fs/cgroup), parents included; 0 where there is none.
+int cgroupProcessors(const std::string& membershipFile, const std::string& mount);
 
 class ThreadPool {
  public:

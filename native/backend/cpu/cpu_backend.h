@@ -1,0 +1,102 @@
+// The processor as a Backend: ops run at once on the caller's thread and the pool's, so "enqueued" and "done" are
+// the same moment here. Each group of methods lives in the file its comment names.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+#include "core/thread_pool.h"
+
+namespace mlit {
+
+struct CpuWeight;  // weights.cpp
+
+class CpuBackend final : public Backend {
+ public:
+  // Working memory of each thread, 64-byte aligned, for use inside one op.
+  static constexpr size_t kThreadScratchBytes = size_t{2} << 20;
+
+  CpuBackend(int threads, const KernelTable& kernels);
+  ~CpuBackend() override;
+
+  // dispatch.cpp
+  std::string name() const override;
+  std::string description() const override;
+  size_t fixedBytes() const override;
+
+  // memory.cpp
+  DevicePtr<std::byte> allocate(size_t bytes) override;
+  void release(DevicePtr<std::byte> memory, size_t bytes) override;
+  void upload(DevicePtr<std::byte> to, const void* from, size_t bytes) override;
+  void download(void* to, DevicePtr<const std::byte> from, size_t bytes) override;
+  void zero(DevicePtr<std::byte> at, size_t bytes) override;
+  void copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) override;
+  void synchronize() override;
+
+  // weights.cpp
+  size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const override;
+  WeightId createWeight(int64_t out, int64_t in, WeightFormat format) override;
+  void setWeightRows(WeightId weight, int64_t firstRow, int64_t count, const float* host) override;
+  void destroyWeight(WeightId weight) override;
+  void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) override;
+
+  // linear.cpp
+  void linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevF32 y, int64_t ldy,
+                     std::span<const LoraGroup> groups, DevF32 p) override;
+  void linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, DevF32 dx,
+                      int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p, DevF32 u) override;
+
+  // rows.cpp
+  void rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy, DevConstF32 addTo,
+                      DevF32 invRms) override;
+  void rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 weight, DevConstF32 invRms,
+                       DevF32 dx, int64_t lddx, bool accumulate) override;
+  void rope(DevF32 x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) override;
+  void gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) override;
+  void gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) override;
+  void add(DevF32 y, DevConstF32 x, int64_t n) override;
+  void scale(DevF32 y, float factor, int64_t n) override;
+  void gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d, DevF32 out) override;
+  void scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx, bool accumulate) override;
+
+  // attention.cpp
+  void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq, DevConstF32 k,
+                        DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo, DevF32 lse) override;
+  void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq, DevConstF32 k,
+                         DevConstF32 v, int64_t ldkv, DevConstF32 out, DevConstF32 dout, int64_t ldo, DevConstF32 lse, DevF32 delta,
+                         DevF32 dq, int64_t lddq, DevF32 dk, DevF32 dv, int64_t lddkv) override;
+  void kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows, DevConstI32 rowPages,
+               DevConstI32 rowSlots, DevF32 pool) override;
+  void attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows, DevConstI32 positions,
+                       DevConstI32 rowTables, DevConstI32 pageTables, int32_t maxPosition, DevConstF32 pool, DevF32 out,
+                       int64_t ldo) override;
+
+  // loss.cpp
+  void crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights, DevF32 logprobs) override;
+
+  // sampling.cpp
+  void sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64_t usable, std::span<const SampleParams> params, DevI32 tokens,
+                  DevF32 logprobs) override;
+
+  // optimizer.cpp
+  void sumSquares(DevConstF32 x, int64_t n, DevF32 out) override;
+  void adamW(DevF32 parameters, DevConstF32 gradients, DevF32 m, DevF32 v, int64_t n, DevConstF32 sumSquares,
+             const AdamWParams& params) override;
+
+ private:
+  float* scratch(int thread) const { return scratch_[static_cast<size_t>(thread)].get(); }
+  CpuWeight& weightAt(WeightId weight);
+
+  struct AlignedFree {
+    void operator()(float* memory) const;
+  };
+
+  const KernelTable& kernels_;
+  ThreadPool pool_;
+  std::vector<std::unique_ptr<float[], AlignedFree>> scratch_;  // one a thread
+  std::vector<std::unique_ptr<CpuWeight>> weights_;
+};
+
+}  // namespace mlit
