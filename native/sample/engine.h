@@ -2,6 +2,7 @@
 // chunk of prompt), and a finished one's place is taken by the next waiting request at once.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -51,6 +52,9 @@ class SampleEngine {
   // Admits what fits, computes, returns this step's tokens.
   std::vector<SampleEvent> step();
   const MemoryPlan& memory() const;
+  static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const SampleOptions& options, int32_t maxAdapterRank);
+  // Read between ops; when it becomes true the running step() throws kCancelled and every sequence is dropped.
+  void setCancelFlag(const std::atomic<bool>* cancel);
 
  private:
   struct Impl;

@@ -1,0 +1,188 @@
+// The addon's surface, one to one: thin handles without policy. Everything above uses these types and never the addon itself.
+// Promises are settled by the process's one compute thread; calls on all handles are served first come, first served.
+
+/** Metadata of a GGUF file. Integers beyond 2^53 are bigint. */
+export type GgufValue = string | number | bigint | boolean | string[] | Int32Array | Float32Array | Float64Array | bigint[] | boolean[];
+export type GgufMetadata = Record<string, GgufValue>;
+
+export interface NativeModelConfig {
+  readonly architecture: 'llama' | 'gemma3';
+  readonly layers: number;
+  readonly hidden: number;
+  readonly feedForward: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly vocabulary: number;
+  readonly contextLength: number;
+  readonly window: number;
+  readonly tiedHead: boolean;
+  readonly eosIds: number[];
+}
+
+/** Projection names as in PEFT: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj. */
+export interface NativeAdapterSpec {
+  rank: number;
+  alpha: number;
+  rslora: boolean;
+  targetModules: string[];
+}
+
+export interface NativePackedBatch {
+  /** [T] */
+  tokens: Int32Array;
+  /** [T], from 0 in each document */
+  positions: Int32Array;
+  /** [documents + 1] */
+  cuSeqlens: Int32Array;
+  /** [T], -1 = none */
+  targets: Int32Array;
+  /** [T] */
+  weights: Float32Array;
+  /** [documents], index into the session's adapters, -1 = bare base */
+  adapters: Int32Array;
+}
+
+/** Bytes by name: base, adapter, optimizer, activations, scratch, logits, cache, backend. */
+export type NativeMemoryPlan = { name: string; bytes: number }[];
+
+export interface NativeTrainOptions {
+  maxTokens: number;
+  logitsBytes: number;
+  recompute: 'none' | 'layer';
+  training: boolean;
+}
+
+export interface NativeStepSums {
+  /** [adapters + 1] sum of weight × nll by adapter; the last is the bare base's. Nats. */
+  loss: Float64Array;
+  /** [adapters + 1] sum of weights by adapter. */
+  weight: Float64Array;
+  /** [T] log-probability of each target, 0 where there is none; only when asked for. */
+  logprobs?: Float32Array;
+}
+
+export interface NativeAdamW {
+  learningRate: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  weightDecay: number;
+  /** 0 = off */
+  maxGradNorm: number;
+  /** 1 / total weight of the step */
+  gradScale: number;
+}
+
+export interface NativeHandle {
+  /** Idempotent; resolves once running work on the handle has ended. */
+  dispose(): Promise<void>;
+  readonly disposed: boolean;
+}
+
+export interface NativeModel extends NativeHandle {
+  readonly config: NativeModelConfig;
+  readonly bytes: number;
+  readonly path: string;
+  createAdapter(spec: NativeAdapterSpec, seed: bigint): Promise<NativeAdapter>;
+  /** folder: a PEFT folder */
+  loadAdapter(folder: string): Promise<NativeAdapter>;
+  createTrainSession(adapters: NativeAdapter[], options: NativeTrainOptions): Promise<NativeTrainSession>;
+  createSampler(adapters: NativeAdapter[], options: NativeSampleOptions): Promise<NativeSampler>;
+}
+
+export interface NativeAdapter extends NativeHandle {
+  readonly spec: NativeAdapterSpec;
+  readonly parameterCount: number;
+  /** Writes PEFT's two files, each atomically. */
+  save(folder: string, baseModel: string): Promise<void>;
+  /** The flat parameter vector (a copy). */
+  toHost(): Promise<Float32Array>;
+}
+
+export interface NativeTrainSession extends NativeHandle {
+  readonly memory: NativeMemoryPlan;
+  readonly gradientsPending: boolean;
+  forwardBackward(batch: NativePackedBatch, wantLogprobs: boolean): Promise<NativeStepSums>;
+  score(batch: NativePackedBatch): Promise<NativeStepSums>;
+  forward(batch: NativePackedBatch): Promise<Float32Array>;
+  backward(logprobGradients: Float32Array): Promise<void>;
+  /** Global L2 norm of gradient × gradScale before clipping. */
+  optimStep(adapter: number, params: NativeAdamW): Promise<{ gradNorm: number; step: number }>;
+  zeroGradients(): Promise<void>;
+  saveState(path: string): Promise<void>;
+  loadState(path: string): Promise<void>;
+  stepCount(adapter: number): number;
+  /** Makes the running call reject with CANCELLED between two ops; gradients are discarded. */
+  cancel(): void;
+}
+
+export interface NativeSampleOptions {
+  /** sequences at once */
+  maxRows: number;
+  /** KV capacity in tokens over all sequences; 0 = maxRows × 1024 */
+  cacheTokens: number;
+  prefillTokens: number;
+}
+
+export interface NativeSampleRequest {
+  id: number;
+  prompt: Int32Array;
+  maxNewTokens: number;
+  temperature: number;
+  topP: number;
+  topK: number;
+  minP: number;
+  seed: bigint;
+  stopIds: Int32Array;
+  /** -1 = bare base */
+  adapter: number;
+}
+
+export interface NativeSampleEvent {
+  id: number;
+  token: number;
+  logprob: number;
+  finish: 'none' | 'stop' | 'length' | 'context';
+}
+
+export interface NativeSampler extends NativeHandle {
+  readonly memory: NativeMemoryPlan;
+  submit(request: NativeSampleRequest): void;
+  cancelRequest(id: number): void;
+  readonly idle: boolean;
+  step(): Promise<NativeSampleEvent[]>;
+  cancel(): void;
+}
+
+export interface NativeDoctor {
+  version: string;
+  cpu: { model: string; features: string[]; usableProcessors: number; isas: { name: string; usable: boolean; reason: string }[] };
+  memory: { totalBytes: number; availableBytes: number; limitBytes: number };
+  backends: { name: string; usable: boolean; reason: string; description: string }[];
+}
+
+export interface NativeLoadOptions {
+  /** 0 = usable processors. The first load in a process fixes the number of threads. */
+  threads: number;
+  /** 'auto' | 'avx512' | 'avx2' | 'neon' */
+  isa: string;
+  format: 'f32' | 'bf16';
+  onProgress?: (fraction: number) => void;
+}
+
+/** What `require('…/mlit.node')` gives. */
+export interface NativeAddon {
+  /** Called once by lib/native/addon.ts: native code throws this class. */
+  setErrorClass(constructor: new (code: never, message: string, options?: object) => Error): void;
+  doctor(): NativeDoctor;
+  /** A short numerical check of the backend (products, attention, loss against known values). */
+  selfTest(isa: string, threads: number): Promise<{ name: string; passed: boolean; detail: string }[]>;
+  readGgufMetadata(path: string): Promise<GgufMetadata>;
+  readModelConfig(path: string): Promise<NativeModelConfig>;
+  readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;
+
+  loadModel(path: string, options: NativeLoadOptions): Promise<NativeModel>;
+  planTraining(path: string, adapters: NativeAdapterSpec[], options: NativeTrainOptions, load: NativeLoadOptions): Promise<NativeMemoryPlan>;
+  planSampling(path: string, options: NativeSampleOptions, maxAdapterRank: number, load: NativeLoadOptions): Promise<NativeMemoryPlan>;
+}
