@@ -53,7 +53,7 @@ function dropForeignBuild() {
 }
 
 /** Fraction done from a line of make (`[ 12%]`) or ninja (`[3/40]`), or undefined. */
-function buildFraction(line) {
+export function buildFraction(line) {
   const make = /^\[\s*(\d+)%\]/.exec(line);
   if (make) return Number(make[1]) / 100;
   const ninja = /^\[(\d+)\/(\d+)\]/.exec(line);

@@ -1,0 +1,53 @@
+// The house rule that a file imports only from its own floor's room or from floors below, for both languages.
+import { readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { root } from '../setup/common.mjs';
+
+// From the ground up; the rooms of one floor do not see each other.
+const libFloors = [
+  ['native', 'text'],
+  ['model', 'data'],
+  ['train', 'sample'],
+  ['eval'],
+  ['experiment'],
+  ['report'],
+  ['cli'],
+];
+const nativeFloors = [['core'], ['checkpoint', 'backend'], ['model'], ['train', 'sample'], ['addon']];
+
+const floorOf = (floors, room) => floors.findIndex((rooms) => rooms.includes(room));
+
+/** Findings for one file's imports, given as paths below the same top folder. */
+function judge(file, room, imports, floors) {
+  const own = floorOf(floors, room);
+  if (own < 0) return [];
+  return imports.flatMap((target) => {
+    const other = target.split('/')[0];
+    const floor = floorOf(floors, other);
+    if (other === room || (floor >= 0 && floor < own)) return [];
+    return [`${file} (floor of ${room}) imports ${target}, which is not below it`];
+  });
+}
+
+function libImports(file, text) {
+  const specifiers = [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"](\.[^'"]+)['"]/g)].map(
+    (match) => match[1],
+  );
+  return specifiers.map((specifier) => normalize(join(dirname(file), specifier)).replace(/^lib\//, ''));
+}
+
+export function checkFloors(libFiles, nativeFiles) {
+  const read = (file) => readFileSync(join(root, file), 'utf8');
+  const findings = [];
+  for (const file of libFiles) {
+    const [, room, rest] = file.split('/');
+    // lib/index.ts and its like stand on the roof: they may see everything.
+    if (rest !== undefined) findings.push(...judge(file, room, libImports(file, read(file)), libFloors));
+  }
+  for (const file of nativeFiles) {
+    const includes = [...read(file).matchAll(/^\s*#include\s+"([^"]+)"/gm)].map((match) => match[1]);
+    const below = includes.map((path) => (path.includes('/') ? path : `${file.split('/')[1]}/${path}`));
+    findings.push(...judge(file, file.split('/')[1], below, nativeFloors));
+  }
+  return findings;
+}
