@@ -1,0 +1,34 @@
+// Turns "these rows use that adapter" into the descriptors that backend.h's linear ops take, for training (with gradient
+// buffers) and sampling (without) alike.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "model/adapter.h"
+
+namespace mlit {
+
+// Rows [begin, end) of a batch use adapters[adapter]; adapter < 0 = bare base. Ranges are sorted and disjoint.
+struct AdapterRows {
+  int32_t begin = 0;
+  int32_t end = 0;
+  int32_t adapter = -1;
+};
+
+// Merges neighbours with the same adapter and drops empty ranges and those of the bare base.
+std::vector<AdapterRows> mergeAdapterRows(std::span<const AdapterRows> rows);
+
+// Reusable storage for the groups of one linear op; the result of build() points into it and is valid until the next build().
+class LoraGroupBuilder {
+ public:
+  // gradients: one flat vector per adapter in its layout (same order as adapters), or empty for none.
+  std::span<const LoraGroup> build(std::span<const std::shared_ptr<Adapter>> adapters, std::span<const AdapterRows> rows, int32_t layer,
+                                   LinearGroup group, std::span<const DevF32> gradients = {});
+
+ private:
+  std::vector<LoraGroup> groups_;
+  std::vector<LoraSegment> segments_;
+};
+
+}  // namespace mlit
