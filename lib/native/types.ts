@@ -123,6 +123,8 @@ export interface NativeSampleOptions {
   /** KV capacity in tokens over all sequences; 0 = maxRows × 1024 */
   cacheTokens: number;
   prefillTokens: number;
+  /** ids below this may be drawn (padded vocabularies); 0 = all */
+  usableTokens: number;
 }
 
 export interface NativeSampleRequest {

@@ -37,6 +37,7 @@ struct SampleOptions {
   int32_t maxRows = 32;             // sequences at once
   int64_t cacheTokens = 0;          // KV capacity in tokens, all sequences together; 0 = maxRows * 1024
   int32_t prefillTokens = 512;      // prompt tokens computed in one step at most
+  int32_t usableTokens = 0;         // ids below this may be drawn (a padded vocabulary is larger than its tokenizer's); 0 = all
 };
 
 class SampleEngine {

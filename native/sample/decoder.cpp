@@ -1,0 +1,228 @@
+// One pass: gather embeddings, run the layers against the cache, norm and head on the rows that draw, sample.
+#include "sample/decoder.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace mlit {
+
+namespace {
+
+constexpr int64_t kLogitRows = 32;  // rows of logits held at once; rows do not know each other, so chunks change nothing
+
+struct Sizes {
+  int64_t hidden, qkv, query, feedForward, vocabulary;
+  explicit Sizes(const ModelConfig& c)
+      : hidden(c.hidden), qkv(c.qkvDim()), query(c.queryDim()), feedForward(c.feedForward), vocabulary(c.vocabulary) {}
+};
+
+size_t pageFloats(const ModelConfig& config) { return size_t{2} * kKvPageTokens * static_cast<size_t>(config.kvDim()); }
+
+int64_t tablePositions(const ModelConfig& config, const Decoder::Limits& limits) {
+  const int64_t cached = int64_t{limits.pages} * kKvPageTokens;
+  return std::max<int64_t>(1, config.contextLength > 0 ? std::min<int64_t>(config.contextLength, cached) : cached);
+}
+
+// Sizes in elements of 4 bytes, one function for the plan and for the allocation.
+template <class Visit>
+void forEachBuffer(const ModelConfig& config, const Decoder::Limits& limits, int32_t maxGroupRank, const Visit& visit) {
+  const Sizes s(config);
+  const auto rows = int64_t{limits.rows};
+  const auto outputs = int64_t{limits.outputs};
+  visit("activations", 0, rows * s.hidden);               // x
+  visit("activations", 1, rows * s.hidden);               // normed
+  visit("activations", 2, rows * s.qkv);                  // q, k, v
+  visit("activations", 3, rows * s.query);                // attention output
+  visit("activations", 4, rows * 2 * s.feedForward);      // gate, up
+  visit("activations", 5, rows * s.feedForward);          // act(gate) * up
+  visit("activations", 6, rows * s.hidden);               // output of o and down
+  visit("activations", 7, rows * std::max(maxGroupRank, 1));
+  visit("activations", 8, outputs * s.hidden);            // rows that draw
+  visit("logits", 9, std::min(outputs, kLogitRows) * s.vocabulary);
+  visit("scratch", 10, 5 * rows);                         // tokens, positions, pages, slots, tables
+  visit("scratch", 11, int64_t{limits.pages} + 1);        // page tables
+  visit("scratch", 12, 3 * outputs);                      // output rows, drawn tokens, log-probabilities
+  const int64_t positions = tablePositions(config, limits);
+  visit("scratch", 13, positions * config.headDim);
+  visit("scratch", 14, config.window > 0 ? positions * config.headDim : 0);
+  visit("cache", 15, int64_t{config.layers} * limits.pages * static_cast<int64_t>(pageFloats(config)));
+}
+
+constexpr int kBuffers = 16;
+
+}  // namespace
+
+void DecodeBatch::clear() {
+  tokens.clear();
+  positions.clear();
+  rowPages.clear();
+  rowSlots.clear();
+  rowTables.clear();
+  pageTables.clear();
+  adapterRows.clear();
+  outputRows.clear();
+  params.clear();
+  maxPosition = 0;
+}
+
+struct Decoder::Buffers {
+  Backend& backend;
+  DevicePtr<std::byte> at[kBuffers];
+  size_t bytes[kBuffers] = {};
+
+  Buffers(Backend& b, const ModelConfig& config, const Limits& limits, int32_t maxGroupRank) : backend(b) {
+    try {
+      forEachBuffer(config, limits, maxGroupRank, [&](const char*, int index, int64_t elements) {
+        bytes[index] = static_cast<size_t>(std::max<int64_t>(elements, 1)) * 4;
+        at[index] = backend.allocate(bytes[index]);
+      });
+    } catch (...) {
+      releaseAll();
+      throw;
+    }
+  }
+  ~Buffers() { releaseAll(); }
+  Buffers(const Buffers&) = delete;
+  Buffers& operator=(const Buffers&) = delete;
+
+  void releaseAll() {
+    for (int i = 0; i < kBuffers; ++i) {
+      if (at[i]) backend.release(at[i], bytes[i]);
+      at[i] = {};
+    }
+  }
+  DevF32 f(int index) const { return at[index].as<float>(); }
+  DevI32 i(int index) const { return at[index].as<int32_t>(); }
+};
+
+Decoder::Decoder(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const Limits& limits)
+    : model_(std::move(model)), adapters_(std::move(adapters)), limits_(limits) {
+  int32_t rank = 0;
+  for (const auto& adapter : adapters_) rank = std::max(rank, adapter->layout().maxGroupRank());
+  const ModelConfig& config = model_->config();
+  Backend& backend = model_->backend();
+  memory_ = plan(config, backend, limits_, rank);
+  buffers_ = std::make_unique<Buffers>(backend, config, limits_, rank);
+  const int64_t positions = tablePositions(config, limits_);
+  const std::vector<float> global = ropeTable(config.rope, config.headDim, positions);
+  backend.upload(buffers_->at[13], global.data(), global.size() * sizeof(float));
+  std::vector<float> local;
+  if (config.window > 0) {
+    local = ropeTable(config.ropeLocal, config.headDim, positions);
+    backend.upload(buffers_->at[14], local.data(), local.size() * sizeof(float));
+  }
+  backend.synchronize();
+}
+
+Decoder::~Decoder() = default;
+
+MemoryPlan Decoder::plan(const ModelConfig& config, const Backend& backend, const Limits& limits, int32_t maxGroupRank) {
+  MemoryPlan plan = {{"backend", backend.fixedBytes()}};
+  forEachBuffer(config, limits, maxGroupRank, [&](const char* name, int, int64_t elements) {
+    const size_t bytes = static_cast<size_t>(std::max<int64_t>(elements, 1)) * 4;
+    const auto item = std::find_if(plan.begin(), plan.end(), [&](const PlanItem& p) { return p.name == name; });
+    if (item != plan.end()) {
+      item->bytes += bytes;
+    } else {
+      plan.push_back({name, bytes});
+    }
+  });
+  return plan;
+}
+
+std::span<const LoraGroup> Decoder::groups(int32_t layer, LinearGroup group, const DecodeBatch& batch) {
+  return lora_.build(adapters_, batch.adapterRows, layer, group);
+}
+
+void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch, const std::atomic<bool>* cancel) {
+  if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) {
+    throw Error(ErrorCode::kCancelled, "sampling was cancelled");
+  }
+  const ModelConfig& c = model_->config();
+  const LayerWeights& w = model_->layers()[static_cast<size_t>(index)];
+  Backend& b = model_->backend();
+  const Buffers& m = *buffers_;
+  const Sizes s(c);
+  const bool local = c.layerIsLocal[static_cast<size_t>(index)] != 0;
+  const DevF32 x = m.f(0), normed = m.f(1), qkv = m.f(2), attention = m.f(3), gateUp = m.f(4), act = m.f(5), out = m.f(6), p = m.f(7);
+  const DevF32 q = qkv, k = qkv + s.query, v = qkv + s.query + c.kvDim();
+  const HeadRows hidden{rows, s.hidden, 1, c.hidden};
+  const HeadRows queries{rows, s.qkv, c.heads, c.headDim};
+  const HeadRows keys{rows, s.qkv, c.kvHeads, c.headDim};
+  const DevConstI32 positions = m.i(10) + limits_.rows;
+
+  const auto residual = [&](DevConstF32 postNorm) {
+    if (postNorm) {
+      b.rmsNormForward(out, hidden, postNorm, c.rmsEps, x, s.hidden, x, {});
+    } else {
+      b.add(x, out, rows * s.hidden);
+    }
+  };
+
+  b.rmsNormForward(x, hidden, w.attentionNorm, c.rmsEps, normed, s.hidden, {}, {});
+  b.linearForward(w.qkv, normed, s.hidden, rows, qkv, s.qkv, groups(index, LinearGroup::kQkv, batch), p);
+  if (c.qkNorm) {
+    b.rmsNormForward(q, queries, w.qNorm, c.rmsEps, q, s.qkv, {}, {});
+    b.rmsNormForward(k, keys, w.kNorm, c.rmsEps, k, s.qkv, {}, {});
+  }
+  const DevConstF32 table = local ? m.f(14) : m.f(13);
+  b.rope(q, queries, positions, table, 1);
+  b.rope(k, keys, positions, table, 1);
+  const AttentionShape shape{c.heads, c.kvHeads, c.headDim, c.attentionScale, local ? c.window : 0};
+  const DevF32 pool = m.f(15) + static_cast<int64_t>(index) * limits_.pages * static_cast<int64_t>(pageFloats(c));
+  b.kvStore(shape, k, v, s.qkv, rows, m.i(10) + 2 * int64_t{limits_.rows}, m.i(10) + 3 * int64_t{limits_.rows}, pool);
+  b.attentionCached(shape, q, s.qkv, rows, positions, m.i(10) + 4 * int64_t{limits_.rows}, m.i(11), batch.maxPosition, pool, attention,
+                    s.query);
+  b.linearForward(w.o, attention, s.query, rows, out, s.hidden, groups(index, LinearGroup::kO, batch), p);
+  residual(w.postAttentionNorm);
+
+  b.rmsNormForward(x, hidden, w.mlpNorm, c.rmsEps, normed, s.hidden, {}, {});
+  b.linearForward(w.gateUp, normed, s.hidden, rows, gateUp, 2 * s.feedForward, groups(index, LinearGroup::kGateUp, batch), p);
+  b.gatedForward(c.activation, gateUp, rows, s.feedForward, act);
+  b.linearForward(w.down, act, s.feedForward, rows, out, s.hidden, groups(index, LinearGroup::kDown, batch), p);
+  residual(w.postMlpNorm);
+}
+
+void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs, const std::atomic<bool>* cancel) {
+  const ModelConfig& c = model_->config();
+  Backend& b = model_->backend();
+  const Buffers& m = *buffers_;
+  const Sizes s(c);
+  const auto rows = static_cast<int32_t>(batch.tokens.size());
+  const auto outputs = static_cast<int64_t>(batch.outputRows.size());
+  const auto up = [&](DevI32 to, const std::vector<int32_t>& from) {
+    if (!from.empty()) b.upload(to.as<std::byte>(), from.data(), from.size() * sizeof(int32_t));
+  };
+  const DevI32 ints = m.i(10);
+  up(ints, batch.tokens);
+  up(ints + limits_.rows, batch.positions);
+  up(ints + 2 * int64_t{limits_.rows}, batch.rowPages);
+  up(ints + 3 * int64_t{limits_.rows}, batch.rowSlots);
+  up(ints + 4 * int64_t{limits_.rows}, batch.rowTables);
+  up(m.i(11), batch.pageTables);
+  up(m.i(12), batch.outputRows);
+
+  b.gatherWeightRows(model_->embedding(), ints, rows, c.embeddingScale, m.f(0));
+  for (int32_t layerIndex = 0; layerIndex < c.layers; ++layerIndex) layer(layerIndex, rows, batch, cancel);
+
+  if (outputs > 0) {
+    const DevF32 last = m.f(8), logits = m.f(9);
+    const int64_t usable = limits_.usable > 0 ? std::min(limits_.usable, c.vocabulary) : c.vocabulary;
+    const DevI32 drawn = m.i(12) + limits_.outputs;
+    const DevF32 drawnLogprobs = (m.i(12) + 2 * int64_t{limits_.outputs}).as<float>();
+    b.gatherRows(m.f(0), s.hidden, m.i(12), outputs, s.hidden, last);
+    b.rmsNormForward(last, HeadRows{outputs, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, last, s.hidden, {}, {});
+    for (int64_t at = 0; at < outputs; at += kLogitRows) {
+      const int64_t n = std::min(kLogitRows, outputs - at);
+      b.linearForward(model_->head(), last + at * s.hidden, s.hidden, n, logits, s.vocabulary, {}, {});
+      b.sampleRows(logits, n, s.vocabulary, usable, std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
+                   drawn + at, drawnLogprobs + at);
+    }
+    b.download(tokens.data(), drawn.as<const std::byte>(), static_cast<size_t>(outputs) * sizeof(int32_t));
+    b.download(logprobs.data(), drawnLogprobs.as<const std::byte>(), static_cast<size_t>(outputs) * sizeof(float));
+  }
+  b.synchronize();
+}
+
+}  // namespace mlit

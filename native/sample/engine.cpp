@@ -1,0 +1,275 @@
+// The scheduler: which sequences run, which rows of which prompts are computed next, and where their keys and values lie.
+// Pages for a whole request are reserved when it is admitted, so a running sequence never has to be thrown out.
+#include "sample/engine.h"
+
+#include <algorithm>
+#include <deque>
+#include <mutex>
+#include <unordered_set>
+
+#include "core/error.h"
+#include "sample/decoder.h"
+
+namespace mlit {
+
+namespace {
+
+int32_t pagesFor(int64_t tokens) { return static_cast<int32_t>((tokens + kKvPageTokens - 1) / kKvPageTokens); }
+
+int64_t cacheTokensOf(const SampleOptions& options) {
+  return options.cacheTokens > 0 ? options.cacheTokens : int64_t{options.maxRows} * 1024;
+}
+
+Decoder::Limits limitsOf(const SampleOptions& options) {
+  if (options.maxRows < 1 || options.prefillTokens < 1 || options.cacheTokens < 0) {
+    throw Error(ErrorCode::kInvalidArgument, "sampler options: maxRows and prefillTokens must be at least 1, cacheTokens at least 0",
+                {{"maxRows", std::to_string(options.maxRows)},
+                 {"prefillTokens", std::to_string(options.prefillTokens)},
+                 {"cacheTokens", std::to_string(options.cacheTokens)}});
+  }
+  return {options.maxRows + options.prefillTokens, options.maxRows, pagesFor(cacheTokensOf(options)), options.usableTokens};
+}
+
+struct Sequence {
+  SampleRequest request;
+  std::vector<int32_t> tokens;  // prompt, then what was drawn
+  std::vector<int32_t> pages;
+  int32_t computed = 0;         // tokens whose keys and values are stored
+  int32_t generated = 0;
+
+  int32_t pending() const { return static_cast<int32_t>(tokens.size()) - computed; }
+};
+
+}  // namespace
+
+struct SampleEngine::Impl {
+  std::shared_ptr<Model> model;
+  size_t adapterCount;
+  SampleOptions options;
+  Decoder decoder;
+  const std::atomic<bool>* cancelFlag = nullptr;
+
+  // submit() and cancel() may come from another thread than step(): they meet here.
+  mutable std::mutex inboxMutex;
+  std::vector<SampleRequest> inbox;
+  std::unordered_set<int64_t> cancelled;
+  int64_t unfinished = 0;  // submitted and neither finished nor cancelled
+
+  std::deque<Sequence> waiting;
+  std::vector<Sequence> running;
+  std::vector<int32_t> freePages;
+
+  DecodeBatch batch;
+  std::vector<size_t> outputOwners;  // index into running of each output row
+  std::vector<int32_t> drawn;
+  std::vector<float> logprobs;
+
+  Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<Adapter>> adapters, const SampleOptions& o)
+      : model(m), adapterCount(adapters.size()), options(o), decoder(std::move(m), std::move(adapters), limitsOf(o)) {
+    const int32_t pages = limitsOf(o).pages;
+    for (int32_t page = pages; page-- > 0;) freePages.push_back(page);
+    drawn.resize(static_cast<size_t>(options.maxRows));
+    logprobs.resize(static_cast<size_t>(options.maxRows));
+  }
+
+  void validate(const SampleRequest& r) const;
+  void drainInbox();
+  void admit();
+  void buildBatch();
+  void addRows(size_t index, int32_t count);
+  std::vector<SampleEvent> collect();
+  void retire(Sequence& sequence);
+  void dropEverything();
+};
+
+void SampleEngine::Impl::validate(const SampleRequest& r) const {
+  const ModelConfig& config = model->config();
+  const auto refuse = [&](const std::string& what, const std::string& value, const std::string& expected) {
+    throw Error(ErrorCode::kInvalidArgument, "sample request " + std::to_string(r.id) + ": " + what + " is " + value + ", expected " + expected,
+                {{"field", what}, {"value", value}, {"expected", expected}});
+  };
+  if (r.prompt.empty()) refuse("prompt", "empty", "at least one token");
+  for (const int32_t token : r.prompt) {
+    if (token < 0 || token >= config.vocabulary) {
+      refuse("prompt token", std::to_string(token), "0 to " + std::to_string(config.vocabulary - 1));
+    }
+  }
+  if (r.maxNewTokens < 1) refuse("maxNewTokens", std::to_string(r.maxNewTokens), "at least 1");
+  if (r.adapter < -1 || r.adapter >= static_cast<int32_t>(adapterCount)) {
+    refuse("adapter", std::to_string(r.adapter), "-1 to " + std::to_string(static_cast<int64_t>(adapterCount) - 1));
+  }
+  const int64_t total = static_cast<int64_t>(r.prompt.size()) + r.maxNewTokens;
+  const auto prompt = static_cast<int64_t>(r.prompt.size());
+  if (config.contextLength > 0 && prompt >= config.contextLength) {
+    refuse("prompt length", std::to_string(prompt), "less than the model's context of " + std::to_string(config.contextLength) + " tokens");
+  }
+  if (pagesFor(total) > limitsOf(options).pages) {
+    refuse("prompt length + maxNewTokens", std::to_string(total), "at most cacheTokens = " + std::to_string(cacheTokensOf(options)));
+  }
+}
+
+void SampleEngine::Impl::drainInbox() {
+  const std::lock_guard lock(inboxMutex);
+  for (SampleRequest& request : inbox) {
+    Sequence sequence;
+    sequence.tokens = request.prompt;
+    sequence.request = std::move(request);
+    waiting.push_back(std::move(sequence));
+  }
+  inbox.clear();
+  if (cancelled.empty()) return;
+  const auto isCancelled = [&](const Sequence& s) { return cancelled.contains(s.request.id); };
+  for (Sequence& sequence : running) {
+    if (isCancelled(sequence)) retire(sequence);
+  }
+  std::erase_if(running, isCancelled);
+  std::erase_if(waiting, isCancelled);
+  cancelled.clear();
+  unfinished = static_cast<int64_t>(running.size() + waiting.size());
+}
+
+void SampleEngine::Impl::admit() {
+  while (!waiting.empty() && running.size() < static_cast<size_t>(options.maxRows)) {
+    Sequence& next = waiting.front();
+    const auto needed = static_cast<size_t>(pagesFor(static_cast<int64_t>(next.tokens.size()) + next.request.maxNewTokens));
+    if (needed > freePages.size()) return;
+    next.pages.assign(freePages.end() - static_cast<int64_t>(needed), freePages.end());
+    freePages.resize(freePages.size() - needed);
+    running.push_back(std::move(next));
+    waiting.pop_front();
+  }
+}
+
+void SampleEngine::Impl::retire(Sequence& sequence) {
+  freePages.insert(freePages.end(), sequence.pages.begin(), sequence.pages.end());
+  sequence.pages.clear();
+}
+
+void SampleEngine::Impl::dropEverything() {
+  for (Sequence& sequence : running) retire(sequence);
+  running.clear();
+  waiting.clear();
+  const std::lock_guard lock(inboxMutex);
+  inbox.clear();
+  cancelled.clear();
+  unfinished = 0;
+}
+
+void SampleEngine::Impl::addRows(size_t index, int32_t count) {
+  Sequence& s = running[index];
+  const auto begin = static_cast<int32_t>(batch.tokens.size());
+  const auto table = static_cast<int32_t>(batch.pageTables.size());
+  batch.pageTables.insert(batch.pageTables.end(), s.pages.begin(), s.pages.end());
+  for (int32_t i = 0; i < count; ++i) {
+    const int32_t position = s.computed + i;
+    batch.tokens.push_back(s.tokens[static_cast<size_t>(position)]);
+    batch.positions.push_back(position);
+    batch.rowPages.push_back(s.pages[static_cast<size_t>(position / kKvPageTokens)]);
+    batch.rowSlots.push_back(position % kKvPageTokens);
+    batch.rowTables.push_back(table);
+  }
+  s.computed += count;
+  batch.maxPosition = std::max(batch.maxPosition, s.computed - 1);
+  batch.adapterRows.push_back({begin, begin + count, s.request.adapter});
+  if (s.pending() > 0) return;  // more of the prompt in the next step
+  batch.outputRows.push_back(begin + count - 1);
+  SampleParams params = s.request.params;
+  params.position = static_cast<uint64_t>(s.generated);
+  batch.params.push_back(params);
+  outputOwners.push_back(index);
+}
+
+void SampleEngine::Impl::buildBatch() {
+  batch.clear();
+  outputOwners.clear();
+  // Sequences of one adapter stand together, so that its rows are one group of every linear op.
+  std::stable_sort(running.begin(), running.end(), [](const Sequence& a, const Sequence& b) { return a.request.adapter < b.request.adapter; });
+  // Sequences that are already generating go first in the budget: a long prompt must not stop the others.
+  int32_t budget = options.prefillTokens;
+  for (size_t i = 0; i < running.size(); ++i) {
+    const int32_t pending = running[i].pending();
+    const bool generating = pending == 1;
+    const int32_t count = generating ? 1 : std::min(pending, budget);
+    if (count == 0) continue;
+    if (!generating) budget -= count;
+    addRows(i, count);
+  }
+  batch.adapterRows = mergeAdapterRows(batch.adapterRows);
+}
+
+std::vector<SampleEvent> SampleEngine::Impl::collect() {
+  std::vector<SampleEvent> events;
+  std::vector<size_t> finished;
+  const int32_t context = model->config().contextLength;
+  for (size_t i = 0; i < outputOwners.size(); ++i) {
+    Sequence& s = running[outputOwners[i]];
+    const int32_t token = drawn[i];
+    s.tokens.push_back(token);
+    ++s.generated;
+    SampleEvent event{s.request.id, token, logprobs[i], Finish::kNone};
+    if (std::find(s.request.stopIds.begin(), s.request.stopIds.end(), token) != s.request.stopIds.end()) {
+      event.finish = Finish::kStop;
+    } else if (s.generated >= s.request.maxNewTokens) {
+      event.finish = Finish::kLength;
+    } else if (context > 0 && static_cast<int64_t>(s.tokens.size()) >= context) {
+      event.finish = Finish::kContext;
+    }
+    events.push_back(event);
+    if (event.finish != Finish::kNone) finished.push_back(outputOwners[i]);
+  }
+  std::sort(finished.rbegin(), finished.rend());
+  for (const size_t index : finished) {
+    retire(running[index]);
+    running.erase(running.begin() + static_cast<int64_t>(index));
+  }
+  const std::lock_guard lock(inboxMutex);
+  unfinished -= static_cast<int64_t>(finished.size());
+  return events;
+}
+
+SampleEngine::SampleEngine(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SampleOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(model), std::move(adapters), options)) {}
+
+SampleEngine::~SampleEngine() = default;
+
+void SampleEngine::submit(const SampleRequest& request) {
+  impl_->validate(request);
+  const std::lock_guard lock(impl_->inboxMutex);
+  impl_->inbox.push_back(request);
+  ++impl_->unfinished;
+}
+
+void SampleEngine::cancel(int64_t id) {
+  const std::lock_guard lock(impl_->inboxMutex);
+  impl_->cancelled.insert(id);
+}
+
+bool SampleEngine::idle() const {
+  const std::lock_guard lock(impl_->inboxMutex);
+  return impl_->unfinished == 0;
+}
+
+std::vector<SampleEvent> SampleEngine::step() {
+  Impl& impl = *impl_;
+  impl.drainInbox();
+  impl.admit();
+  if (impl.running.empty()) return {};
+  impl.buildBatch();
+  try {
+    impl.decoder.run(impl.batch, impl.drawn, impl.logprobs, impl.cancelFlag);
+  } catch (...) {
+    impl.dropEverything();
+    throw;
+  }
+  return impl.collect();
+}
+
+const MemoryPlan& SampleEngine::memory() const { return impl_->decoder.memory(); }
+
+MemoryPlan SampleEngine::plan(const ModelConfig& config, const Backend& backend, const SampleOptions& options, int32_t maxAdapterRank) {
+  return Decoder::plan(config, backend, limitsOf(options), 3 * maxAdapterRank);
+}
+
+void SampleEngine::setCancelFlag(const std::atomic<bool>* cancel) { impl_->cancelFlag = cancel; }
+
+}  // namespace mlit
