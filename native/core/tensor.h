@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,8 @@ const char* dtypeName(DType dtype);
 
 using Shape = std::vector<int64_t>;  // row-major, outermost first: a linear weight is [out, in]
 std::string shapeText(const Shape& shape);  // "[640, 1024]"
-int64_t elementCount(const Shape& shape);
+int64_t elementCount(const Shape& shape);  // throws kInvalidArgument on a negative size or an overflow
+std::optional<int64_t> checkedElementCount(const Shape& shape);  // the same, nothing instead of a throw
 
 // One tensor of a checkpoint file, still in its stored form.
 struct TensorInfo {
@@ -37,6 +39,9 @@ class TensorSource {
   // De-quantises rows [first, first + count) of a tensor seen as [rows, last dimension] into out (float32).
   // A 1-D tensor is one row. Throws kFileDamaged naming file, tensor and byte range.
   virtual void readRows(const TensorInfo& tensor, int64_t first, int64_t count, float* out) const = 0;
+  // The stored bytes of a tensor (tensor.bytes of them, at any alignment), valid as long as the source: for integers,
+  // which a float32 cannot hold. nullptr when the implementation has no stored form.
+  virtual const uint8_t* storedBytes(const TensorInfo& /*tensor*/) const { return nullptr; }
   virtual const std::string& path() const = 0;
 };
 
