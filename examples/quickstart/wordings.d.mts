@@ -1,0 +1,2 @@
+// Types of wordings.mjs, for the tests.
+export const WORDINGS: Record<string, Record<'emoji' | 'flag', { train: string[]; test: string[] }>>;
