@@ -1,12 +1,13 @@
 // The house rule that a file imports only from its own floor's room or from floors below, for both languages.
 import { readFileSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { dirname, join, normalize, relative } from 'node:path';
 import { root } from '../setup/common.mjs';
 
 // From the ground up; the rooms of one floor do not see each other.
 const libFloors = [
   ['native', 'text'],
-  ['model', 'data'],
+  ['model'],
+  ['data'],
   ['train', 'sample'],
   ['eval'],
   ['experiment'],
@@ -36,18 +37,23 @@ function libImports(file, text) {
   return specifiers.map((specifier) => normalize(join(dirname(file), specifier)).replace(/^lib\//, ''));
 }
 
-export function checkFloors(libFiles, nativeFiles) {
+/** Findings for files given by their paths from the repository's top, below its folder `base` where there is one. */
+export function checkFloors(libFiles, nativeFiles, { base = root } = {}) {
   const read = (file) => readFileSync(join(root, file), 'utf8');
+  const inside = (file) => relative(base, join(root, file));
   const findings = [];
-  for (const file of libFiles) {
+  for (const path of libFiles) {
+    const file = inside(path);
     const [, room, rest] = file.split('/');
     // lib/index.ts and its like stand on the roof: they may see everything.
-    if (rest !== undefined) findings.push(...judge(file, room, libImports(file, read(file)), libFloors));
+    if (rest !== undefined) findings.push(...judge(file, room, libImports(file, read(path)), libFloors));
   }
-  for (const file of nativeFiles) {
-    const includes = [...read(file).matchAll(/^\s*#include\s+"([^"]+)"/gm)].map((match) => match[1]);
-    const below = includes.map((path) => (path.includes('/') ? path : `${file.split('/')[1]}/${path}`));
-    findings.push(...judge(file, file.split('/')[1], below, nativeFloors));
+  for (const path of nativeFiles) {
+    const file = inside(path);
+    const room = file.split('/')[1];
+    const includes = [...read(path).matchAll(/^\s*#include\s+"([^"]+)"/gm)].map((match) => match[1]);
+    const targets = includes.map((target) => (target.includes('/') ? target : `${room}/${target}`));
+    findings.push(...judge(file, room, targets, nativeFloors));
   }
   return findings;
 }

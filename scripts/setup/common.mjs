@@ -55,7 +55,11 @@ export function runLogged(command, args, { log, onLine = () => {}, env = process
   });
 }
 
-/** One hash over the contents and names of files and folders, in a fixed order; `skip` leaves paths out. */
+/**
+ * One hash over the contents and names of files and folders, in a fixed order; `skip` leaves paths out.
+ * @param {string[]} paths
+ * @param {{ skip?: (path: string) => boolean, extra?: string }} options
+ */
 export function hashOf(paths, { skip = () => false, extra = '' } = {}) {
   const hash = createHash('sha256').update(extra);
   const visit = (path) => {
