@@ -1,18 +1,18 @@
 // How a frozen matrix lies in memory: in panels of kPanel outputs, input-major inside a panel, so that one copy feeds
-// the same micro-kernel in both directions (y = x·Wᵀ directly, dx = dy·W through a transposed 64 x 64 block).
+// the same micro-kernel in both directions (y = x·Wᵀ directly, dx = dy·W through transposed 64 x 64 blocks).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "backend/backend.h"
+#include "backend/cpu/kernels/gemm.h"
 
 namespace mlit {
 
 inline constexpr int64_t kPanel = 64;  // outputs a panel
 
-// Element (o, i) of W[out, in] is at data[(o / kPanel * in + i) * kPanel + o % kPanel]; the last panel is padded with zeros.
+// Element (o, i) of W[out, in] is number (o / kPanel * in + i) * kPanel + o % kPanel; the last panel is padded with zeros.
 struct CpuWeight {
   int64_t out = 0;
   int64_t in = 0;
@@ -20,8 +20,17 @@ struct CpuWeight {
   std::byte* data = nullptr;
   float* scales = nullptr;  // kI8Channel: one an output, padded to whole panels
 
-  int64_t panels() const { return (out + kPanel - 1) / kPanel; }
+  CpuWeight() = default;
   ~CpuWeight();
+  CpuWeight(const CpuWeight&) = delete;
+  CpuWeight& operator=(const CpuWeight&) = delete;
+
+  int64_t panels() const { return (out + kPanel - 1) / kPanel; }
+  // Inputs [first, first + count) of a panel as float32 [count][kPanel]: in place, or decoded into buffer.
+  const float* panelRows(const GemmKernels& gemm, int64_t panel, int64_t first, int64_t count, float* buffer) const;
 };
+
+// Page-aligned memory that asks for huge pages where it is large; null where the system refuses. Freed by std::free.
+void* allocatePages(size_t bytes);
 
 }  // namespace mlit

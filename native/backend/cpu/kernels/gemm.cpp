@@ -1,0 +1,268 @@
+// The register tile that every matrix product ends in. It is worth a file of its own because two things decide its
+// speed and neither is visible in the formula: that all accumulators stay in registers (every loop over them is
+// unrolled), and that the next panel is on its way while this one is multiplied.
+#include "backend/cpu/kernels/gemm.h"
+
+#include <hwy/highway.h>
+
+namespace mlit::MLIT_ISA_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+#if HWY_TARGET <= HWY_AVX3
+constexpr int64_t kLanes = 16;
+constexpr int kMaxVectors = 4;  // 6 x 4 accumulators of 32 registers
+#elif HWY_TARGET <= HWY_AVX2
+constexpr int64_t kLanes = 8;
+constexpr int kMaxVectors = 2;  // 6 x 2 of 16
+#else
+constexpr int64_t kLanes = 4;
+constexpr int kMaxVectors = 4;  // 6 x 4 of 32
+#endif
+using Floats = hn::FixedTag<float, kLanes>;
+using Vector = hn::Vec<Floats>;
+constexpr int64_t kTileColumns = kLanes * kMaxVectors;
+constexpr int64_t kUnit = 16;  // widths are padded to this
+constexpr int64_t kPanel = 64;
+constexpr int kMaxRows = static_cast<int>(kGemmRows);
+static_assert(kTileColumns % kUnit == 0);
+
+#define MLIT_UNROLL _Pragma("GCC unroll 16")
+#define MLIT_INLINE inline __attribute__((always_inline))
+
+struct Tile {
+  int64_t k;
+  const float* a;
+  int64_t aRow;
+  int64_t aK;
+  const float* b;
+  int64_t ldb;
+  float* c;
+  int64_t ldc;
+  bool add;
+  const char* next;    // one line of it is prefetched every kPrefetchSteps steps along k
+  int64_t nextStride;  // 64, or 0 when there is nothing to prefetch
+};
+
+constexpr int64_t kPrefetchSteps = 4;
+
+template <int kRows, int kVectors, bool kUnitK, bool kPanelB>
+void multiply(const Tile& t) {
+  const Floats d;
+  Vector sum[kRows][kVectors];
+  MLIT_UNROLL for (int r = 0; r < kRows; ++r) {
+    MLIT_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
+  }
+  // One pointer a row where rows are far apart; where k is, one pointer serves all rows.
+  const float* a[kUnitK ? kRows : 1];
+  MLIT_UNROLL for (int r = 0; r < (kUnitK ? kRows : 1); ++r) a[r] = t.a + r * t.aRow;
+  const float* b = t.b;
+  const int64_t ldb = kPanelB ? kPanel : t.ldb;
+  const auto step = [&](int64_t i) __attribute__((always_inline)) {
+    Vector row[kVectors];
+    MLIT_UNROLL for (int v = 0; v < kVectors; ++v) row[v] = hn::LoadU(d, b + (kPanelB ? i * kPanel : 0) + v * kLanes);
+    MLIT_UNROLL for (int r = 0; r < kRows; ++r) {
+      const Vector x = hn::Set(d, kUnitK ? a[r][i] : a[0][r]);
+      MLIT_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(x, row[v], sum[r][v]);
+    }
+    if constexpr (!kPanelB) b += ldb;
+    if constexpr (!kUnitK) a[0] += t.aK;
+  };
+  const auto advance = [&](int64_t steps) __attribute__((always_inline)) {
+    if constexpr (kPanelB) b += steps * kPanel;
+    if constexpr (kUnitK) {
+      MLIT_UNROLL for (int r = 0; r < kRows; ++r) a[r] += steps;
+    }
+  };
+  const char* next = t.next;
+  int64_t left = t.k;
+  for (; left >= kPrefetchSteps; left -= kPrefetchSteps) {
+    __builtin_prefetch(next, 0, 2);
+    next += t.nextStride;
+    MLIT_UNROLL for (int64_t i = 0; i < kPrefetchSteps; ++i) step(i);
+    advance(kPrefetchSteps);
+  }
+  for (; left > 0; --left) {
+    step(0);
+    advance(1);
+  }
+  MLIT_UNROLL for (int r = 0; r < kRows; ++r) {
+    MLIT_UNROLL for (int v = 0; v < kVectors; ++v) {
+      float* at = t.c + r * t.ldc + v * kLanes;
+      hn::StoreU(t.add ? hn::Add(hn::LoadU(d, at), sum[r][v]) : sum[r][v], d, at);
+    }
+  }
+}
+
+using Multiply = void (*)(const Tile&);
+
+template <int kVectors, bool kUnitK, bool kPanelB>
+Multiply multiplyOf(int64_t rows) {
+  constexpr Multiply kOf[] = {multiply<1, kVectors, kUnitK, kPanelB>, multiply<2, kVectors, kUnitK, kPanelB>, multiply<3, kVectors, kUnitK, kPanelB>,
+                              multiply<4, kVectors, kUnitK, kPanelB>, multiply<5, kVectors, kUnitK, kPanelB>, multiply<6, kVectors, kUnitK, kPanelB>};
+  static_assert(sizeof(kOf) / sizeof(kOf[0]) == kMaxRows);
+  return kOf[rows - 1];
+}
+
+template <bool kUnitK, bool kPanelB>
+Multiply multiplyFor(int64_t rows, int64_t columns) {
+  constexpr int kStep = static_cast<int>(kUnit / kLanes);  // vectors a unit of 16 columns
+  if constexpr (kMaxVectors >= 4 * kStep) {
+    if (columns == 4 * kUnit) return multiplyOf<4 * kStep, kUnitK, kPanelB>(rows);
+    if (columns == 3 * kUnit) return multiplyOf<3 * kStep, kUnitK, kPanelB>(rows);
+    if (columns == 2 * kUnit) return multiplyOf<2 * kStep, kUnitK, kPanelB>(rows);
+  }
+  return multiplyOf<kStep, kUnitK, kPanelB>(rows);
+}
+
+// Whole units of 16 columns only. Rows are shared out evenly over the tiles, so that 7 rows are 4 + 3 and not 6 + 1.
+void wholeColumns(const GemmBlock& g, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t columns, bool add) {
+  const int64_t tiles = (g.rows + kMaxRows - 1) / kMaxRows;
+  const int64_t small = g.rows / tiles;
+  const int64_t large = g.rows % tiles;  // so many tiles have one row more
+  const bool unitK = g.aK == 1;
+  const char* next = reinterpret_cast<const char*>(g.next != nullptr ? g.next : b);
+  const char* const end = g.next != nullptr ? next + g.nextFloats * static_cast<int64_t>(sizeof(float)) : next;
+  const int64_t linesPerTile = g.k / kPrefetchSteps;
+  int64_t row = 0;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int64_t rows = small + (tile < large ? 1 : 0);
+    for (int64_t column = 0; column < columns; column += kTileColumns) {
+      const int64_t width = columns - column < kTileColumns ? columns - column : kTileColumns;
+      const bool more = next < end;
+      const Tile t{g.k,   g.a + row * g.aRow, g.aRow, g.aK, b + column, ldb, c + row * ldc + column, ldc,
+                   add, next,               more ? 64 : 0};
+      const Multiply multiplyTile = !unitK            ? multiplyFor<false, false>(rows, width)
+                                    : ldb == kPanel ? multiplyFor<true, true>(rows, width)
+                                                    : multiplyFor<true, false>(rows, width);
+      multiplyTile(t);
+      if (more) next += linesPerTile * 64;
+    }
+    row += rows;
+  }
+}
+
+void gemmBlock(const GemmBlock& g, float* scratch) {
+  if (g.rows <= 0 || g.columns <= 0) return;
+  const int64_t whole = g.columns / kUnit * kUnit;
+  if (whole > 0) wholeColumns(g, g.b, g.ldb, g.c, g.ldc, whole, g.add);
+  const int64_t rest = g.columns - whole;
+  if (rest == 0) return;
+
+  // The last few columns: a padded copy of b where it may not be read past its end, and a tile beside c.
+  const float* b = g.b + whole;
+  int64_t ldb = g.ldb;
+  if (!g.padded) {
+    float* copy = scratch + 64 * kUnit;
+    for (int64_t i = 0; i < g.k; ++i) {
+      for (int64_t j = 0; j < kUnit; ++j) copy[i * kUnit + j] = j < rest ? b[i * ldb + j] : 0.0f;
+    }
+    b = copy;
+    ldb = kUnit;
+  }
+  for (int64_t row = 0; row < g.rows; row += kMaxRows) {
+    const int64_t rows = g.rows - row < kMaxRows ? g.rows - row : kMaxRows;
+    GemmBlock part = g;
+    part.rows = rows;
+    part.a = g.a + row * g.aRow;
+    part.next = nullptr;
+    wholeColumns(part, b, ldb, scratch, kUnit, kUnit, false);
+    for (int64_t r = 0; r < rows; ++r) {
+      float* c = g.c + (row + r) * g.ldc + whole;
+      for (int64_t j = 0; j < rest; ++j) c[j] = g.add ? c[j] + scratch[r * kUnit + j] : scratch[r * kUnit + j];
+    }
+  }
+}
+
+#if HWY_TARGET <= HWY_AVX3
+// A 16 x 16 block through registers.
+MLIT_INLINE void transpose16(const float* from, int64_t ld, float* to, int64_t width) {
+  __m512 r[16];
+  MLIT_UNROLL for (int i = 0; i < 16; ++i) r[i] = _mm512_loadu_ps(from + i * ld);
+  __m512 s[16];
+  MLIT_UNROLL for (int i = 0; i < 16; i += 2) {
+    s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  MLIT_UNROLL for (int i = 0; i < 16; i += 4) {
+    r[i] = _mm512_shuffle_ps(s[i], s[i + 2], 0x44);
+    r[i + 1] = _mm512_shuffle_ps(s[i], s[i + 2], 0xee);
+    r[i + 2] = _mm512_shuffle_ps(s[i + 1], s[i + 3], 0x44);
+    r[i + 3] = _mm512_shuffle_ps(s[i + 1], s[i + 3], 0xee);
+  }
+  // r[4 g + c] holds, in its 128-bit lane l, column 4 l + c of rows 4 g .. 4 g + 3.
+  MLIT_UNROLL for (int c = 0; c < 4; ++c) {
+    const __m512 low01 = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x88);
+    const __m512 high01 = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xdd);
+    const __m512 low23 = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x88);
+    const __m512 high23 = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xdd);
+    _mm512_storeu_ps(to + (0 + c) * width, _mm512_shuffle_f32x4(low01, low23, 0x88));
+    _mm512_storeu_ps(to + (4 + c) * width, _mm512_shuffle_f32x4(high01, high23, 0x88));
+    _mm512_storeu_ps(to + (8 + c) * width, _mm512_shuffle_f32x4(low01, low23, 0xdd));
+    _mm512_storeu_ps(to + (12 + c) * width, _mm512_shuffle_f32x4(high01, high23, 0xdd));
+  }
+}
+constexpr int64_t kTransposeUnit = 16;
+MLIT_INLINE void transposeUnit(const float* from, int64_t ld, float* to, int64_t width) { transpose16(from, ld, to, width); }
+#else
+// A 4 x 4 block through registers, with 128-bit vectors that every target has.
+constexpr int64_t kTransposeUnit = 4;
+MLIT_INLINE void transposeUnit(const float* from, int64_t ld, float* to, int64_t width) {
+  const hn::Full128<float> d;
+  const hn::Full128<double> pair;
+  const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + ld), r2 = hn::LoadU(d, from + 2 * ld), r3 = hn::LoadU(d, from + 3 * ld);
+  const auto low01 = hn::BitCast(pair, hn::InterleaveLower(d, r0, r1)), high01 = hn::BitCast(pair, hn::InterleaveUpper(d, r0, r1));
+  const auto low23 = hn::BitCast(pair, hn::InterleaveLower(d, r2, r3)), high23 = hn::BitCast(pair, hn::InterleaveUpper(d, r2, r3));
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pair, low01, low23)), d, to);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pair, low01, low23)), d, to + width);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pair, high01, high23)), d, to + 2 * width);
+  hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pair, high01, high23)), d, to + 3 * width);
+}
+#endif
+
+void transpose(const float* from, int64_t ld, int64_t rows, int64_t columns, float* to, int64_t width) {
+  constexpr int64_t kU = kTransposeUnit;
+  const int64_t wholeRows = rows / kU * kU;
+  const int64_t wholeColumns = columns / kU * kU;
+  for (int64_t i = 0; i < wholeColumns; i += kU) {
+    for (int64_t r = 0; r < wholeRows; r += kU) transposeUnit(from + r * ld + i, ld, to + i * width + r, width);
+  }
+  for (int64_t i = 0; i < columns; ++i) {
+    for (int64_t r = i < wholeColumns ? wholeRows : 0; r < width; ++r) to[i * width + r] = r < rows ? from[r * ld + i] : 0.0f;
+  }
+}
+
+void decodeBf16(const uint16_t* from, int64_t count, float* to) {
+  const hn::RebindToUnsigned<Floats> wide;
+  const hn::Rebind<uint16_t, Floats> narrow;
+  const Floats d;
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const auto bits = hn::ShiftLeft<16>(hn::PromoteTo(wide, hn::LoadU(narrow, from + i)));
+    hn::StoreU(hn::BitCast(d, bits), d, to + i);
+  }
+}
+
+void decodeI8(const int8_t* from, const float* scales, int64_t rows, float* to) {
+  const hn::RebindToSigned<Floats> wide;
+  const hn::Rebind<int8_t, Floats> narrow;
+  const Floats d;
+  for (int64_t i = 0; i < rows; ++i, from += 64, to += 64) {
+    for (int64_t j = 0; j < 64; j += kLanes) {
+      const auto value = hn::ConvertTo(d, hn::PromoteTo(wide, hn::LoadU(narrow, from + j)));
+      hn::StoreU(hn::Mul(value, hn::LoadU(d, scales + j)), d, to + j);
+    }
+  }
+}
+
+void scaleRows(float* x, int64_t ld, int64_t rows, int64_t columns, float factor) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < columns; ++i) x[r * ld + i] *= factor;
+  }
+}
+
+}  // namespace
+
+const GemmKernels gemmKernels = {gemmBlock, transpose, decodeBf16, decodeI8, scaleRows};
+
+}  // namespace mlit::MLIT_ISA_NAMESPACE

@@ -1,0 +1,45 @@
+// Matrix products on one thread, as raw loops over panels. One shape of micro-kernel serves every product of the
+// library: MR rows x up to 64 columns in registers, summed along K in order. Its two promises: an element's operations
+// are the same whatever the number of rows, and the same on every instruction set (lane-wise FMA only).
+#pragma once
+
+#include <cstdint>
+
+#include "backend/cpu/kernels.h"
+
+namespace mlit {
+
+// c[rows, columns] (+)= a[rows, k] · b[k, columns], columns <= 64.
+struct GemmBlock {
+  int64_t rows;
+  int64_t columns;
+  int64_t k;
+  const float* a;  // element (r, i) at a[r * aRow + i * aK]; one of the strides is 1
+  int64_t aRow;
+  int64_t aK;
+  const float* b;  // element (i, j) at b[i * ldb + j]
+  int64_t ldb;
+  bool padded;  // b may be read up to the next multiple of 16 columns
+  float* c;
+  int64_t ldc;
+  bool add;               // c += sum; otherwise c = sum and c is never read
+  const float* next;      // what the caller will read next (prefetched into L2 on the way), or null
+  int64_t nextFloats;
+};
+
+struct GemmKernels {
+  // scratch: gemmScratchFloats(k) floats, 64-byte aligned; used only where columns are not whole.
+  void (*block)(const GemmBlock& block, float* scratch);
+  // to[i * width + r] = from[r * ld + i] for r < rows, i < columns; zeros for rows <= r < width. width is a multiple of 16.
+  void (*transpose)(const float* from, int64_t ld, int64_t rows, int64_t columns, float* to, int64_t width);
+  void (*decodeBf16)(const uint16_t* from, int64_t count, float* to);  // count: a multiple of 64
+  // to[i * 64 + j] = from[i * 64 + j] * scales[j]
+  void (*decodeI8)(const int8_t* from, const float* scales, int64_t rows, float* to);
+  // x[r, 0..columns) *= factor
+  void (*scaleRows)(float* x, int64_t ld, int64_t rows, int64_t columns, float factor);
+};
+
+inline constexpr int64_t kGemmRows = 6;  // rows of a full register tile
+inline constexpr int64_t gemmScratchFloats(int64_t k) { return (k + 64) * 16; }
+
+}  // namespace mlit

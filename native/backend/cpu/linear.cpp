@@ -1,0 +1,329 @@
+// y = x·Wᵀ with its adapters, both directions. The work is cut into tasks by rows and columns of the output only, never
+// along K, so that neither the number of rows nor the number of threads can change a bit; what an adapter adds to a
+// tile is added while the tile is still in the cache.
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/kernels/gemm.h"
+#include "backend/cpu/weights.h"
+
+namespace mlit {
+namespace {
+
+constexpr int64_t kMaxDepth = 640;         // steps along K between two visits to the output
+constexpr int64_t kForwardRows = 132;      // rows of x that stay in L2 beside a panel
+constexpr int64_t kBackwardRows = 1056;    // rows that share one transposed block of W
+constexpr int64_t kProjectRows = 264;      // rows that share one transposed block of A
+constexpr int64_t kSumRows = 256;          // rows summed in registers by the weight gradients
+constexpr int64_t kSumTiles = 4;           // 64-column tiles of a weight gradient in one task
+constexpr int64_t kMaxPanelsPerTask = 16;
+constexpr int64_t kMaxTransposed = 5;      // column blocks of dx in one task
+constexpr double kTransposeRows = 5;       // what transposing a block costs, in rows of multiplying by it
+constexpr int64_t kSmallWork = 400'000;    // multiply-adds below which waking a thread does not pay
+
+// A thread's scratch, in floats.
+constexpr int64_t kTailFloats = 16 * 1024;
+constexpr int64_t kBlockFloats = kMaxDepth * kPanel;
+static_assert(gemmScratchFloats(kMaxDepth) <= kTailFloats);
+static_assert((kTailFloats + (kMaxTransposed + 1) * kBlockFloats) * sizeof(float) <= CpuBackend::kThreadScratchBytes);
+
+struct Scratch {
+  float* tail;
+  float* decoded;
+  float* blocks;
+  explicit Scratch(float* memory) : tail(memory), decoded(memory + kTailFloats), blocks(memory + kTailFloats + kBlockFloats) {}
+};
+
+struct Range {
+  int64_t begin = 0;
+  int64_t end = 0;
+  int64_t size() const { return end - begin; }
+  bool empty() const { return end <= begin; }
+};
+
+Range intersect(Range a, Range b) { return {std::max(a.begin, b.begin), std::min(a.end, b.end)}; }
+
+int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Part `index` of [0, total) in `parts` nearly equal parts whose borders are multiples of `unit`.
+Range part(int64_t total, int64_t parts, int64_t index, int64_t unit = 1) {
+  const int64_t units = ceilDiv(total, unit);
+  return {std::min(total, units * index / parts * unit), std::min(total, units * (index + 1) / parts * unit)};
+}
+
+// The depth of a block along K: a function of K alone, or rows would depend on each other.
+int64_t depthOf(int64_t k) { return ceilDiv(ceilDiv(k, ceilDiv(k, kMaxDepth)), kPanel) * kPanel; }
+
+// out[rows, rank] = factor * x[rows, k] · aᵀ, a [rank, k].
+void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows, int64_t k, const float* a, int64_t rank, float factor,
+             float* out, int64_t ldo, const Scratch& scratch) {
+  const int64_t depth = depthOf(k);
+  for (int64_t k0 = 0; k0 < k; k0 += depth) {
+    const int64_t steps = std::min(depth, k - k0);
+    for (int64_t r = 0; r < rank; r += kPanel) {
+      const int64_t columns = std::min(kPanel, rank - r);
+      const int64_t width = ceilDiv(columns, 16) * 16;
+      gemm.transpose(a + r * k + k0, k, columns, steps, scratch.blocks, width);
+      gemm.block({rows, columns, steps, x + k0, ldx, 1, scratch.blocks, width, true, out + r, ldo, k0 > 0, nullptr, 0}, scratch.tail);
+    }
+  }
+  gemm.scaleRows(out, ldo, rows, rank, factor);
+}
+
+// c[rows, columns] += left[rows, rank] · right[rank, columns].
+void expand(const GemmKernels& gemm, const float* left, int64_t ldLeft, int64_t rows, int64_t rank, const float* right, int64_t ldRight,
+            int64_t columns, float* c, int64_t ldc, const Scratch& scratch) {
+  const int64_t depth = depthOf(rank);
+  for (int64_t k0 = 0; k0 < rank; k0 += depth) {
+    const int64_t steps = std::min(depth, rank - k0);
+    for (int64_t j = 0; j < columns; j += kPanel) {
+      gemm.block({rows, std::min(kPanel, columns - j), steps, left + k0, ldLeft, 1, right + k0 * ldRight + j, ldRight, false, c + j, ldc,
+                  true, nullptr, 0},
+                 scratch.tail);
+    }
+  }
+}
+
+// sum[rank, columns] += left[rows, rank]ᵀ · right[rows, columns], rows in order.
+void sumOverRows(const GemmKernels& gemm, const float* left, int64_t ldLeft, int64_t rows, int64_t rank, const float* right,
+                 int64_t ldRight, int64_t columns, float* sum, int64_t ldSum, const Scratch& scratch) {
+  for (int64_t row = 0; row < rows; row += kSumRows) {
+    const int64_t steps = std::min(kSumRows, rows - row);
+    for (int64_t j = 0; j < columns; j += kPanel) {
+      gemm.block({rank, std::min(kPanel, columns - j), steps, left + row * ldLeft, 1, ldLeft, right + row * ldRight + j, ldRight, false,
+                  sum + j, ldSum, true, nullptr, 0},
+                 scratch.tail);
+    }
+  }
+}
+
+Range rowsOf(const LoraGroup& group) { return {group.rowBegin, group.rowEnd}; }
+
+int64_t maxRank(std::span<const LoraGroup> groups) {
+  int64_t rank = 0;
+  for (const LoraGroup& group : groups) rank = std::max<int64_t>(rank, group.rankTotal);
+  return rank;
+}
+
+// Rows of one group that one task projects.
+struct GroupRows {
+  const LoraGroup* group;
+  Range rows;
+};
+
+std::vector<GroupRows> groupChunks(std::span<const LoraGroup> groups) {
+  std::vector<GroupRows> chunks;
+  for (const LoraGroup& group : groups) {
+    const int64_t rows = rowsOf(group).size();
+    if (rows <= 0 || group.rankTotal <= 0) continue;
+    const int64_t parts = ceilDiv(rows, kProjectRows);
+    for (int64_t i = 0; i < parts; ++i) {
+      const Range r = part(rows, parts, i, kGemmRows);
+      chunks.push_back({&group, {group.rowBegin + r.begin, group.rowBegin + r.end}});
+    }
+  }
+  return chunks;
+}
+
+// How dx is cut: the cheapest of a few cuts under a simple count of rows multiplied and blocks transposed.
+struct Cut {
+  int64_t rowParts = 1;
+  int64_t columnParts = 1;
+};
+
+Cut backwardCut(int64_t rows, int64_t columnBlocks, int64_t threads) {
+  Cut best;
+  double bestCost = 0;
+  const int64_t minRowParts = ceilDiv(rows, kBackwardRows);
+  for (int64_t rowParts = minRowParts; rowParts <= std::max<int64_t>(minRowParts, std::min<int64_t>(ceilDiv(rows, 128), 4 * threads));
+       ++rowParts) {
+    for (int64_t columnParts = ceilDiv(columnBlocks, kMaxTransposed); columnParts <= columnBlocks; ++columnParts) {
+      const double blocks = static_cast<double>(ceilDiv(columnBlocks, columnParts));
+      const double taskRows = static_cast<double>(ceilDiv(rows, rowParts));
+      // Every column block more of a task saves a walk over dy.
+      const double task = blocks * (taskRows + kTransposeRows) + 0.03 * taskRows;
+      const double cost = task * static_cast<double>(ceilDiv(rowParts * columnParts, threads));
+      if (bestCost == 0 || cost < bestCost) {
+        bestCost = cost;
+        best = {rowParts, columnParts};
+      }
+    }
+  }
+  return best;
+}
+
+struct Matrix {
+  float* data;
+  int64_t ld;
+};
+struct ConstMatrix {
+  const float* data;
+  int64_t ld;
+};
+
+// y's rows x panels: the base, then each adapter's share.
+void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Matrix y, Range rows, Range panels,
+                 std::span<const LoraGroup> groups, ConstMatrix p, const Scratch& scratch) {
+  const int64_t depth = depthOf(w.in);
+  for (int64_t k0 = 0; k0 < w.in; k0 += depth) {
+    const int64_t steps = std::min(depth, w.in - k0);
+    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+      const Range columns{panel * kPanel, std::min(w.out, (panel + 1) * kPanel)};
+      const float* b = w.panelRows(gemm, panel, k0, steps, scratch.decoded);
+      const bool more = w.format == WeightFormat::kF32 && panel + 1 < panels.end;
+      gemm.block({rows.size(), columns.size(), steps, x.data + rows.begin * x.ld + k0, x.ld, 1, b, kPanel, true,
+                  y.data + rows.begin * y.ld + columns.begin, y.ld, k0 > 0, more ? b + w.in * kPanel : nullptr, steps * kPanel},
+                 scratch.tail);
+      if (k0 + steps < w.in) continue;
+      for (const LoraGroup& group : groups) {
+        const Range own = intersect(rows, rowsOf(group));
+        if (own.empty()) continue;
+        for (const LoraSegment& segment : group.segments) {
+          const Range part = intersect(columns, {segment.outBegin, segment.outEnd});
+          if (part.empty() || segment.rank <= 0) continue;
+          expand(gemm, p.data + own.begin * p.ld + segment.rankBegin, p.ld, own.size(), segment.rank,
+                 segment.bT.raw() + part.begin - segment.outBegin, segment.outEnd - segment.outBegin, part.size(),
+                 y.data + own.begin * y.ld + part.begin, y.ld, scratch);
+        }
+      }
+    }
+  }
+}
+
+// dx's rows x blocks of 64 columns: each 64 x 64 block of W is transposed once and used by all rows of the task.
+void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, Matrix dx, Range rows, Range blocks, bool accumulate,
+                  std::span<const LoraGroup> groups, ConstMatrix u, const Scratch& scratch) {
+  const int64_t depth = depthOf(w.out);
+  const int64_t rowParts = ceilDiv(rows.size(), kForwardRows);
+  for (int64_t k0 = 0; k0 < w.out; k0 += depth) {
+    const int64_t steps = std::min(depth, w.out - k0);
+    for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+      float* to = scratch.blocks + (block - blocks.begin) * kBlockFloats;
+      const int64_t inputs = std::min(kPanel, w.in - block * kPanel);
+      for (int64_t k = 0; k < steps; k += kPanel) {
+        const float* from = w.panelRows(gemm, (k0 + k) / kPanel, block * kPanel, inputs, scratch.decoded);
+        gemm.transpose(from, kPanel, inputs, std::min(kPanel, steps - k), to + k * kPanel, kPanel);
+      }
+    }
+    for (int64_t i = 0; i < rowParts; ++i) {
+      const Range own = part(rows.size(), rowParts, i, kGemmRows);
+      const int64_t row = rows.begin + own.begin;
+      for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+        const float* b = scratch.blocks + (block - blocks.begin) * kBlockFloats;
+        gemm.block({own.size(), std::min(kPanel, w.in - block * kPanel), steps, dy.data + row * dy.ld + k0, dy.ld, 1, b, kPanel, true,
+                    dx.data + row * dx.ld + block * kPanel, dx.ld, accumulate || k0 > 0, nullptr, 0},
+                   scratch.tail);
+      }
+    }
+  }
+  const Range columns{blocks.begin * kPanel, std::min(w.in, blocks.end * kPanel)};
+  for (const LoraGroup& group : groups) {
+    const Range own = intersect(rows, rowsOf(group));
+    if (own.empty() || group.rankTotal <= 0) continue;
+    expand(gemm, u.data + own.begin * u.ld, u.ld, own.size(), group.rankTotal, group.a.raw() + columns.begin, w.in, columns.size(),
+           dx.data + own.begin * dx.ld + columns.begin, dx.ld, scratch);
+  }
+}
+
+// One weight gradient's columns: gradient[rank, columns] += left[rows, rank]ᵀ · right[rows, columns].
+struct GradientTask {
+  Range rows;
+  const float* left;
+  int64_t rank;
+  ConstMatrix right;
+  int64_t columns;
+  float* gradient;
+  int64_t ldGradient;
+};
+
+void addGradientTasks(std::vector<GradientTask>& tasks, Range rows, const float* left, int64_t rank, ConstMatrix right, int64_t columns,
+                      float* gradient) {
+  if (gradient == nullptr || rows.empty() || rank <= 0) return;
+  const int64_t parts = ceilDiv(columns, kSumTiles * kPanel);
+  for (int64_t i = 0; i < parts; ++i) {
+    const Range own = part(columns, parts, i, kPanel);
+    tasks.push_back({rows, left, rank, {right.data + own.begin, right.ld}, own.size(), gradient + own.begin, columns});
+  }
+}
+
+}  // namespace
+
+void CpuBackend::linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevF32 y, int64_t ldy,
+                               std::span<const LoraGroup> groups, DevF32 p) {
+  if (rows <= 0) return;
+  const CpuWeight& w = weightAt(weight);
+  const GemmKernels& gemm = *kernels_.gemm;
+  const int64_t ldp = maxRank(groups);
+
+  const std::vector<GroupRows> chunks = groupChunks(groups);
+  pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t task, int thread) {
+    const auto& [group, own] = chunks[static_cast<size_t>(task)];
+    project(gemm, x.raw() + own.begin * ldx, ldx, own.size(), w.in, group->a.raw(), group->rankTotal, group->scale,
+            p.raw() + own.begin * ldp, ldp, Scratch(scratch(thread)));
+  });
+
+  const int64_t rowParts = ceilDiv(rows, kForwardRows);
+  const int64_t panels = w.panels();
+  int64_t columnParts = ceilDiv(panels, kMaxPanelsPerTask);
+  if (rows * w.out * w.in > kSmallWork) {
+    columnParts = std::max(columnParts, std::min(panels, ceilDiv(4 * pool_.threads(), rowParts)));
+  }
+  // Row parts run fastest, so that threads meet at the same panels.
+  pool_.run(rowParts * columnParts, [&](int64_t task, int thread) {
+    forwardTask(gemm, w, {x.raw(), ldx}, {y.raw(), ldy}, part(rows, rowParts, task % rowParts, kGemmRows),
+                part(panels, columnParts, task / rowParts), groups, {p.raw(), ldp}, Scratch(scratch(thread)));
+  });
+}
+
+void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, DevF32 dx,
+                                int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p, DevF32 u) {
+  if (rows <= 0) return;
+  const CpuWeight& w = weightAt(weight);
+  const GemmKernels& gemm = *kernels_.gemm;
+  const int64_t ldp = maxRank(groups);
+
+  const std::vector<GroupRows> chunks = groupChunks(groups);
+  pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t task, int thread) {
+    const auto& [group, own] = chunks[static_cast<size_t>(task)];
+    const Scratch memory(scratch(thread));
+    const bool needP = std::any_of(group->segments.begin(), group->segments.end(), [](const LoraSegment& s) { return bool(s.dbT); });
+    if (needP) {
+      project(gemm, x.raw() + own.begin * ldx, ldx, own.size(), w.in, group->a.raw(), group->rankTotal, group->scale,
+              p.raw() + own.begin * ldp, ldp, memory);
+    }
+    if (!dx && !group->dA) return;
+    for (const LoraSegment& segment : group->segments) {
+      project(gemm, dy.raw() + own.begin * lddy + segment.outBegin, lddy, own.size(), segment.outEnd - segment.outBegin, segment.bT.raw(),
+              segment.rank, group->scale, u.raw() + own.begin * ldp + segment.rankBegin, ldp, memory);
+    }
+  });
+
+  std::vector<GradientTask> gradients;
+  for (const LoraGroup& group : groups) {
+    for (const LoraSegment& segment : group.segments) {
+      addGradientTasks(gradients, rowsOf(group), p.raw() + group.rowBegin * ldp + segment.rankBegin, segment.rank,
+                       {dy.raw() + group.rowBegin * lddy + segment.outBegin, lddy}, segment.outEnd - segment.outBegin, segment.dbT.raw());
+    }
+    addGradientTasks(gradients, rowsOf(group), u.raw() + group.rowBegin * ldp, group.rankTotal, {x.raw() + group.rowBegin * ldx, ldx}, w.in,
+                     group.dA.raw());
+  }
+
+  const int64_t columnBlocks = ceilDiv(w.in, kPanel);
+  const bool small = rows * w.out * w.in <= kSmallWork;
+  const Cut cut = !dx ? Cut{0, 0} : small && columnBlocks <= kMaxTransposed ? Cut{} : backwardCut(rows, columnBlocks, pool_.threads());
+  const int64_t baseTasks = cut.rowParts * cut.columnParts;
+  pool_.run(baseTasks + static_cast<int64_t>(gradients.size()), [&](int64_t task, int thread) {
+    const Scratch memory(scratch(thread));
+    if (task < baseTasks) {
+      backwardTask(gemm, w, {dy.raw(), lddy}, {dx.raw(), lddx}, part(rows, cut.rowParts, task % cut.rowParts, kGemmRows),
+                   part(columnBlocks, cut.columnParts, task / cut.rowParts), accumulate, groups, {u.raw(), ldp}, memory);
+      return;
+    }
+    const GradientTask& g = gradients[static_cast<size_t>(task - baseTasks)];
+    sumOverRows(gemm, g.left, ldp, g.rows.size(), g.rank, g.right.data, g.right.ld, g.columns, g.gradient, g.ldGradient, memory);
+  });
+}
+
+}  // namespace mlit

@@ -1,0 +1,206 @@
+// Frozen weights are converted once, while a checkpoint is read row by row, into the panels that every product reads;
+// no second copy exists, so gathering an embedding row walks through a panel too.
+#include "backend/cpu/weights.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "backend/cpu/cpu_backend.h"
+#include "core/error.h"
+
+namespace mlit {
+namespace {
+
+constexpr int64_t kChunk = 1024;  // inputs converted at a time: [kChunk][kPanel] floats are a quarter of a megabyte
+
+size_t elementBytes(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kF32: return 4;
+    case WeightFormat::kBF16: return 2;
+    case WeightFormat::kI8Channel: return 1;
+  }
+  return 4;
+}
+
+// Round to nearest even; NaN stays NaN.
+uint16_t toBf16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+float fromBf16(uint16_t value) { return std::bit_cast<float>(uint32_t{value} << 16); }
+
+float channelScale(const float* row, int64_t n) {
+  float largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(row[i]));
+  return largest / 127.0f;
+}
+
+int8_t toI8(float value, float scale) {
+  if (!(scale > 0)) return 0;
+  return static_cast<int8_t>(std::clamp(std::nearbyint(value / scale), -127.0f, 127.0f));
+}
+
+// Writes columns [begin, end) of inputs [first, first + count) of a panel from the transposed floats block [count][kPanel].
+void encode(CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t begin, int64_t end, const float* block) {
+  const int64_t base = (panel * w.in + first) * kPanel;
+  for (int64_t i = 0; i < count; ++i) {
+    const float* from = block + i * kPanel;
+    const int64_t at = base + i * kPanel;
+    switch (w.format) {
+      case WeightFormat::kF32: {
+        std::memcpy(reinterpret_cast<float*>(w.data) + at + begin, from + begin, static_cast<size_t>(end - begin) * sizeof(float));
+        break;
+      }
+      case WeightFormat::kBF16: {
+        auto* to = reinterpret_cast<uint16_t*>(w.data) + at;
+        for (int64_t j = begin; j < end; ++j) to[j] = toBf16(from[j]);
+        break;
+      }
+      case WeightFormat::kI8Channel: {
+        auto* to = reinterpret_cast<int8_t*>(w.data) + at;
+        for (int64_t j = begin; j < end; ++j) to[j] = toI8(from[j], w.scales[panel * kPanel + j]);
+        break;
+      }
+    }
+  }
+}
+
+}  // namespace
+
+CpuWeight::~CpuWeight() {
+  std::free(data);
+  std::free(scales);
+}
+
+const float* CpuWeight::panelRows(const GemmKernels& gemm, int64_t panel, int64_t first, int64_t count, float* buffer) const {
+  const int64_t at = (panel * in + first) * kPanel;
+  switch (format) {
+    case WeightFormat::kF32: return reinterpret_cast<const float*>(data) + at;
+    case WeightFormat::kBF16: gemm.decodeBf16(reinterpret_cast<const uint16_t*>(data) + at, count * kPanel, buffer); break;
+    case WeightFormat::kI8Channel:
+      gemm.decodeI8(reinterpret_cast<const int8_t*>(data) + at, scales + panel * kPanel, count, buffer);
+      break;
+  }
+  return buffer;
+}
+
+CpuWeight& CpuBackend::weightAt(WeightId weight) {
+  const auto index = static_cast<size_t>(weight.index);
+  if (!weight || index >= weights_.size() || !weights_[index]) {
+    throw Error(ErrorCode::kInternal, "weight " + std::to_string(weight.index) + " does not exist on the CPU backend");
+  }
+  return *weights_[index];
+}
+
+size_t CpuBackend::weightBytes(int64_t out, int64_t in, WeightFormat format) const {
+  const auto padded = static_cast<size_t>((out + kPanel - 1) / kPanel * kPanel);
+  const size_t scales = format == WeightFormat::kI8Channel ? padded * sizeof(float) : 0;
+  return padded * static_cast<size_t>(in) * elementBytes(format) + scales;
+}
+
+WeightId CpuBackend::createWeight(int64_t out, int64_t in, WeightFormat format) {
+  if (out < 1 || in < 1) {
+    throw Error(ErrorCode::kInternal, "a weight must have at least one row and column, got [" + std::to_string(out) + ", " +
+                                          std::to_string(in) + "]");
+  }
+  auto weight = std::make_unique<CpuWeight>();
+  weight->out = out;
+  weight->in = in;
+  weight->format = format;
+  const auto padded = static_cast<size_t>(weight->panels() * kPanel);
+  const size_t bytes = padded * static_cast<size_t>(in) * elementBytes(format);
+  weight->data = static_cast<std::byte*>(allocatePages(bytes));
+  if (format == WeightFormat::kI8Channel) weight->scales = static_cast<float*>(allocatePages(padded * sizeof(float)));
+  if (weight->data == nullptr || (format == WeightFormat::kI8Channel && weight->scales == nullptr)) {
+    throw Error(ErrorCode::kOutOfMemory,
+                "the system refused " + std::to_string(bytes) + " bytes for a weight [" + std::to_string(out) + ", " + std::to_string(in) + "]",
+                {{"bytes", std::to_string(bytes)}});
+  }
+  // Padding must be zero for good; rows that are never set are zero as well.
+  pool_.run(weight->panels(), [&](int64_t panel, int) {
+    const size_t panelBytes = static_cast<size_t>(in * kPanel) * elementBytes(format);
+    std::memset(weight->data + static_cast<size_t>(panel) * panelBytes, 0, panelBytes);
+  });
+  if (weight->scales != nullptr) std::fill_n(weight->scales, padded, 0.0f);
+
+  const auto free = std::find(weights_.begin(), weights_.end(), nullptr);
+  const auto index = static_cast<int32_t>(free - weights_.begin());
+  if (free == weights_.end()) {
+    weights_.push_back(std::move(weight));
+  } else {
+    *free = std::move(weight);
+  }
+  return WeightId{index};
+}
+
+void CpuBackend::setWeightRows(WeightId id, int64_t firstRow, int64_t count, const float* host) {
+  CpuWeight& w = weightAt(id);
+  if (firstRow < 0 || count < 0 || firstRow > w.out - count) {
+    throw Error(ErrorCode::kInternal, "rows " + std::to_string(firstRow) + ".." + std::to_string(firstRow + count) +
+                                          " are outside a weight of " + std::to_string(w.out) + " rows");
+  }
+  if (count == 0) return;
+  const int64_t firstPanel = firstRow / kPanel;
+  const int64_t lastPanel = (firstRow + count - 1) / kPanel;
+  pool_.run(lastPanel - firstPanel + 1, [&](int64_t task, int thread) {
+    const int64_t panel = firstPanel + task;
+    const int64_t begin = std::max<int64_t>(firstRow - panel * kPanel, 0);
+    const int64_t end = std::min<int64_t>(firstRow + count - panel * kPanel, kPanel);
+    const float* rows = host + (panel * kPanel + begin - firstRow) * w.in;
+    if (w.scales != nullptr) {
+      for (int64_t j = begin; j < end; ++j) w.scales[panel * kPanel + j] = channelScale(rows + (j - begin) * w.in, w.in);
+    }
+    float* block = scratch(thread);
+    for (int64_t first = 0; first < w.in; first += kChunk) {
+      const int64_t inputs = std::min(kChunk, w.in - first);
+      // The row [begin] becomes column 0 of the block; shift it to where encode() looks for it.
+      float* shifted = block + kChunk * kPanel;
+      kernels_.gemm->transpose(rows + first, w.in, end - begin, inputs, block, kPanel);
+      if (begin > 0) {
+        for (int64_t i = 0; i < inputs; ++i) {
+          std::memcpy(shifted + i * kPanel + begin, block + i * kPanel, static_cast<size_t>(end - begin) * sizeof(float));
+        }
+      }
+      encode(w, panel, first, inputs, begin, end, begin > 0 ? shifted : block);
+    }
+  });
+}
+
+void CpuBackend::destroyWeight(WeightId weight) {
+  weightAt(weight);
+  weights_[static_cast<size_t>(weight.index)].reset();
+}
+
+void CpuBackend::gatherWeightRows(WeightId id, DevConstI32 ids, int64_t n, float scale, DevF32 out) {
+  const CpuWeight& w = weightAt(id);
+  constexpr int64_t kRowsPerTask = 16;
+  pool_.run((n + kRowsPerTask - 1) / kRowsPerTask, [&](int64_t task, int) {
+    for (int64_t r = task * kRowsPerTask; r < std::min(n, (task + 1) * kRowsPerTask); ++r) {
+      const int64_t row = ids.raw()[r];
+      const int64_t base = row / kPanel * w.in * kPanel + row % kPanel;
+      float* to = out.raw() + r * w.in;
+      switch (w.format) {
+        case WeightFormat::kF32:
+          for (int64_t i = 0; i < w.in; ++i) to[i] = scale * reinterpret_cast<const float*>(w.data)[base + i * kPanel];
+          break;
+        case WeightFormat::kBF16:
+          for (int64_t i = 0; i < w.in; ++i) to[i] = scale * fromBf16(reinterpret_cast<const uint16_t*>(w.data)[base + i * kPanel]);
+          break;
+        case WeightFormat::kI8Channel:
+          for (int64_t i = 0; i < w.in; ++i) {
+            const float value = static_cast<float>(reinterpret_cast<const int8_t*>(w.data)[base + i * kPanel]) * w.scales[row];
+            to[i] = scale * value;
+          }
+          break;
+      }
+    }
+  });
+}
+
+}  // namespace mlit
