@@ -20,6 +20,7 @@ struct RopeSpec {
   double lowFreqFactor = 1;
   double highFreqFactor = 4;
   int64_t originalContext = 8192;
+  std::vector<float> divisors;  // [headDim / 2] or empty: divides each frequency (GGUF's rope_freqs.weight)
 };
 
 struct ModelConfig {

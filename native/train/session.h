@@ -70,6 +70,7 @@ class TrainSession {
 
   int64_t stepCount(int32_t adapter) const;
   std::vector<float> gradientsToHost(int32_t adapter) const;  // for tests: flat, in the adapter's layout
+  std::vector<float> logitsToHost(const PackedBatch& batch);  // for tests: [rows with a target, vocabulary]
   const std::vector<std::shared_ptr<Adapter>>& adapters() const;
   const MemoryPlan& memory() const;  // what was really allocated
   // Read between ops; when it becomes true the running call throws kCancelled and gradients are discarded.

@@ -1,0 +1,120 @@
+// Options are divided in three: those that are used, those that must be off, and those that only steer peft's own training.
+#include "checkpoint/peft.h"
+
+#include <array>
+#include <cmath>
+
+#include "checkpoint/json_file.h"
+#include "core/error.h"
+
+namespace mlit {
+
+namespace {
+
+using nlohmann::json;
+
+// Options that change what the adapter computes when they are anything but empty, false or 0.
+constexpr std::array kMustBeOff = {
+    "use_dora",        "fan_in_fan_out",           "lora_bias",        "rank_pattern",     "alpha_pattern",
+    "modules_to_save", "layers_to_transform",      "layers_pattern",   "layer_replication", "trainable_token_indices",
+    "exclude_modules", "alora_invocation_tokens", "target_parameters", "use_qalora",       "megatron_config",
+};
+// Initialisations that also change the base's weights.
+constexpr std::array kBaseChanging = {"pissa", "olora", "corda", "loftq"};
+
+bool isOff(const json& value) {
+  return value.is_null() || value == json(false) || (value.is_number() && value.get<double>() == 0) || (value.is_string() && value.empty()) ||
+         ((value.is_array() || value.is_object()) && value.empty());
+}
+
+[[noreturn]] void refuse(const std::string& file, const std::string& option, const std::string& value, const std::string& expected) {
+  throw Error(ErrorCode::kModelUnsupported, file + ": " + option + " = " + value + " is not supported; expected " + expected,
+              {{"file", file}, {"option", option}, {"value", value}, {"expected", expected}});
+}
+
+[[noreturn]] void damaged(const std::string& file, const std::string& key, const std::string& value, const std::string& expected) {
+  throw Error(ErrorCode::kFileDamaged, file + ": " + key + " is " + value + ", expected " + expected,
+              {{"file", file}, {"key", key}, {"value", value}, {"expected", expected}});
+}
+
+std::vector<std::string> readTargets(const std::string& file, const json& value) {
+  if (value == json("all-linear")) return {};
+  if (!value.is_array() || value.empty()) refuse(file, "target_modules", value.dump(), "a list of module names or \"all-linear\"");
+  std::vector<std::string> targets;
+  for (const json& name : value) {
+    if (!name.is_string()) damaged(file, "target_modules", value.dump(), "a list of module names");
+    targets.push_back(name.get<std::string>());
+  }
+  return targets;
+}
+
+void refuseUnsupported(const std::string& file, const json& config) {
+  if (config.value("peft_type", json()) != json("LORA")) refuse(file, "peft_type", config.value("peft_type", json()).dump(), "\"LORA\"");
+  for (const char* option : kMustBeOff) {
+    if (config.contains(option) && !isOff(config[option])) refuse(file, option, config[option].dump(), "it to be absent or off");
+  }
+  const json bias = config.value("bias", json("none"));
+  if (!isOff(bias) && bias != json("none")) refuse(file, "bias", bias.dump(), "\"none\"");
+  const json initial = config.value("init_lora_weights", json(true));
+  for (const char* name : kBaseChanging) {
+    if (initial.is_string() && initial.get<std::string>().starts_with(name)) {
+      refuse(file, "init_lora_weights", initial.dump(), "an initialisation that leaves the base model as it is");
+    }
+  }
+}
+
+}  // namespace
+
+PeftOptions readPeftOptions(const std::string& file) {
+  const json config = readJsonFile(file);
+  refuseUnsupported(file, config);
+  PeftOptions options;
+  const json rank = config.value("r", json());
+  if (!rank.is_number_integer() || rank.get<int64_t>() < 1 || rank.get<int64_t>() > 65536) damaged(file, "r", rank.dump(), "an integer from 1");
+  options.rank = static_cast<int32_t>(rank.get<int64_t>());
+  const json alpha = config.value("lora_alpha", json());
+  if (!alpha.is_number()) damaged(file, "lora_alpha", alpha.dump(), "a number");
+  options.alpha = alpha.get<double>();
+  const json rslora = config.value("use_rslora", json(false));
+  if (!rslora.is_boolean() && !rslora.is_null()) damaged(file, "use_rslora", rslora.dump(), "true or false");
+  options.rslora = rslora == json(true);
+  options.targets = readTargets(file, config.value("target_modules", json()));
+  const json base = config.value("base_model_name_or_path", json());
+  if (base.is_string()) options.baseModel = base.get<std::string>();
+  return options;
+}
+
+std::string peftOptionsText(const PeftOptions& options) {
+  nlohmann::ordered_json config;
+  config["peft_type"] = "LORA";
+  config["task_type"] = "CAUSAL_LM";
+  config["base_model_name_or_path"] = options.baseModel;
+  config["revision"] = nullptr;
+  config["inference_mode"] = true;
+  config["r"] = options.rank;
+  if (std::floor(options.alpha) == options.alpha && std::abs(options.alpha) < 1e9) {
+    config["lora_alpha"] = static_cast<int64_t>(options.alpha);
+  } else {
+    config["lora_alpha"] = options.alpha;
+  }
+  config["lora_dropout"] = 0.0;
+  config["use_rslora"] = options.rslora;
+  config["use_dora"] = false;
+  config["bias"] = "none";
+  config["fan_in_fan_out"] = false;
+  config["init_lora_weights"] = true;
+  config["target_modules"] = options.targets;
+  config["modules_to_save"] = nullptr;
+  config["rank_pattern"] = nlohmann::ordered_json::object();
+  config["alpha_pattern"] = nlohmann::ordered_json::object();
+  config["layers_to_transform"] = nullptr;
+  config["layers_pattern"] = nullptr;
+  return config.dump(2) + "\n";
+}
+
+std::string peftTensorName(int32_t layer, const std::string& module, char factor) {
+  const bool mlp = module == "gate_proj" || module == "up_proj" || module == "down_proj";
+  return "base_model.model.model.layers." + std::to_string(layer) + (mlp ? ".mlp." : ".self_attn.") + module + ".lora_" + factor + ".weight";
+}
+
+}  // namespace mlit

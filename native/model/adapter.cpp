@@ -1,0 +1,169 @@
+// An adapter's parameters: made at random, read from PEFT's files or written to them. Files hold B as [out, rank], the
+// device its transpose.
+#include "model/adapter.h"
+
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+#include "checkpoint/json_file.h"
+#include "checkpoint/peft.h"
+#include "checkpoint/safetensors.h"
+#include "core/error.h"
+#include "core/philox.h"
+
+namespace mlit {
+
+namespace {
+
+constexpr uint64_t kInitStream = uint64_t{0x4C6F5241} << 32;  // keeps these draws apart from every other use of the seed
+
+std::string pathIn(const std::string& folder, const char* file) { return (std::filesystem::path(folder) / file).string(); }
+
+// [rows, columns] → [columns, rows]
+void transpose(const float* from, int64_t rows, int64_t columns, float* to) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) to[c * rows + r] = from[r * columns + c];
+  }
+}
+
+AdapterSpec specOf(const PeftOptions& options, const std::string& file) {
+  AdapterSpec spec;
+  spec.rank = options.rank;
+  spec.alpha = static_cast<float>(options.alpha);
+  spec.rslora = options.rslora;
+  if (options.targets.empty()) return spec;  // all-linear
+  spec.targets.fill(false);
+  for (const std::string& target : options.targets) {
+    bool known = false;
+    for (int p = 0; p < kProjections; ++p) {
+      if (target != projectionName(static_cast<Projection>(p))) continue;
+      spec.targets[static_cast<size_t>(p)] = known = true;
+    }
+    if (!known) {
+      throw Error(ErrorCode::kModelUnsupported,
+                  file + ": target_modules names " + target +
+                      "; supported are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj",
+                  {{"file", file}, {"option", "target_modules"}, {"value", target}});
+    }
+  }
+  return spec;
+}
+
+void readFactor(const TensorSource& source, const std::string& name, const Shape& shape, float* out) {
+  const TensorInfo* tensor = source.find(name);
+  if (tensor == nullptr) {
+    throw Error(ErrorCode::kTensorMissing, name + ", of shape " + shapeText(shape) + ", is missing from " + source.path(),
+                {{"tensor", name}, {"expected", shapeText(shape)}, {"file", source.path()}});
+  }
+  if (tensor->shape != shape) {
+    throw Error(ErrorCode::kTensorMismatch,
+                name + " has shape " + shapeText(tensor->shape) + ", expected " + shapeText(shape) + " in " + source.path(),
+                {{"tensor", name}, {"found", shapeText(tensor->shape)}, {"expected", shapeText(shape)}, {"file", source.path()}});
+  }
+  source.readRows(*tensor, 0, shape[0], out);
+}
+
+// A tensor that no slot asked for would be a part of the adapter that is silently lost.
+void refuseUnused(const TensorSource& source, const std::set<std::string>& used) {
+  for (const TensorInfo& tensor : source.tensors()) {
+    if (used.contains(tensor.name)) continue;
+    throw Error(ErrorCode::kTensorMismatch,
+                source.path() + " holds " + tensor.name + ", which adapter_config.json does not name or this model does not have",
+                {{"tensor", tensor.name}, {"file", source.path()}});
+  }
+}
+
+}  // namespace
+
+PeftConfig readPeftConfig(const std::string& folder) {
+  const std::string file = pathIn(folder, kPeftConfigFile);
+  const PeftOptions options = readPeftOptions(file);
+  return {specOf(options, file), options.baseModel};
+}
+
+Adapter::Adapter(std::shared_ptr<Model> model, const AdapterSpec& spec) : model_(std::move(model)), layout_(model_->config(), spec) {
+  parameters_ = model_->backend().allocate(static_cast<size_t>(layout_.parameterCount()) * sizeof(float)).as<float>();
+}
+
+Adapter::~Adapter() {
+  model_->backend().release(parameters_.as<std::byte>(), static_cast<size_t>(layout_.parameterCount()) * sizeof(float));
+}
+
+std::shared_ptr<Adapter> Adapter::create(std::shared_ptr<Model> model, const AdapterSpec& spec, uint64_t seed) {
+  std::shared_ptr<Adapter> adapter(new Adapter(std::move(model), spec));
+  std::vector<float> flat(static_cast<size_t>(adapter->layout_.parameterCount()), 0.0f);
+  for (const AdapterSlot& slot : adapter->layout_.slots()) {
+    const uint64_t stream = kInitStream + static_cast<uint64_t>(slot.layer) * kProjections + static_cast<uint64_t>(slot.projection);
+    const auto bound = static_cast<float>(1 / std::sqrt(static_cast<double>(slot.in)));
+    const int64_t n = int64_t{spec.rank} * slot.in;
+    float* a = flat.data() + slot.aOffset;
+    for (int64_t i = 0; i < n; i += 4) {
+      const auto bits = philox(seed, stream, static_cast<uint64_t>(i / 4));
+      for (int64_t j = 0; j < 4 && i + j < n; ++j) a[i + j] = (2 * unitFloat(bits[static_cast<size_t>(j)]) - 1) * bound;
+    }
+  }
+  adapter->fromHost(flat);
+  return adapter;
+}
+
+std::shared_ptr<Adapter> Adapter::load(std::shared_ptr<Model> model, const std::string& folder) {
+  const AdapterSpec spec = readPeftConfig(folder).spec;
+  const std::unique_ptr<TensorSource> source = openSafetensors(pathIn(folder, kPeftTensorFile));
+  std::shared_ptr<Adapter> adapter(new Adapter(std::move(model), spec));
+  std::vector<float> flat(static_cast<size_t>(adapter->layout_.parameterCount())), b;
+  std::set<std::string> used;
+  for (const AdapterSlot& slot : adapter->layout_.slots()) {
+    const std::string module = projectionName(slot.projection);
+    const std::string nameA = peftTensorName(slot.layer, module, 'A'), nameB = peftTensorName(slot.layer, module, 'B');
+    readFactor(*source, nameA, {spec.rank, slot.in}, flat.data() + slot.aOffset);
+    b.resize(static_cast<size_t>(slot.out) * static_cast<size_t>(spec.rank));
+    readFactor(*source, nameB, {slot.out, spec.rank}, b.data());
+    transpose(b.data(), slot.out, spec.rank, flat.data() + slot.bOffset);
+    used.insert({nameA, nameB});
+  }
+  refuseUnused(*source, used);
+  adapter->fromHost(flat);
+  return adapter;
+}
+
+std::vector<float> Adapter::toHost() const {
+  std::vector<float> flat(static_cast<size_t>(layout_.parameterCount()));
+  model_->backend().download(flat.data(), parameters_.as<const std::byte>(), flat.size() * sizeof(float));
+  model_->backend().synchronize();
+  return flat;
+}
+
+void Adapter::fromHost(const std::vector<float>& flat) {
+  if (flat.size() != static_cast<size_t>(layout_.parameterCount())) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "this adapter has " + std::to_string(layout_.parameterCount()) + " parameters, " + std::to_string(flat.size()) + " were given");
+  }
+  model_->backend().upload(parameters_.as<std::byte>(), flat.data(), flat.size() * sizeof(float));
+  model_->backend().synchronize();
+}
+
+void Adapter::save(const std::string& folder, const std::string& baseModel) const {
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed) throw Error(ErrorCode::kFileIo, "could not create the folder " + folder + ": " + failed.message(), {{"file", folder}});
+  const AdapterSpec& spec = layout_.spec();
+  const std::vector<float> flat = toHost();
+  std::vector<std::vector<float>> transposed;
+  std::vector<TensorToWrite> tensors;
+  for (const AdapterSlot& slot : layout_.slots()) {
+    const std::string module = projectionName(slot.projection);
+    tensors.push_back({peftTensorName(slot.layer, module, 'A'), DType::kF32, {spec.rank, slot.in}, flat.data() + slot.aOffset});
+    std::vector<float>& b = transposed.emplace_back(static_cast<size_t>(slot.out) * static_cast<size_t>(spec.rank));
+    transpose(flat.data() + slot.bOffset, spec.rank, slot.out, b.data());
+    tensors.push_back({peftTensorName(slot.layer, module, 'B'), DType::kF32, {slot.out, spec.rank}, b.data()});
+  }
+  writeSafetensors(pathIn(folder, kPeftTensorFile), tensors, {{"format", "pt"}});
+  PeftOptions options{spec.rank, spec.alpha, spec.rslora, {}, baseModel};
+  for (int p = 0; p < kProjections; ++p) {
+    if (spec.targets[static_cast<size_t>(p)]) options.targets.emplace_back(projectionName(static_cast<Projection>(p)));
+  }
+  writeTextFile(pathIn(folder, kPeftConfigFile), peftOptionsText(options));
+}
+
+}  // namespace mlit

@@ -1,0 +1,202 @@
+// Streams a checkpoint into a backend: a block of rows is de-quantised, put right and handed over, so that the peak is
+// the model in its final form plus one small buffer, whatever the file holds.
+#include "model/loader.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "checkpoint/safetensors.h"
+#include "core/error.h"
+
+namespace mlit {
+
+namespace {
+
+constexpr int64_t kBufferFloats = int64_t{4} << 20;  // 16 MiB
+
+int64_t parameterCount(const ModelConfig& c) {
+  const int64_t d = c.hidden, layer = d * (c.qkvDim() + c.queryDim()) + 3 * d * c.feedForward;
+  return c.layers * layer + d * c.vocabulary * (c.tiedHead ? 1 : 2);
+}
+
+}  // namespace
+
+TensorNames tensorNames(const ModelConfig& config, bool gguf) {
+  const bool gemma = config.architecture == Architecture::kGemma3;
+  TensorNames n;
+  if (gguf) {
+    n.embedding = "token_embd.weight", n.finalNorm = "output_norm.weight", n.head = "output.weight", n.layerPrefix = "blk.";
+    n.q = "attn_q.weight", n.k = "attn_k.weight", n.v = "attn_v.weight", n.o = "attn_output.weight";
+    n.gate = "ffn_gate.weight", n.up = "ffn_up.weight", n.down = "ffn_down.weight";
+    n.attentionNorm = "attn_norm.weight", n.mlpNorm = "ffn_norm.weight";
+    n.postAttentionNorm = "post_attention_norm.weight", n.postMlpNorm = "post_ffw_norm.weight";
+    n.qNorm = "attn_q_norm.weight", n.kNorm = "attn_k_norm.weight";
+    n.rotaryPairsInterleaved = !gemma;
+  } else {
+    n.embedding = "model.embed_tokens.weight", n.finalNorm = "model.norm.weight", n.head = "lm_head.weight";
+    n.layerPrefix = "model.layers.";
+    n.q = "self_attn.q_proj.weight", n.k = "self_attn.k_proj.weight", n.v = "self_attn.v_proj.weight", n.o = "self_attn.o_proj.weight";
+    n.gate = "mlp.gate_proj.weight", n.up = "mlp.up_proj.weight", n.down = "mlp.down_proj.weight";
+    n.attentionNorm = "input_layernorm.weight";
+    n.mlpNorm = gemma ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight";
+    n.postAttentionNorm = "post_attention_layernorm.weight", n.postMlpNorm = "post_feedforward_layernorm.weight";
+    n.qNorm = "self_attn.q_norm.weight", n.kNorm = "self_attn.k_norm.weight";
+    n.normOffset = gemma ? 1.0f : 0.0f;
+  }
+  return n;
+}
+
+ModelLoader::ModelLoader(const std::string& path, std::shared_ptr<Backend> backend, const Model::Options& options)
+    : model_(new Model), options_(options), pool_(usableProcessors()) {
+  model_->backend_ = std::move(backend);
+  model_->path_ = path;
+  model_->format_ = options.format;
+  const bool gguf = isGguf(path);
+  if (gguf) {
+    std::unique_ptr<GgufFile> file = openGguf(path);
+    model_->config_ = configFromGguf(*file);
+    source_ = std::move(file);
+  } else {
+    model_->config_ = configFromHuggingFace(path);
+    source_ = openSafetensors(path);
+  }
+  names_ = tensorNames(model_->config_, gguf);
+  elementsTotal_ = parameterCount(model_->config_);
+}
+
+std::string ModelLoader::layerName(int32_t layer, const std::string& name) const {
+  return names_.layerPrefix + std::to_string(layer) + "." + name;
+}
+
+const TensorInfo& ModelLoader::require(const std::string& name, const Shape& shape) const {
+  const TensorInfo* tensor = source_->find(name);
+  const std::string expected = shapeText(shape);
+  if (tensor == nullptr) {
+    throw Error(ErrorCode::kTensorMissing, name + ", of shape " + expected + ", is missing from " + source_->path(),
+                {{"tensor", name}, {"expected", expected}, {"file", source_->path()}});
+  }
+  if (tensor->shape != shape) {
+    const std::string found = shapeText(tensor->shape);
+    throw Error(ErrorCode::kTensorMismatch, name + " has shape " + found + ", expected " + expected + " in " + source_->path(),
+                {{"tensor", name}, {"found", found}, {"expected", expected}, {"file", source_->path()}});
+  }
+  return *tensor;
+}
+
+void ModelLoader::refuseBiases() const {
+  for (const TensorInfo& tensor : source_->tensors()) {
+    if (tensor.name.ends_with("proj.bias") || (tensor.name.starts_with("blk.") && tensor.name.ends_with(".bias"))) {
+      throw Error(ErrorCode::kModelUnsupported, source_->path() + " has a bias, " + tensor.name + ": linear layers with biases are not supported",
+                  {{"tensor", tensor.name}, {"file", source_->path()}});
+    }
+  }
+}
+
+void ModelLoader::advance(int64_t elements) {
+  if (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed)) {
+    throw Error(ErrorCode::kCancelled, "loading " + model_->path_ + " was cancelled");
+  }
+  elementsDone_ += elements;
+  if (options_.progress) options_.progress(static_cast<double>(elementsDone_) / static_cast<double>(elementsTotal_));
+}
+
+// Rows are independent in every stored format, so threads take shares of them.
+void ModelLoader::readBlock(const TensorInfo& tensor, int64_t first, int64_t count, int64_t in) {
+  if (buffer_.size() < static_cast<size_t>(count * in)) buffer_.resize(static_cast<size_t>(count * in));
+  const int64_t share = std::max<int64_t>(1, (count + 4 * pool_.threads() - 1) / (4 * pool_.threads()));
+  pool_.run((count + share - 1) / share, [&](int64_t task, int) {
+    const int64_t begin = task * share, rows = std::min(share, count - begin);
+    source_->readRows(tensor, first + begin, rows, buffer_.data() + begin * in);
+  });
+}
+
+void ModelLoader::loadWeight(WeightId& weight, int64_t in, const std::vector<Part>& parts) {
+  int64_t out = 0;
+  for (const Part& part : parts) out += part.rows;
+  for (const Part& part : parts) require(part.name, {part.rows, in});
+  Backend& backend = *model_->backend_;
+  weight = backend.createWeight(out, in, model_->format_);
+  int64_t at = 0;
+  for (const Part& part : parts) {
+    const TensorInfo& tensor = *source_->find(part.name);
+    const int64_t unit = part.heads > 0 ? part.rows / part.heads : 1;  // rows that must stay together
+    const int64_t step = std::max<int64_t>(1, kBufferFloats / (in * unit)) * unit;
+    for (int64_t row = 0; row < part.rows; row += step) {
+      const int64_t count = std::min(step, part.rows - row);
+      readBlock(tensor, row, count, in);
+      const float* rows = buffer_.data();
+      if (part.heads > 0) {
+        permuted_.resize(static_cast<size_t>(count * in));
+        for (int64_t r = 0; r < count; ++r) {
+          const int64_t j = r % unit, head = r - j;
+          std::memcpy(permuted_.data() + (head + j % 2 * (unit / 2) + j / 2) * in, rows + r * in, static_cast<size_t>(in) * sizeof(float));
+        }
+        rows = permuted_.data();
+      }
+      backend.setWeightRows(weight, at + row, count, rows);
+      advance(count * in);
+    }
+    at += part.rows;
+  }
+}
+
+void ModelLoader::loadNorms() {
+  const ModelConfig& c = model_->config_;
+  std::vector<float> host(normFloats(c));
+  model_->normsBytes_ = host.size() * sizeof(float);
+  model_->norms_ = model_->backend_->allocate(model_->normsBytes_);
+  int64_t at = 0;
+  const auto place = [&](const std::string& name, int64_t n) {
+    source_->readRows(require(name, {n}), 0, 1, host.data() + at);
+    for (int64_t i = at; i < at + n; ++i) host[static_cast<size_t>(i)] += names_.normOffset;
+    const DevConstF32 pointer = model_->norms_.as<float>() + at;
+    at += n;
+    return pointer;
+  };
+  for (int32_t layer = 0; layer < c.layers; ++layer) {
+    LayerWeights& w = model_->layers_[static_cast<size_t>(layer)];
+    w.attentionNorm = place(layerName(layer, names_.attentionNorm), c.hidden);
+    w.mlpNorm = place(layerName(layer, names_.mlpNorm), c.hidden);
+    if (c.postNorms) {
+      w.postAttentionNorm = place(layerName(layer, names_.postAttentionNorm), c.hidden);
+      w.postMlpNorm = place(layerName(layer, names_.postMlpNorm), c.hidden);
+    }
+    if (c.qkNorm) {
+      w.qNorm = place(layerName(layer, names_.qNorm), c.headDim);
+      w.kNorm = place(layerName(layer, names_.kNorm), c.headDim);
+    }
+  }
+  model_->finalNorm_ = place(names_.finalNorm, c.hidden);
+  model_->backend_->upload(model_->norms_, host.data(), model_->normsBytes_);
+  model_->backend_->synchronize();
+}
+
+std::shared_ptr<Model> ModelLoader::load() {
+  const ModelConfig& c = model_->config_;
+  refuseBiases();
+  model_->layers_.resize(static_cast<size_t>(c.layers));
+  loadNorms();
+  advance(0);
+  loadWeight(model_->embedding_, c.hidden, {{names_.embedding, c.vocabulary}});
+  if (c.tiedHead) {
+    model_->head_ = model_->embedding_;
+  } else {
+    loadWeight(model_->head_, c.hidden, {{names_.head, c.vocabulary}});
+  }
+  const int64_t qHeads = names_.rotaryPairsInterleaved ? c.heads : 0, kHeads = names_.rotaryPairsInterleaved ? c.kvHeads : 0;
+  for (int32_t layer = 0; layer < c.layers; ++layer) {
+    LayerWeights& w = model_->layers_[static_cast<size_t>(layer)];
+    const auto name = [&](const std::string& below) { return layerName(layer, below); };
+    loadWeight(w.qkv, c.hidden, {{name(names_.q), c.queryDim(), qHeads}, {name(names_.k), c.kvDim(), kHeads}, {name(names_.v), c.kvDim()}});
+    loadWeight(w.o, c.queryDim(), {{name(names_.o), c.hidden}});
+    loadWeight(w.gateUp, c.hidden, {{name(names_.gate), c.feedForward}, {name(names_.up), c.feedForward}});
+    loadWeight(w.down, c.feedForward, {{name(names_.down), c.hidden}});
+  }
+  return model_;
+}
+
+std::shared_ptr<Model> Model::load(const std::string& path, std::shared_ptr<Backend> backend, const Options& options) {
+  return ModelLoader(path, std::move(backend), options).load();
+}
+
+}  // namespace mlit

@@ -1,0 +1,58 @@
+// From a checkpoint's tensors to a Model, a few rows at a time; internal to model/.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "model/model.h"
+
+namespace mlit {
+
+size_t normFloats(const ModelConfig& config);  // of all norm vectors
+bool isGguf(const std::string& path);          // a file, not a folder; kFileNotFound where there is neither
+
+// How one kind of checkpoint names the tensors of a layer and what it did to them.
+struct TensorNames {
+  std::string embedding, finalNorm, head;
+  std::string layerPrefix;                       // followed by the number and a dot
+  std::string q, k, v, o, gate, up, down;        // below the layer
+  std::string attentionNorm, mlpNorm, postAttentionNorm, postMlpNorm, qNorm, kNorm;
+  bool rotaryPairsInterleaved = false;           // Llama in GGUF: rows 2j, 2j + 1 of a head are its rows j, j + dim/2
+  float normOffset = 0;                          // added to norm vectors: 1 for Gemma's w
+};
+TensorNames tensorNames(const ModelConfig& config, bool gguf);
+
+class ModelLoader {
+ public:
+  ModelLoader(const std::string& path, std::shared_ptr<Backend> backend, const Model::Options& options);
+  std::shared_ptr<Model> load();
+
+ private:
+  // Rows of one tensor that go below `outBegin` of a stacked weight; heads > 0: un-interleave that many heads.
+  struct Part {
+    std::string name;
+    int64_t rows = 0;
+    int64_t heads = 0;
+  };
+
+  void loadWeight(WeightId& weight, int64_t in, const std::vector<Part>& parts);
+  void loadNorms();
+  void refuseBiases() const;
+  const TensorInfo& require(const std::string& name, const Shape& shape) const;
+  void readBlock(const TensorInfo& tensor, int64_t first, int64_t count, int64_t in);
+  void advance(int64_t elements);
+  std::string layerName(int32_t layer, const std::string& name) const;
+
+  std::shared_ptr<Model> model_;
+  Model::Options options_;
+  std::unique_ptr<TensorSource> source_;
+  TensorNames names_;
+  ThreadPool pool_;
+  std::vector<float> buffer_, permuted_;
+  int64_t elementsTotal_ = 0;
+  int64_t elementsDone_ = 0;
+};
+
+}  // namespace mlit

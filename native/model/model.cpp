@@ -1,0 +1,50 @@
+// Lifetime and sizes of a loaded base; how it is filled is loader.cpp's.
+#include "model/model.h"
+
+#include <filesystem>
+
+#include "core/error.h"
+#include "model/loader.h"
+
+namespace mlit {
+
+size_t normFloats(const ModelConfig& config) {
+  const auto d = static_cast<size_t>(config.hidden), head = static_cast<size_t>(config.headDim);
+  const size_t layer = d * (config.postNorms ? 4 : 2) + (config.qkNorm ? 2 * head : 0);
+  return static_cast<size_t>(config.layers) * layer + d;
+}
+
+bool isGguf(const std::string& path) {
+  if (!std::filesystem::exists(path)) {
+    throw Error(ErrorCode::kFileNotFound, "there is no model at " + path, {{"file", path}});
+  }
+  return !std::filesystem::is_directory(path);
+}
+
+Model::~Model() {
+  for (const LayerWeights& layer : layers_) {
+    for (const WeightId weight : {layer.qkv, layer.o, layer.gateUp, layer.down}) {
+      if (weight) backend_->destroyWeight(weight);
+    }
+  }
+  if (head_ && head_.index != embedding_.index) backend_->destroyWeight(head_);
+  if (embedding_) backend_->destroyWeight(embedding_);
+  if (norms_) backend_->release(norms_, normsBytes_);
+}
+
+size_t Model::bytes() const { return plannedBytes(config_, *backend_, format_); }
+
+size_t Model::plannedBytes(const ModelConfig& config, const Backend& backend, WeightFormat format) {
+  const int64_t d = config.hidden, f = config.feedForward;
+  const size_t layer = backend.weightBytes(config.qkvDim(), d, format) + backend.weightBytes(d, config.queryDim(), format) +
+                       backend.weightBytes(2 * f, d, format) + backend.weightBytes(d, f, format);
+  const size_t table = backend.weightBytes(config.vocabulary, d, format);
+  return static_cast<size_t>(config.layers) * layer + table * (config.tiedHead ? 1 : 2) + normFloats(config) * sizeof(float);
+}
+
+ModelConfig readModelConfig(const std::string& path) {
+  if (isGguf(path)) return configFromGguf(*openGguf(path));
+  return configFromHuggingFace(path);
+}
+
+}  // namespace mlit

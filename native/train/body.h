@@ -1,0 +1,58 @@
+// The transformer's layers as training needs them: forward with what the backward keeps, backward down to the lowest
+// adapter and no further. Internal to train/.
+#pragma once
+
+#include <atomic>
+
+#include "train/batch.h"
+#include "train/buffers.h"
+
+namespace mlit {
+
+class Body {
+ public:
+  Body(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SessionBuffers& buffers, const TrainOptions& options);
+
+  // Ids, positions and supervised rows are on the device already. Leaves the supervised rows of the residual stream in
+  // buffers.final. At least one row must be supervised.
+  void forward(const Batch& batch);
+  // buffers.dx holds the gradient of buffers.final; adds to the adapters' gradients. Overwrites what forward() kept.
+  void backward(const Batch& batch);
+
+  void setCancelFlag(const std::atomic<bool>* cancel) { cancel_ = cancel; }
+  void checkCancelled() const;  // kCancelled
+
+ private:
+  // The rows that the second half of a layer works on, with what flows into it.
+  struct Tail {
+    const RowSet* rows = nullptr;
+    DevF32 attention;  // [rows, queryDim]
+    DevF32 input;      // [rows, d] residual stream entering the layer
+    DevF32 output;     // [rows, d] residual stream leaving it; null where only the kept activations are wanted
+  };
+
+  bool isLast(int32_t layer) const { return layer + 1 == model_->config().layers; }
+  AttentionShape attentionShape(int32_t layer) const;
+  DevConstF32 ropeTableOf(int32_t layer) const;
+  std::span<const LoraGroup> groups(int32_t layer, LinearGroup group, const RowSet& rows, bool withGradients);
+  void layerForward(int32_t layer, const Batch& batch, bool outputWanted);
+  void attentionForward(int32_t layer, const Batch& batch);
+  void tailForward(int32_t layer, const Tail& tail);
+  // dx: gradient of the tail's output, becomes that of its input (the residual path only). Leaves the gradient of the
+  // attention's output in wideA. False where nothing below has an adapter.
+  bool tailBackward(int32_t layer, const Tail& tail, DevF32 dx);
+  void attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAttention, DevF32 dx);
+  // Gradient of a sub-block's raw output, through the post-norm where there is one.
+  DevConstF32 throughPostNorm(DevConstF32 dx, DevConstF32 raw, DevConstF32 weight, DevConstF32 invRms, int64_t rows);
+  bool below(int32_t layer, LinearGroup group) const { return layer > 0 || group > lowest_; }
+
+  std::shared_ptr<Model> model_;
+  std::vector<std::shared_ptr<Adapter>> adapters_;
+  const SessionBuffers& buffers_;
+  TrainOptions options_;
+  LoraGroupBuilder lora_;
+  LinearGroup lowest_ = LinearGroup::kDown;  // of layer 0, with any adapter
+  const std::atomic<bool>* cancel_ = nullptr;
+};
+
+}  // namespace mlit

@@ -1,0 +1,113 @@
+// The memory plan of training, as code: every buffer once, with its size.
+#include "train/buffers.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace mlit {
+
+DevicePtr<std::byte> Arena::take(const char* item, int64_t n) {
+  constexpr size_t kAlignment = 256;
+  const size_t bytes = (static_cast<size_t>(n) * 4 + kAlignment - 1) / kAlignment * kAlignment;
+  const size_t offset = bytes_;
+  bytes_ += bytes;
+  const auto known = std::find_if(items_.begin(), items_.end(), [&](const PlanItem& i) { return i.name == item; });
+  if (known != items_.end()) {
+    known->bytes += bytes;
+  } else {
+    items_.push_back({item, bytes});
+  }
+  return base_ ? base_ + static_cast<int64_t>(offset) : base_;
+}
+
+namespace {
+
+void placeActivations(Arena& arena, const ModelConfig& c, int64_t tokens, int64_t qkvStride, LayerBuffers& layer) {
+  const auto floats = [&](int64_t perToken) { return arena.floats("activations", tokens * perToken); };
+  layer.inputInvRms = floats(1);
+  layer.qkv = floats(qkvStride);
+  if (c.qkNorm) {
+    layer.q = floats(c.queryDim());
+    layer.qInvRms = floats(c.heads);
+    layer.kInvRms = floats(c.kvHeads);
+  }
+  layer.attention = floats(c.queryDim());
+  layer.lse = floats(c.heads);
+  layer.mid = floats(c.hidden);
+  layer.midInvRms = floats(1);
+  layer.gateUp = floats(2 * int64_t{c.feedForward});
+  if (c.postNorms) {
+    layer.oOut = floats(c.hidden);
+    layer.oInvRms = floats(1);
+    layer.downOut = floats(c.hidden);
+    layer.downInvRms = floats(1);
+  }
+}
+
+void placeLayers(Arena& arena, const ModelConfig& c, const TrainOptions& options, SessionBuffers& b) {
+  b.layers.resize(static_cast<size_t>(c.layers));
+  const bool keepAll = options.training && options.recompute == Recompute::kNone;
+  const size_t inputs = options.training ? b.layers.size() : std::min<size_t>(2, b.layers.size());
+  for (size_t i = 0; i < b.layers.size(); ++i) {
+    if (i > 0 && !keepAll) b.layers[i] = b.layers[0];
+    b.layers[i].input = i < inputs ? arena.floats("activations", options.maxTokens * c.hidden) : b.layers[i - 2].input;
+    if (i == 0 || keepAll) placeActivations(arena, c, options.maxTokens, b.qkvStride, b.layers[i]);
+  }
+}
+
+}  // namespace
+
+SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vector<AdapterSpec>& adapters, const TrainOptions& options) {
+  if (options.maxTokens < 1) {
+    throw Error(ErrorCode::kInvalidArgument, "maxTokens must be at least 1, not " + std::to_string(options.maxTokens), {{"field", "maxTokens"}});
+  }
+  const int64_t tokens = options.maxTokens;
+  SessionBuffers b;
+  b.qkvStride = c.qkvDim() + (c.qkNorm ? c.kvDim() : 0);
+  b.positionCount = c.contextLength > 0 ? std::min<int64_t>(c.contextLength, tokens) : tokens;
+  const auto fitting = static_cast<int64_t>(options.logitsBytes / (static_cast<size_t>(c.vocabulary) * sizeof(float)));
+  b.chunkRows = std::clamp<int64_t>(fitting, 1, tokens);
+  for (const AdapterSpec& spec : adapters) {
+    const int64_t n = AdapterLayout(c, spec).parameterCount();
+    if (!options.training) continue;
+    b.gradients.push_back(arena.floats("optimizer", n));
+    b.m.push_back(arena.floats("optimizer", n));
+    b.v.push_back(arena.floats("optimizer", n));
+  }
+  placeLayers(arena, c, options, b);
+  b.final = arena.floats("activations", tokens * c.hidden);
+  b.finalInvRms = arena.floats("activations", tokens);
+  b.rowAttention = arena.floats("activations", tokens * c.queryDim());
+  b.rowInput = arena.floats("activations", tokens * c.hidden);
+
+  const auto scratch = [&](int64_t perToken) { return arena.floats("scratch", tokens * perToken); };
+  int64_t rank = 0;
+  for (const AdapterSpec& spec : adapters) rank = std::max<int64_t>(rank, AdapterLayout(c, spec).maxGroupRank());
+  b.normed = scratch(c.hidden);
+  b.narrow = scratch(c.hidden);
+  b.wideA = scratch(std::max(c.feedForward, c.queryDim()));
+  if (options.training) {
+    b.wideB = scratch(std::max(c.feedForward, c.qkvDim()));
+    b.dx = scratch(c.hidden);
+    b.delta = scratch(c.heads);
+    b.sumSquares = arena.floats("scratch", 1);
+  }
+  if (rank > 0) {
+    b.p = scratch(rank);
+    if (options.training) b.u = scratch(rank);
+  }
+  b.weights = scratch(1);
+  b.logprobs = scratch(1);
+  b.tokens = arena.ints("scratch", tokens);
+  b.positions = arena.ints("scratch", tokens);
+  b.rows = arena.ints("scratch", tokens);
+  b.targets = arena.ints("scratch", tokens);
+  b.rope = arena.floats("scratch", b.positionCount * c.headDim);
+  b.ropeLocal = c.window > 0 ? arena.floats("scratch", b.positionCount * c.headDim) : b.rope;
+  b.logits = arena.floats("logits", b.chunkRows * c.vocabulary);
+  return b;
+}
+
+}  // namespace mlit

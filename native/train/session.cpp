@@ -1,0 +1,275 @@
+// The primitives: forward, backward and score over the body and the head, with the sums that callers divide by.
+#include "train/session.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "train/session_impl.h"
+
+namespace mlit {
+
+namespace {
+
+std::vector<AdapterSpec> specsOf(const std::vector<std::shared_ptr<Adapter>>& adapters) {
+  std::vector<AdapterSpec> specs;
+  for (const auto& adapter : adapters) specs.push_back(adapter->layout().spec());
+  return specs;
+}
+
+std::vector<std::shared_ptr<Adapter>> checked(const Model& model, std::vector<std::shared_ptr<Adapter>> adapters) {
+  for (size_t i = 0; i < adapters.size(); ++i) {
+    const std::string name = "adapters[" + std::to_string(i) + "]";
+    if (!adapters[i]) throw Error(ErrorCode::kInvalidArgument, name + " is null", {{"field", name}});
+    if (adapters[i]->model().get() != &model) {
+      throw Error(ErrorCode::kInvalidArgument, name + " belongs to another model", {{"field", name}});
+    }
+    if (std::find(adapters.begin(), adapters.begin() + static_cast<int64_t>(i), adapters[i]) != adapters.begin() + static_cast<int64_t>(i)) {
+      throw Error(ErrorCode::kInvalidArgument, name + " is in the list twice", {{"field", name}});
+    }
+  }
+  return adapters;
+}
+
+void uploadTo(Backend& backend, DevicePtr<std::byte> to, const void* from, size_t count) { backend.upload(to, from, count * 4); }
+
+MemoryPlan withArena(MemoryPlan plan, const Arena& arena) {
+  plan.insert(plan.end(), arena.items().begin(), arena.items().end());
+  return plan;
+}
+
+}  // namespace
+
+TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<Adapter>> a, const TrainOptions& o)
+    : model(std::move(m)), adapters(checked(*model, std::move(a))), options(o), body(model, adapters, buffers, o), head(model, buffers) {
+  const ModelConfig& c = model->config();
+  Backend& backend = model->backend();
+  const std::vector<AdapterSpec> specs = specsOf(adapters);
+  Arena counting;
+  placeBuffers(counting, c, specs, options);
+  memory = backend.allocate(counting.bytes());
+  memoryBytes = counting.bytes();
+  Arena arena(memory);
+  buffers = placeBuffers(arena, c, specs, options);
+  size_t adapterBytes = 0;
+  for (const auto& adapter : adapters) adapterBytes += static_cast<size_t>(adapter->layout().parameterCount()) * sizeof(float);
+  plan = withArena({{"backend", backend.fixedBytes()}, {"base", model->bytes()}, {"adapter", adapterBytes}}, arena);
+
+  const std::vector<float> global = ropeTable(c.rope, c.headDim, buffers.positionCount);
+  const std::vector<float> local = c.window > 0 ? ropeTable(c.ropeLocal, c.headDim, buffers.positionCount) : std::vector<float>();
+  uploadTo(backend, buffers.rope.as<std::byte>(), global.data(), global.size());
+  if (!local.empty()) uploadTo(backend, buffers.ropeLocal.as<std::byte>(), local.data(), local.size());
+  pending.assign(adapters.size(), 1);
+  steps.assign(adapters.size(), 0);
+  limits = {options.maxTokens, buffers.positionCount, c.vocabulary, static_cast<int32_t>(adapters.size())};
+  if (options.training) {
+    for (size_t i = 0; i < adapters.size(); ++i) {
+      const size_t bytes = static_cast<size_t>(adapters[i]->layout().parameterCount()) * sizeof(float);
+      backend.zero(buffers.m[i].as<std::byte>(), bytes);
+      backend.zero(buffers.v[i].as<std::byte>(), bytes);
+    }
+  }
+  zeroGradients();
+  backend.synchronize();
+}
+
+TrainSession::Impl::~Impl() {
+  if (memory) model->backend().release(memory, memoryBytes);
+}
+
+void TrainSession::Impl::requireTraining(const char* call) const {
+  if (options.training) return;
+  throw Error(ErrorCode::kInvalidArgument, std::string(call) + " needs a session with training = true; this one only scores",
+              {{"field", "training"}});
+}
+
+size_t TrainSession::Impl::adapterIndex(int32_t adapter) const {
+  if (adapter < 0 || static_cast<size_t>(adapter) >= adapters.size()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "there is no adapter " + std::to_string(adapter) + ": this session has " + std::to_string(adapters.size()), {{"field", "adapter"}});
+  }
+  return static_cast<size_t>(adapter);
+}
+
+void TrainSession::Impl::checkLogprobsSpan(std::span<const float> logprobs, size_t tokens) const {
+  if (logprobs.size() == tokens) return;
+  throw Error(ErrorCode::kInvalidArgument,
+              "logprobs has room for " + std::to_string(logprobs.size()) + " values, expected one a token, " + std::to_string(tokens),
+              {{"field", "logprobs"}});
+}
+
+bool TrainSession::Impl::runBody(const PackedBatch& packed, Supervision supervision) {
+  readBatch(packed, limits, supervision, batch);
+  activationsKept = false;
+  if (batch.rows.empty()) return false;
+  Backend& backend = model->backend();
+  uploadTo(backend, buffers.tokens.as<std::byte>(), batch.tokens.data(), batch.tokens.size());
+  uploadTo(backend, buffers.positions.as<std::byte>(), batch.positions.data(), batch.positions.size());
+  uploadTo(backend, buffers.rows.as<std::byte>(), batch.rows.data(), batch.rows.size());
+  uploadTo(backend, buffers.targets.as<std::byte>(), batch.targets.data(), batch.targets.size());
+  uploadTo(backend, buffers.weights.as<std::byte>(), batch.weights.data(), batch.weights.size());
+  body.forward(batch);
+  return true;
+}
+
+std::vector<float> TrainSession::Impl::fetchLogprobs() {
+  std::vector<float> logprobs(batch.rows.size());
+  if (logprobs.empty()) return logprobs;
+  model->backend().download(logprobs.data(), buffers.logprobs.as<const std::byte>(), logprobs.size() * sizeof(float));
+  model->backend().synchronize();
+  for (size_t i = 0; i < logprobs.size(); ++i) {
+    if (std::isfinite(logprobs[i])) continue;
+    const std::string row = std::to_string(batch.rows[i]);
+    throw Error(ErrorCode::kNotFinite, "the loss of row " + row + " of the batch is not finite", {{"row", row}});
+  }
+  return logprobs;
+}
+
+void TrainSession::Impl::scatterLogprobs(std::span<const float> bySupervised, std::span<float> byRow) const {
+  std::fill(byRow.begin(), byRow.end(), 0.0f);
+  for (size_t i = 0; i < bySupervised.size(); ++i) byRow[static_cast<size_t>(batch.rows[i])] = bySupervised[i];
+}
+
+StepSums TrainSession::Impl::sums(std::span<const float> logprobs) const {
+  StepSums sums{std::vector<double>(adapters.size() + 1, 0.0), std::vector<double>(adapters.size() + 1, 0.0)};
+  for (size_t i = 0; i < logprobs.size(); ++i) {
+    const auto owner = static_cast<size_t>(batch.owners[i]);
+    sums.loss[owner] -= static_cast<double>(batch.weights[i]) * static_cast<double>(logprobs[i]);
+    sums.weight[owner] += static_cast<double>(batch.weights[i]);
+  }
+  return sums;
+}
+
+void TrainSession::Impl::backwardBody() {
+  for (size_t i = 0; i < batch.rows.size(); ++i) {
+    const auto owner = static_cast<size_t>(batch.owners[i]);
+    if (owner < pending.size() && batch.weights[i] != 0) pending[owner] = 1;
+  }
+  body.backward(batch);
+  model->backend().synchronize();
+}
+
+void TrainSession::Impl::zeroGradients() {
+  for (size_t i = 0; i < buffers.gradients.size(); ++i) {
+    if (!pending[i]) continue;
+    const size_t bytes = static_cast<size_t>(adapters[i]->layout().parameterCount()) * sizeof(float);
+    model->backend().zero(buffers.gradients[i].as<std::byte>(), bytes);
+  }
+  std::fill(pending.begin(), pending.end(), uint8_t{0});
+}
+
+TrainSession::TrainSession(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const TrainOptions& options)
+    : impl_(std::make_unique<Impl>(std::move(model), std::move(adapters), options)) {}
+
+TrainSession::~TrainSession() = default;
+
+MemoryPlan TrainSession::plan(const ModelConfig& config, const Backend& backend, const std::vector<AdapterSpec>& adapters,
+                              const TrainOptions& options, WeightFormat format) {
+  Arena counting;
+  placeBuffers(counting, config, adapters, options);
+  size_t adapterBytes = 0;
+  for (const AdapterSpec& spec : adapters) adapterBytes += static_cast<size_t>(AdapterLayout(config, spec).parameterCount()) * sizeof(float);
+  return withArena(
+      {{"backend", backend.fixedBytes()}, {"base", Model::plannedBytes(config, backend, format)}, {"adapter", adapterBytes}}, counting);
+}
+
+StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<float> logprobs) {
+  Impl& s = *impl_;
+  s.requireTraining("forwardBackward");
+  if (!logprobs.empty()) s.checkLogprobsSpan(logprobs, packed.tokens.size());
+  return s.guarded([&] {
+    std::vector<float> values;
+    if (s.runBody(packed, logprobs.empty() ? Supervision::kWeighted : Supervision::kTargets)) {
+      const bool weighted = std::any_of(s.batch.weights.begin(), s.batch.weights.end(), [](float weight) { return weight != 0; });
+      s.head.run(s.batch.supervised.rows, weighted ? Head::Gradients::kOfFinal : Head::Gradients::kNone, s.body);
+      values = s.fetchLogprobs();
+      if (weighted) s.backwardBody();
+    }
+    if (!logprobs.empty()) s.scatterLogprobs(values, logprobs);
+    return s.sums(values);
+  });
+}
+
+StepSums TrainSession::score(const PackedBatch& packed, std::span<float> logprobs) {
+  Impl& s = *impl_;
+  s.checkLogprobsSpan(logprobs, packed.tokens.size());
+  std::vector<float> values;
+  if (s.runBody(packed, Supervision::kTargets)) {
+    s.head.run(s.batch.supervised.rows, Head::Gradients::kNone, s.body);
+    values = s.fetchLogprobs();
+  }
+  s.scatterLogprobs(values, logprobs);
+  return s.sums(values);
+}
+
+void TrainSession::forward(const PackedBatch& packed, std::span<float> logprobs) {
+  Impl& s = *impl_;
+  s.requireTraining("forward");
+  s.checkLogprobsSpan(logprobs, packed.tokens.size());
+  s.guarded([&] {
+    std::vector<float> values;
+    if (s.runBody(packed, Supervision::kTargets)) {
+      s.head.run(s.batch.supervised.rows, Head::Gradients::kNone, s.body);
+      values = s.fetchLogprobs();
+    }
+    s.scatterLogprobs(values, logprobs);
+    s.activationsKept = true;
+  });
+}
+
+void TrainSession::backward(std::span<const float> logprobGradients) {
+  Impl& s = *impl_;
+  s.requireTraining("backward");
+  if (!s.activationsKept) {
+    throw Error(ErrorCode::kInvalidArgument, "backward needs a forward just before it: its activations are not there any more");
+  }
+  if (logprobGradients.size() != s.batch.tokens.size()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "logprobGradients has " + std::to_string(logprobGradients.size()) + " values, expected one a token, " +
+                    std::to_string(s.batch.tokens.size()),
+                {{"field", "logprobGradients"}});
+  }
+  bool weighted = false;
+  for (size_t i = 0; i < s.batch.rows.size(); ++i) {
+    const float gradient = logprobGradients[static_cast<size_t>(s.batch.rows[i])];
+    if (!std::isfinite(gradient)) {
+      throw Error(ErrorCode::kInvalidArgument, "logprobGradients[" + std::to_string(s.batch.rows[i]) + "] is not finite",
+                  {{"field", "logprobGradients"}});
+    }
+    s.batch.weights[i] = -gradient;
+    weighted = weighted || gradient != 0;
+  }
+  s.activationsKept = false;
+  if (!weighted) return;
+  s.guarded([&] {
+    uploadTo(s.model->backend(), s.buffers.weights.as<std::byte>(), s.batch.weights.data(), s.batch.weights.size());
+    s.head.run(s.batch.supervised.rows, Head::Gradients::kOfFinal, s.body);
+    s.backwardBody();
+  });
+}
+
+void TrainSession::zeroGradients() { impl_->zeroGradients(); }
+
+bool TrainSession::gradientsPending() const {
+  return std::any_of(impl_->pending.begin(), impl_->pending.end(), [](uint8_t pending) { return pending != 0; });
+}
+
+std::vector<float> TrainSession::gradientsToHost(int32_t adapter) const {
+  impl_->requireTraining("gradientsToHost");
+  const size_t i = impl_->adapterIndex(adapter);
+  std::vector<float> gradients(static_cast<size_t>(impl_->adapters[i]->layout().parameterCount()));
+  impl_->model->backend().download(gradients.data(), impl_->buffers.gradients[i].as<const std::byte>(), gradients.size() * sizeof(float));
+  impl_->model->backend().synchronize();
+  return gradients;
+}
+
+std::vector<float> TrainSession::logitsToHost(const PackedBatch& packed) {
+  if (!impl_->runBody(packed, Supervision::kTargets)) return {};
+  return impl_->head.logitsToHost(impl_->batch.supervised.rows);
+}
+
+const std::vector<std::shared_ptr<Adapter>>& TrainSession::adapters() const { return impl_->adapters; }
+const MemoryPlan& TrainSession::memory() const { return impl_->plan; }
+void TrainSession::setCancelFlag(const std::atomic<bool>* cancel) { impl_->body.setCancelFlag(cancel); }
+
+}  // namespace mlit

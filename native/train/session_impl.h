@@ -1,0 +1,63 @@
+// What a TrainSession holds; shared by the files that implement its primitives.
+#pragma once
+
+#include "core/error.h"
+#include "train/batch.h"
+#include "train/body.h"
+#include "train/buffers.h"
+#include "train/head.h"
+#include "train/session.h"
+
+namespace mlit {
+
+struct TrainSession::Impl {
+  Impl(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const TrainOptions& options);
+  ~Impl();
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  // Reads and uploads a batch, runs the body; false where no row is supervised (nothing was computed).
+  bool runBody(const PackedBatch& packed, Supervision supervision);
+  // Log-probabilities of the supervised rows on the host; kNotFinite.
+  std::vector<float> fetchLogprobs();
+  void scatterLogprobs(std::span<const float> bySupervised, std::span<float> byRow) const;
+  StepSums sums(std::span<const float> logprobs) const;
+  void backwardBody();
+  void requireTraining(const char* call) const;
+  void checkLogprobsSpan(std::span<const float> logprobs, size_t tokens) const;
+  size_t adapterIndex(int32_t adapter) const;
+  void zeroGradients();
+  // Runs body; when it throws, gradients and kept activations are discarded.
+  template <class Call>
+  auto guarded(const Call& call) -> decltype(call());
+
+  std::shared_ptr<Model> model;
+  std::vector<std::shared_ptr<Adapter>> adapters;
+  TrainOptions options;
+  DevicePtr<std::byte> memory;
+  size_t memoryBytes = 0;
+  MemoryPlan plan;
+  SessionBuffers buffers;
+  Body body;
+  Head head;
+  Batch batch;
+  BatchLimits limits;
+  bool activationsKept = false;  // between forward() and backward()
+  std::vector<uint8_t> pending;  // by adapter
+  std::vector<int64_t> steps;    // by adapter
+};
+
+template <class Call>
+auto TrainSession::Impl::guarded(const Call& call) -> decltype(call()) {
+  try {
+    return call();
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::kInvalidArgument) {
+      activationsKept = false;
+      zeroGradients();
+    }
+    throw;
+  }
+}
+
+}  // namespace mlit
