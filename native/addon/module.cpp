@@ -1,0 +1,158 @@
+// The addon's exports: what lib/native/types.ts calls NativeAddon.
+#include <napi.h>
+
+#include "addon/arguments.h"
+#include "addon/async.h"
+#include "addon/machine.h"
+#include "addon/self_test.h"
+#include "addon/states.h"
+#include "addon/values.h"
+#include "backend/cpu/kernels.h"
+
+namespace mlit::addon {
+namespace {
+
+constexpr const char* kVersion = "0.1.0";  // package.json's; a test compares them
+
+Napi::Value setErrorClass(const Napi::CallbackInfo& info) {
+  if (!info[0].IsFunction()) throwType(info[0], "constructor", "a class");
+  Environment::of(info.Env()).errorClass = Napi::Persistent(info[0].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
+Napi::Object backendValue(Napi::Env env, const char* name, bool usable, const std::string& reason, const std::string& description) {
+  Napi::Object value = Napi::Object::New(env);
+  value.Set("name", name);
+  value.Set("usable", usable);
+  value.Set("reason", reason);
+  value.Set("description", description);
+  return value;
+}
+
+Napi::Object cpuBackendValue(Napi::Env env, const MachineReport& machine) {
+  try {
+    const std::string threads = std::to_string(machine.usableProcessors) + (machine.usableProcessors == 1 ? " thread" : " threads");
+    return backendValue(env, "cpu", true, "", std::string(kernelTable("auto").isa) + ", " + threads);
+  } catch (const Error& error) {
+    return backendValue(env, "cpu", false, error.what(), "");
+  }
+}
+
+Napi::Value doctor(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const MachineReport machine = inspectMachine();
+  Napi::Array features = Napi::Array::New(env), isas = Napi::Array::New(env), backends = Napi::Array::New(env);
+  for (const std::string& feature : machine.features) features.Set(features.Length(), feature);
+  for (const IsaReport& isa : machine.isas) {
+    Napi::Object value = Napi::Object::New(env);
+    value.Set("name", isa.name);
+    value.Set("usable", isa.usable);
+    value.Set("reason", isa.reason);
+    isas.Set(isas.Length(), value);
+  }
+  backends.Set(0u, cpuBackendValue(env, machine));
+  backends.Set(1u, backendValue(env, "cuda", false, "this version of the package has no CUDA backend", ""));
+
+  Napi::Object cpu = Napi::Object::New(env), memory = Napi::Object::New(env), value = Napi::Object::New(env);
+  cpu.Set("model", machine.cpuModel);
+  cpu.Set("features", features);
+  cpu.Set("usableProcessors", machine.usableProcessors);
+  cpu.Set("isas", isas);
+  memory.Set("totalBytes", static_cast<double>(machine.totalBytes));
+  memory.Set("availableBytes", static_cast<double>(machine.availableBytes));
+  memory.Set("limitBytes", static_cast<double>(machine.limitBytes));
+  value.Set("version", kVersion);
+  value.Set("cpu", cpu);
+  value.Set("memory", memory);
+  value.Set("backends", backends);
+  return value;
+}
+
+Napi::Value runSelfTest(const Napi::CallbackInfo& info) {
+  return runAsync(
+      info.Env(), nullptr,
+      [isa = textArgument(info[0], "isa"), threads = threadsArgument(info[1], "threads")] {
+        return selfTest(*createCpuBackend(threads, isa));  // one of its own: the shared one may have another instruction set
+      },
+      [](Napi::Env env, const std::vector<Check>& checks) {
+        Napi::Array values = Napi::Array::New(env, checks.size());
+        for (uint32_t i = 0; i < checks.size(); ++i) {
+          Napi::Object value = Napi::Object::New(env);
+          value.Set("name", checks[i].name);
+          value.Set("passed", checks[i].passed);
+          value.Set("detail", checks[i].detail);
+          values.Set(i, value);
+        }
+        return values;
+      });
+}
+
+Napi::Value readGgufMetadata(const Napi::CallbackInfo& info) {
+  return runAsync(
+      info.Env(), nullptr, [path = textArgument(info[0], "path")] { return openGguf(path); },
+      [](Napi::Env env, const std::unique_ptr<GgufFile>& file) {
+        Napi::Object values = Napi::Object::New(env);
+        for (const auto& [key, value] : file->metadata()) values.Set(key, ggufValue(env, value));
+        return values;
+      });
+}
+
+Napi::Value readConfig(const Napi::CallbackInfo& info) {
+  return runAsync(info.Env(), nullptr, [path = textArgument(info[0], "path")] { return readModelConfig(path); }, configValue);
+}
+
+Napi::Value readPeft(const Napi::CallbackInfo& info) {
+  return runAsync(
+      info.Env(), nullptr, [folder = textArgument(info[0], "folder")] { return readPeftConfig(folder); },
+      [](Napi::Env env, const PeftConfig& config) {
+        Napi::Object value = specValue(env, config.spec);
+        value.Set("baseModel", config.baseModel);
+        return value;
+      });
+}
+
+Napi::Value plan(const Napi::CallbackInfo& info, std::function<MemoryPlan()> make) {
+  return runAsync(info.Env(), nullptr, std::move(make), planValue);
+}
+
+Napi::Value planTrainingFor(const Napi::CallbackInfo& info) {
+  const std::string path = textArgument(info[0], "path");
+  const Napi::Array array = arrayArgument(info[1], "adapters");
+  std::vector<AdapterSpec> adapters;
+  for (uint32_t i = 0; i < array.Length(); ++i) adapters.push_back(adapterSpec(array.Get(i), "adapters[" + std::to_string(i) + "]"));
+  const TrainOptions options = trainOptions(info[2], "options");
+  const LoadOptions load = loadOptions(info[3], "load");
+  return plan(info, [=] { return planTraining(path, adapters, options, load); });
+}
+
+Napi::Value planSamplingFor(const Napi::CallbackInfo& info) {
+  const std::string path = textArgument(info[0], "path");
+  const SampleOptions options = sampleOptions(info[1], "options");
+  const auto rank = static_cast<int32_t>(integerArgument(info[2], "maxAdapterRank", 0, std::numeric_limits<int32_t>::max()));
+  const LoadOptions load = loadOptions(info[3], "load");
+  return plan(info, [=] { return planSampling(path, options, rank, load); });
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  Environment::attach(env);
+  const napi_property_descriptor properties[] = {
+      method("setErrorClass", syncFunction<setErrorClass>),
+      method("doctor", syncFunction<doctor>),
+      method("selfTest", asyncFunction<runSelfTest>),
+      method("readGgufMetadata", asyncFunction<readGgufMetadata>),
+      method("readModelConfig", asyncFunction<readConfig>),
+      method("readPeftConfig", asyncFunction<readPeft>),
+      method("loadModel", asyncFunction<loadModel>),
+      method("planTraining", asyncFunction<planTrainingFor>),
+      method("planSampling", asyncFunction<planSamplingFor>),
+  };
+  const napi_status status = napi_define_properties(env, exports, std::size(properties), properties);
+  NAPI_THROW_IF_FAILED(env, status, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(mlit, initialise)
+
+}  // namespace mlit::addon

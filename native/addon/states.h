@@ -1,0 +1,94 @@
+// What is behind each handle. Native parts are touched on the compute thread only; what JavaScript may ask for at any
+// time is published beside them.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <variant>
+#include <vector>
+
+#include "addon/handles.h"
+#include "model/adapter.h"
+#include "sample/engine.h"
+#include "train/session.h"
+
+namespace mlit::addon {
+
+class ModelState final : public HandleState {
+ public:
+  static constexpr auto kClass = Environment::kModel;
+  static constexpr const char* kName = "Model";
+  static constexpr napi_type_tag kTag = {0x6d2a7c51e0934f1bu, 0x9b1fd4386ca75e02u};
+  void release() override { model = nullptr; }
+
+  std::shared_ptr<Model> model;
+};
+
+class AdapterState final : public HandleState {
+ public:
+  static constexpr auto kClass = Environment::kAdapter;
+  static constexpr const char* kName = "Adapter";
+  static constexpr napi_type_tag kTag = {0x0f83b9d5a1644ce7u, 0x83e65b7012dfc94au};
+  void release() override { adapter = nullptr; }
+
+  std::shared_ptr<Adapter> adapter;
+};
+
+class TrainSessionState final : public HandleState {
+ public:
+  static constexpr auto kClass = Environment::kTrainSession;
+  static constexpr const char* kName = "TrainSession";
+  static constexpr napi_type_tag kTag = {0xc4519e2fb6d8470cu, 0xa70d3c8e951f26b3u};
+  void release() override { session = nullptr; }
+  void publish();  // on the compute thread, after every call
+
+  std::unique_ptr<TrainSession> session;
+  std::vector<std::atomic<int64_t>> steps;  // one an adapter, sized before the handle is seen
+  std::atomic<bool> gradientsPending{false};
+};
+
+class SamplerState final : public HandleState {
+ public:
+  static constexpr auto kClass = Environment::kSampler;
+  static constexpr const char* kName = "Sampler";
+  static constexpr napi_type_tag kTag = {0x5b70e1c94d2a4886u, 0xb8f2963a07ce51ddu};
+  void release() override { engine = nullptr; }
+
+  struct Cancel {
+    int64_t id;
+  };
+  using Order = std::variant<SampleRequest, Cancel>;
+
+  std::unique_ptr<SampleEngine> engine;
+  int32_t vocabulary = 0;
+  int32_t contextLength = 0;
+  int64_t cacheTokens = 0;
+  int32_t adapters = 0;
+
+  std::mutex lock;            // guards what follows: requests come while a step is running
+  std::vector<Order> orders;  // for the next step, in order
+  std::set<int64_t> live;     // requests that have neither ended nor been dropped
+};
+
+// The native adapters of an array of handles, alive and of this model, to be looked up later on the compute thread.
+std::vector<std::shared_ptr<AdapterState>> adaptersArgument(Napi::Value value, const std::string& name,
+                                                            const std::shared_ptr<ModelState>& model);
+std::vector<std::shared_ptr<Adapter>> nativeAdapters(const std::vector<std::shared_ptr<AdapterState>>& states);
+
+// The four asynchronous creations of a Model's children, each in the file of what it makes.
+Napi::Value createAdapter(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
+Napi::Value loadAdapter(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
+Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
+Napi::Value createSampler(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
+Napi::Value loadModel(const Napi::CallbackInfo& info);
+
+template <class State>
+std::shared_ptr<State> newChild(const std::shared_ptr<ModelState>& model) {
+  std::shared_ptr<State> child = computeOwned(std::make_unique<State>());
+  model->addChild(child);
+  return child;
+}
+
+}  // namespace mlit::addon
