@@ -86,6 +86,12 @@ export class AddedTokenMatcher {
     return sections;
   }
 
+  /** Whether any of the tokens is spelled in a text. */
+  hasMatch(text: string): boolean {
+    for (let at = 0; at < text.length; at += 1) if (this.#match(text, at) !== null) return true;
+    return false;
+  }
+
   #match(text: string, at: number): { token: AddedToken; end: number } | null {
     let node = this.#root.children.get(text.charCodeAt(at));
     let best: { token: AddedToken; end: number } | null = null;

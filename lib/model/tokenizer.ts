@@ -196,6 +196,16 @@ export class Tokenizer {
     return this.#spec.chatTemplate;
   }
 
+  /** Whether every text is encoded as if a space stood before it (Llama 2's way). */
+  get prefixesSpace(): boolean {
+    return this.#decoder.stripsLeadingSpace;
+  }
+
+  /** Whether a text may spell a control token; false is certain, true is a guess. */
+  mayHaveControl(text: string): boolean {
+    return this.#raw.hasMatch(text);
+  }
+
   tokenToId(token: string): number | undefined {
     return this.#spec.vocab.get(token);
   }

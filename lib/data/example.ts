@@ -1,0 +1,32 @@
+// What a record of any supported form becomes before anything else looks at it.
+
+import type { ChatTurn } from '../model/template';
+
+/** Where a record came from, for messages. */
+export interface RecordSource {
+  /** The file as it was named by the caller. */
+  file: string;
+  /** Line number from 1; in a JSON array, the element's number from 1. */
+  line: number;
+}
+
+export interface Example {
+  /** The record's own id, or `<file stem>:<line>`. Unique over all files read together. */
+  id: string;
+  /** BCP 47 language code, `und` where the record names none. */
+  lang: string;
+  /** Turns in order, roles `system`, `user` and `assistant`. Empty where the record has only `text`. */
+  turns: ChatTurn[];
+  /** Shared by the translations of one item. */
+  parallelId?: string;
+  /** A text to be taken as it stands (template `none`). */
+  text?: string;
+  /** Which of several adapters answers it, counted from 0 in the order in which they were given. */
+  adapter?: number;
+  source: RecordSource;
+}
+
+/** `file:line`, as editors understand it. */
+export function place(source: RecordSource): string {
+  return `${source.file}:${source.line}`;
+}

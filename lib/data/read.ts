@@ -1,0 +1,203 @@
+// Reads records from files, line by line, so that a data set need not fit in memory as text, and so that whatever is wrong
+// with a line is said with its number.
+
+import { createReadStream } from 'node:fs';
+import { basename } from 'node:path';
+import { createGunzip } from 'node:zlib';
+import { MlitError } from '../native/errors';
+import { type Example, place } from './example';
+import {
+  RECORD_FIELDS,
+  type RecordForm,
+  type RecordNeed,
+  type RecordOptions,
+  recordForm,
+  toExample,
+} from './record';
+
+export interface ReadOptions {
+  /** What each record must have. Default `response`. */
+  need?: RecordNeed;
+  /** Renames: wanted field → the name it has in the files. */
+  field?: Readonly<Record<string, string>>;
+  signal?: AbortSignal | undefined;
+  /** Told one line for each file: the form that was recognised. */
+  onNote?: ((note: string) => void) | undefined;
+}
+
+const FORM_NAMES: Readonly<Record<RecordForm, string>> = {
+  instruction: 'instruction and response',
+  messages: 'messages',
+  conversations: 'conversations (ShareGPT)',
+  text: 'plain text',
+};
+
+/**
+ * All records of the files, in order. Files are JSONL (also `.gz`) or one JSON array; `-` is standard input.
+ *
+ * @throws MlitError `FILE_NOT_FOUND`, `DATA_INVALID` (file, line, what was expected), `DATA_EMPTY`; the signal's reason
+ */
+export async function readExamples(files: readonly string[], options: ReadOptions = {}): Promise<Example[]> {
+  const examples: Example[] = [];
+  for await (const example of streamExamples(files, options)) examples.push(example);
+  return examples;
+}
+
+/** The same, one by one. Ids are checked to be unique over all files. */
+export async function* streamExamples(
+  files: readonly string[],
+  options: ReadOptions = {},
+): AsyncGenerator<Example> {
+  if (files.length === 0) throw new RangeError('data: expected at least one file');
+  const record: RecordOptions = { need: options.need ?? 'response', field: options.field ?? {} };
+  for (const name of Object.keys(record.field)) {
+    if (!(RECORD_FIELDS as readonly string[]).includes(name)) {
+      throw new RangeError(
+        `field: "${name}" is no field of a record; expected one of ${RECORD_FIELDS.join(', ')}`,
+      );
+    }
+  }
+  const seen = new Map<string, string>();
+  for (const file of files) {
+    let count = 0;
+    for await (const { value, line } of jsonValues(file, options.signal)) {
+      const source = { file, line };
+      const example = toExample(value, record, source, fileStem(file));
+      const before = seen.get(example.id);
+      if (before !== undefined) {
+        throw new MlitError(
+          'DATA_INVALID',
+          `${place(source)}: the id "${example.id}" was already used at ${before}; ids must be unique`,
+          { fields: { ...source, field: 'id', value: example.id } },
+        );
+      }
+      seen.set(example.id, place(source));
+      if (count === 0) {
+        const form = recordForm(value as Record<string, unknown>, record) ?? 'text';
+        options.onNote?.(`${file}: records with ${FORM_NAMES[form]}`);
+      }
+      count += 1;
+      yield example;
+    }
+    if (count === 0)
+      throw new MlitError('DATA_EMPTY', `${file}: there are no records in this file`, { fields: { file } });
+  }
+}
+
+function fileStem(file: string): string {
+  return file === '-' ? 'stdin' : basename(file).replace(/\.(jsonl|ndjson|json)?(\.gz)?$/, '');
+}
+
+/** JSON values with their line (or element) numbers from 1. */
+async function* jsonValues(
+  file: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ value: unknown; line: number }> {
+  if (/\.(parquet|csv|tsv)$/i.test(file)) {
+    throw new MlitError(
+      'DATA_INVALID',
+      `${file}: only JSONL (also .gz) and JSON arrays can be read; convert the file first`,
+      {
+        fields: { file },
+      },
+    );
+  }
+  let first = true;
+  let array: { text: string[]; from: number } | null = null;
+  for await (const { text, line } of lines(file, signal)) {
+    if (array !== null) {
+      array.text.push(text);
+      continue;
+    }
+    if (text.trim() === '') continue;
+    if (first && text.trimStart().startsWith('[')) {
+      array = { text: [text], from: line };
+      continue;
+    }
+    first = false;
+    yield { value: parse(text, `${file}:${line}`, { file, line }, 'one JSON object on this line'), line };
+  }
+  if (array === null) return;
+  const whole = parse(array.text.join('\n'), file, { file }, 'a JSON array of records');
+  for (const [index, value] of (whole as unknown[]).entries()) yield { value, line: index + 1 };
+}
+
+function parse(
+  text: string,
+  where: string,
+  fields: Record<string, string | number>,
+  expected: string,
+): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const start = text.trim().slice(0, 40);
+    throw new MlitError(
+      'DATA_INVALID',
+      `${where}: expected ${expected}, got ${JSON.stringify(start)}… (${(cause as Error).message})`,
+      { fields: { ...fields, expected }, cause },
+    );
+  }
+}
+
+/** Lines of a file by `\n` alone (U+2028 may stand inside a JSON string), decoded strictly. */
+async function* lines(
+  file: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ text: string; line: number }> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let line = 0;
+  const decode = (bytes: Uint8Array): { text: string; line: number } => {
+    line += 1;
+    try {
+      return { text: decoder.decode(bytes), line };
+    } catch (cause) {
+      throw new MlitError(
+        'DATA_INVALID',
+        `${file}:${line}: expected UTF-8 text, but the line has other bytes`,
+        {
+          fields: { file, line },
+          cause,
+        },
+      );
+    }
+  };
+  let rest: Buffer = Buffer.alloc(0);
+  try {
+    for await (const chunk of byteStream(file)) {
+      signal?.throwIfAborted();
+      let data = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer]);
+      let end = data.indexOf(10);
+      while (end !== -1) {
+        yield decode(data.subarray(0, end));
+        data = data.subarray(end + 1);
+        end = data.indexOf(10);
+      }
+      rest = data;
+    }
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT')
+      throw new MlitError('FILE_NOT_FOUND', `${file}: there is no such file`, { fields: { file }, cause });
+    if (typeof code === 'string' && code.startsWith('Z_')) {
+      throw new MlitError('FILE_DAMAGED', `${file}: the compressed data is damaged or cut short`, {
+        fields: { file },
+        cause,
+      });
+    }
+    if (typeof code === 'string' && /^E[A-Z]+$/.test(code)) {
+      throw new MlitError('FILE_IO', `${file}: ${(cause as Error).message}`, { fields: { file }, cause });
+    }
+    throw cause;
+  }
+  if (rest.length > 0) yield decode(rest);
+}
+
+function byteStream(file: string): AsyncIterable<unknown> {
+  if (file === '-') return process.stdin;
+  const stream = createReadStream(file, { highWaterMark: 1 << 18 });
+  if (!file.endsWith('.gz')) return stream;
+  const gunzip = createGunzip();
+  stream.once('error', (error) => gunzip.destroy(error));
+  return stream.pipe(gunzip);
+}
