@@ -135,7 +135,7 @@ class HeaderReader {
       throw wrong(name, "\"data_offsets\" is not a pair", "[begin, end]", offsets.type_name());
     const uint64_t begin = static_cast<uint64_t>(readSize(name, "\"data_offsets\"", offsets[0]));
     const uint64_t end = static_cast<uint64_t>(readSize(name, "\"data_offsets\"", offsets[1]));
-    const std::string range = "[" + std::to_string(begin) + ", " + std::to_string(end) + "]";
+    const std::string range = shapeText({static_cast<int64_t>(begin), static_cast<int64_t>(end)});
     if (end < begin) throw wrong(name, "\"data_offsets\" " + range + " end before they begin", "begin <= end", range);
     entry.tensor.offset = begin;
     entry.tensor.bytes = end - begin;

@@ -71,7 +71,7 @@ void writeSafetensors(const std::string& path, const std::vector<TensorToWrite>&
                   {{"file", path}, {"tensor", printable(tensor.name)}});
     sizes.push_back(byteCount(path, tensor));
     std::string shape;
-    for (const int64_t size : tensor.shape) shape += (shape.empty() ? "" : ",") + std::to_string(size);
+    for (const int64_t size : tensor.shape) shape.append(shape.empty() ? "" : ",").append(std::to_string(size));
     if (header.size() > 1) header += ',';
     header += quoted(path, tensor.name) + ":{\"dtype\":\"" + dtypeName(tensor.dtype) + "\",\"shape\":[" + shape +
               "],\"data_offsets\":[" + std::to_string(offset) + "," + std::to_string(offset + sizes.back()) + "]}";

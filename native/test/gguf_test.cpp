@@ -297,7 +297,7 @@ TEST_F(Gguf, RefusesImpossibleTensors) {
   damaged(oneTensor({1ull << 63}, 0, 0), {name, "a size of 9223372036854775808"});
   damaged(oneTensor({~0ull, ~0ull}, 0, 0), {name, "impossible"});
   damaged(oneTensor({1ull << 32, 1ull << 32}, 0, 0), {name, "impossible"});
-  damaged(oneTensor({1ull << 40}, 0, 0), {name, "needs bytes 96 to 4398046511200, but the file has only 160 bytes"});
+  damaged(oneTensor({1ull << 40}, 0, 0), {name, "needs bytes 64 to 4398046511168, but the file has only 128 bytes"});
   damaged(oneTensor({1ull << 62}, 0, 0), {name, "larger than any file"});
   damaged(oneTensor({1ull << 62, 1}, 27, 0), {name, "larger than any file"});
   damaged(oneTensor({31}, 8, 0), {name, "Q8_0", "blocks of 32"});
