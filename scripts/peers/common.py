@@ -1,0 +1,82 @@
+"""What both peers share: the same model, threads and memory readings, so that only the library differs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def prepare_process(threads: int) -> None:
+    """Fixes the threads, keeps standard output for the result, and goes first where memory runs out."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    except OSError:
+        pass
+
+
+def load_model(path: str, dtype: str) -> PreTrainedModel:
+    """A GGUF file is de-quantised by transformers itself; a folder is read as it stands."""
+    source = Path(path)
+    folder, extra = (source.parent, {"gguf_file": source.name}) if source.is_file() else (source, {})
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], **extra)
+
+
+def peak_bytes() -> int | None:
+    """Largest resident memory so far (VmHWM), or since the last reset."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def reset_peak() -> bool:
+    """Starts VmHWM again from what is resident now; not every kernel lets it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return True
+    except OSError:
+        return False
+
+
+def gemm_rate(size: int = 2048, repeats: int = 5) -> float:
+    """Multiply-adds × 2 a second of a big float32 product: the best of a few."""
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    torch.mm(a, b)
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best
+
+
+def read_work(path: str) -> dict:
+    return json.loads(Path(path).read_text())
+
+
+def answer(result: dict) -> None:
+    versions = {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__}
+    json.dump(result | {"versions": versions, "threads": torch.get_num_threads()}, sys.stdout)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+    os._exit(0)  # tearing down gigabytes of tensors is no part of anything measured

@@ -1,0 +1,110 @@
+"""transformers + peft on given token ids: LoRA on all linear layers, padded batches, AdamW, one JSON line at the end.
+
+    python train.py --work work.json --dtype float32 --batch 4 --threads 2 [--first 0 --count 24]
+
+work.json holds the model's path and records {ids, supervised}, both [tokens]; a supervised token is one whose loss counts.
+An optimiser step follows every batch, as with the defaults of transformers' own trainer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import peft
+import torch
+from peft import LoraConfig, get_peft_model
+
+import common
+
+
+def collate(records: list[dict], pad: int) -> dict[str, torch.Tensor]:
+    width = max(len(record["ids"]) for record in records)
+    ids = torch.full((len(records), width), pad)
+    labels = torch.full((len(records), width), -100)
+    mask = torch.zeros((len(records), width), dtype=torch.long)
+    for row, record in enumerate(records):
+        length = len(record["ids"])
+        ids[row, :length] = torch.tensor(record["ids"])
+        supervised = torch.tensor(record["supervised"], dtype=torch.bool)
+        labels[row, :length][supervised] = ids[row, :length][supervised]
+        mask[row, :length] = 1
+    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
+
+
+def batches_of(records: list[dict], size: int, pad: int) -> list[dict[str, torch.Tensor]]:
+    return [collate(records[at : at + size], pad) for at in range(0, len(records), size)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--work", required=True)
+    parser.add_argument("--dtype", choices=sorted(common.DTYPES), required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--rank", type=int, default=16)
+    parser.add_argument("--alpha", type=float, default=32)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int, default=None)
+    args = parser.parse_args()
+    common.prepare_process(args.threads)
+
+    work = common.read_work(args.work)
+    end = None if args.count is None else args.first + args.count
+    records = work["records"][args.first : end]
+    started = time.perf_counter()
+    base = common.load_model(work["model"], args.dtype)
+    base.config.use_cache = False
+    config = LoraConfig(r=args.rank, lora_alpha=args.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = get_peft_model(base, config).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-4, weight_decay=0.0)
+    load_seconds = time.perf_counter() - started
+
+    # Not timed: the shortest records once, whose loss with a fresh adapter is the base's and must be every contestant's.
+    shortest = sorted(records, key=lambda record: len(record["ids"]))[:4]
+    total = weight = 0.0
+    for batch in batches_of(shortest, min(args.batch, 4), work["padId"]):
+        loss = model(**batch).loss
+        loss.backward()
+        count = int((batch["labels"][:, 1:] != -100).sum())
+        total, weight = total + float(loss.detach()) * count, weight + count
+        del loss
+    optimizer.zero_grad(set_to_none=True)
+
+    peak_load = common.peak_bytes()
+    was_reset = common.reset_peak()
+    rows = []
+    started = time.perf_counter()
+    for batch in batches_of(records, args.batch, work["padId"]):
+        loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        rows.append(float(loss.detach()))
+        del loss
+    seconds = time.perf_counter() - started
+    peak_steps = common.peak_bytes() if was_reset else None
+    tokens = sum(len(record["ids"]) for record in records)
+    padded = sum(batch["input_ids"].numel() for batch in batches_of(records, args.batch, work["padId"]))
+    common.answer(
+        {
+            "tokens": tokens,
+            "paddedTokens": padded,
+            "seconds": seconds,
+            "tokensPerSecond": tokens / seconds,
+            "steps": len(rows),
+            "losses": rows,
+            "baseLoss": total / weight,
+            "loadSeconds": load_seconds,
+            "peakBytes": max(filter(None, [peak_load, common.peak_bytes()]), default=None),
+            "peakStepBytes": peak_steps,
+            "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "gemmRate": common.gemm_rate(),
+            "peft": peft.__version__,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
