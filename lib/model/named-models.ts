@@ -5,6 +5,8 @@ export interface NamedModel {
   readonly name: string;
   /** One line for people. */
   readonly description: string;
+  /** What adapters trained on it name as their base: the original on the hub. */
+  readonly baseModel: string;
   /** The name of the file in the cache. */
   readonly file: string;
   readonly bytes: number;
@@ -27,6 +29,7 @@ export const NAMED_MODELS: readonly NamedModel[] = [
   {
     name: 'gemma-3-270m',
     description: 'Gemma 3 270M, pretrained, multilingual, GGUF Q4_K_M (no chat template inside: use `gemma`)',
+    baseModel: 'google/gemma-3-270m',
     file: 'gemma-3-270m-q4_k_m.gguf',
     bytes: 253_113_024,
     sha256: 'a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818',

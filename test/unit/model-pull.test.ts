@@ -31,6 +31,7 @@ const realPython = execFileSync('python3', ['-c', 'import sys; print(sys.executa
 const model: NamedModel = {
   name: 'tiny',
   description: 'a model for tests',
+  baseModel: 'someone/tiny',
   file: 'tiny.gguf',
   bytes: content.length,
   sha256,
