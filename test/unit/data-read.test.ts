@@ -1,0 +1,267 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type ReadOptions, readExamples, streamExamples } from '../../lib/data/read';
+
+const folder = mkdtempSync(join(tmpdir(), 'records-'));
+let files = 0;
+
+function write(content: string | Buffer, extension = 'jsonl'): string {
+  files += 1;
+  const file = join(folder, `set${files}.${extension}`);
+  writeFileSync(file, content);
+  return file;
+}
+
+const lines = (...records: unknown[]): string =>
+  `${records.map((record) => JSON.stringify(record)).join('\n')}\n`;
+const read = (content: string, options?: ReadOptions) => readExamples([write(content)], options);
+
+describe('forms', () => {
+  it('reads instruction, input and response', async () => {
+    const file = write(
+      lines(
+        { id: 'a', lang: 'sw', instruction: 'Habari?', response: 'Nzuri', parallel_id: 'p1', topic: 'x' },
+        { instruction: 'Sum', input: '1+1', response: '2' },
+        { instruction: 'Sum', input: '', response: '' },
+      ),
+    );
+    const stem = file.match(/set\d+/)?.[0];
+    expect(await readExamples([file])).toEqual([
+      {
+        id: 'a',
+        lang: 'sw',
+        parallelId: 'p1',
+        turns: [
+          { role: 'user', content: 'Habari?' },
+          { role: 'assistant', content: 'Nzuri' },
+        ],
+        source: { file, line: 1 },
+      },
+      expect.objectContaining({
+        id: `${stem}:2`,
+        lang: 'und',
+        turns: [
+          { role: 'user', content: 'Sum\n\n1+1' },
+          { role: 'assistant', content: '2' },
+        ],
+      }),
+      expect.objectContaining({
+        id: `${stem}:3`,
+        turns: [
+          { role: 'user', content: 'Sum' },
+          { role: 'assistant', content: '' },
+        ],
+      }),
+    ]);
+  });
+
+  it('reads messages and ShareGPT conversations alike', async () => {
+    const [messages, shared] = await read(
+      lines(
+        {
+          messages: [
+            { role: 'system', content: 's' },
+            { role: 'user', content: [{ type: 'text', text: 'q' }] },
+            { role: 'assistant', content: 'a' },
+          ],
+        },
+        {
+          conversations: [
+            { from: 'system', value: 's' },
+            { from: 'human', value: 'q' },
+            { from: 'gpt', value: 'a' },
+          ],
+        },
+      ),
+    );
+    expect(messages!.turns).toEqual([
+      { role: 'system', content: 's' },
+      { role: 'user', content: 'q' },
+      { role: 'assistant', content: 'a' },
+    ]);
+    expect(shared!.turns).toEqual(messages!.turns);
+  });
+
+  it('needs no response for a prompt, and takes a given one away', async () => {
+    const prompts = await read(lines({ instruction: 'q', adapter: 1 }, { instruction: 'q', response: 'a' }), {
+      need: 'prompt',
+    });
+    expect(prompts.map((one) => one.turns)).toEqual([
+      [{ role: 'user', content: 'q' }],
+      [{ role: 'user', content: 'q' }],
+    ]);
+    expect(prompts[0]!.adapter).toBe(1);
+  });
+
+  it('takes text as it stands when that is needed', async () => {
+    const [one] = await read(lines({ text: ' as it is\n' }), { need: 'text' });
+    expect(one).toMatchObject({ text: ' as it is\n', turns: [] });
+  });
+
+  it('renames fields', async () => {
+    const [one] = await read(lines({ prompt: 'q', output: 'a', language: 'fi' }), {
+      field: { instruction: 'prompt', response: 'output', lang: 'language' },
+    });
+    expect(one).toMatchObject({ lang: 'fi', turns: [{ content: 'q' }, { content: 'a' }] });
+    await expect(read(lines({}), { field: { answer: 'output' } })).rejects.toThrow(/"answer" is no field/);
+  });
+
+  it('says which form was recognised, once a file', async () => {
+    const notes: string[] = [];
+    await read(lines({ instruction: 'q', response: 'a' }, { instruction: 'q', response: 'a' }), {
+      onNote: (note) => notes.push(note),
+    });
+    expect(notes).toEqual([expect.stringContaining('instruction and response')]);
+  });
+});
+
+describe('files', () => {
+  const record = { instruction: 'שלום\u2028🐈', response: 'b' };
+
+  it('reads gzip, JSON arrays, CRLF, blank lines, a byte order mark and a last line without end', async () => {
+    const text = `\ufeff${JSON.stringify(record).replace('\\u2028', '\u2028')}\r\n\r\n${JSON.stringify(record)}`;
+    const inputs = [
+      write(gzipSync(text), 'jsonl.gz'),
+      write(JSON.stringify([record, record], null, 2), 'json'),
+      write(text),
+    ];
+    const examples = await readExamples(inputs);
+    expect(examples).toHaveLength(6);
+    for (const example of examples) expect(example.turns[0]!.content).toBe(record.instruction);
+    expect(examples.map((example) => example.source.line)).toEqual([1, 3, 1, 2, 1, 3]);
+  });
+
+  it('gives every record back, wherever the chunks of the file end', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.string({ unit: 'grapheme' }), { minLength: 1, maxLength: 20 }),
+        async (texts) => {
+          const examples = await read(
+            lines(...texts.map((instruction) => ({ instruction, response: instruction }))),
+          );
+          expect(examples.map((one) => one.turns[0]!.content)).toEqual(texts);
+        },
+      ),
+      { numRuns: 30 },
+    );
+    const big = Array.from({ length: 2000 }, (_, i) => ({
+      instruction: `${'क'.repeat(i % 400)}${i}`,
+      response: 'r',
+    }));
+    const examples = await read(lines(...big));
+    expect(examples.map((one) => one.turns[0]!.content)).toEqual(big.map((one) => one.instruction));
+  });
+
+  it('stops when the signal says so', async () => {
+    const controller = new AbortController();
+    const stream = streamExamples([write(lines(record, record)), write(lines({ ...record, id: 'z' }))], {
+      signal: controller.signal,
+    });
+    await stream.next();
+    controller.abort(new Error('enough'));
+    await stream.next();
+    await expect(stream.next()).rejects.toThrow('enough');
+  });
+});
+
+describe('errors', () => {
+  const ok = { instruction: 'q', response: 'a' };
+  const invalid = (pattern: RegExp) =>
+    expect.objectContaining({ code: 'DATA_INVALID', message: expect.stringMatching(pattern) });
+
+  it.each([
+    [
+      'a broken line',
+      `${lines(ok)}{"instruction": "q", \n${lines(ok)}`,
+      /set\d+\.jsonl:2: expected one JSON object/,
+    ],
+    ['a line that is no object', `${lines(ok)}[1]\n`, /:2: expected a JSON object, got \[1\]/],
+    [
+      'a missing response',
+      lines(ok, { instruction: 'q', output: 'a' }),
+      /:2: the field "response" is missing.*--field response=output/,
+    ],
+    [
+      'a missing instruction',
+      lines({ prompt: 'q', response: 'a' }),
+      /:1: the field "instruction" is missing.*the record has prompt, response.*instruction=prompt/,
+    ],
+    [
+      'a response of another type',
+      lines({ instruction: 'q', response: 5 }),
+      /:1: response must be a string, got 5/,
+    ],
+    ['no turns', lines({ messages: [] }), /:1: messages must be a non-empty array/],
+    [
+      'an unknown role',
+      lines({ messages: [{ role: 'tool', content: 'x' }] }),
+      /messages\[0\]\.role must be one of system.*got "tool"/,
+    ],
+    [
+      'content that is no text',
+      lines({ messages: [{ role: 'user', content: [{ type: 'image' }] }] }),
+      /messages\[0\]\.content must be a string/,
+    ],
+    [
+      'no answer',
+      lines({ messages: [{ role: 'user', content: 'x' }] }),
+      /:1: the conversation has no assistant turn/,
+    ],
+    [
+      'no question',
+      lines({ messages: [{ role: 'assistant', content: 'x' }] }),
+      /:1: the conversation has no user turn/,
+    ],
+    [
+      'a late system turn',
+      lines({
+        messages: [
+          { role: 'user', content: 'x' },
+          { role: 'system', content: 'x' },
+        ],
+      }),
+      /messages\[1\]: a system turn/,
+    ],
+    [
+      'an id used twice',
+      lines({ ...ok, id: 'x' }, ok, { ...ok, id: 'x' }),
+      /:3: the id "x" was already used at .*:1/,
+    ],
+    ['a language that is no string', lines({ ...ok, lang: 3 }), /lang must be a string, got 3/],
+    [
+      'an adapter that is no index',
+      lines({ ...ok, adapter: -1 }),
+      /adapter must be a whole number from 0, got -1/,
+    ],
+  ])('names %s by file and line', async (_, content, pattern) => {
+    await expect(read(content)).rejects.toEqual(invalid(pattern));
+  });
+
+  it('names bytes that are not UTF-8', async () => {
+    const file = write(Buffer.concat([Buffer.from(lines(ok)), Buffer.from([0x22, 0xff, 0x22, 10])]));
+    await expect(readExamples([file])).rejects.toEqual(invalid(/:2: expected UTF-8/));
+  });
+
+  it('names empty and missing files, damaged gzip, other formats', async () => {
+    await expect(read('\n\n')).rejects.toMatchObject({ code: 'DATA_EMPTY' });
+    await expect(readExamples([write('[]', 'json')])).rejects.toMatchObject({ code: 'DATA_EMPTY' });
+    await expect(readExamples([join(folder, 'absent.jsonl')])).rejects.toMatchObject({
+      code: 'FILE_NOT_FOUND',
+    });
+    await expect(readExamples([join(folder, 'absent.jsonl.gz')])).rejects.toMatchObject({
+      code: 'FILE_NOT_FOUND',
+    });
+    await expect(readExamples([folder])).rejects.toMatchObject({ code: 'FILE_IO' });
+    const whole = gzipSync(lines(ok, ok, ok));
+    await expect(readExamples([write(whole.subarray(0, 20), 'jsonl.gz')])).rejects.toMatchObject({
+      code: 'FILE_DAMAGED',
+    });
+    await expect(readExamples([write('a,b', 'csv')])).rejects.toEqual(invalid(/only JSONL/));
+    await expect(readExamples([write('[{"a":1}', 'json')])).rejects.toEqual(invalid(/a JSON array/));
+    await expect(readExamples([])).rejects.toThrow(RangeError);
+  });
+});
