@@ -12,21 +12,23 @@
 namespace mlit {
 namespace {
 
-constexpr int64_t kMaxDepth = 640;         // steps along K between two visits to the output
+constexpr int64_t kForwardDepth = 640;     // steps along K between two visits to the output
+constexpr int64_t kBackwardDepth = 512;    // fewer: transposed blocks and the ones to come share L2
 constexpr int64_t kForwardRows = 132;      // rows of x that stay in L2 beside a panel
-constexpr int64_t kBackwardRows = 1056;    // rows that share one transposed block of W
+constexpr int64_t kBackwardRows = 1056;    // rows that share one transposed block of W,
+constexpr int64_t kBackwardPass = 96;      // and those of them that stay in L2 beside it
 constexpr int64_t kProjectRows = 264;      // rows that share one transposed block of A
 constexpr int64_t kSumRows = 256;          // rows summed in registers by the weight gradients
 constexpr int64_t kSumTiles = 4;           // 64-column tiles of a weight gradient in one task
 constexpr int64_t kMaxPanelsPerTask = 16;
-constexpr int64_t kMaxTransposed = 5;      // column blocks of dx in one task
+constexpr int64_t kMaxTransposed = 2;      // column blocks of dx in one task
 constexpr double kTransposeRows = 5;       // what transposing a block costs, in rows of multiplying by it
 constexpr int64_t kSmallWork = 400'000;    // multiply-adds below which waking a thread does not pay
 
 // A thread's scratch, in floats.
 constexpr int64_t kTailFloats = 16 * 1024;
-constexpr int64_t kBlockFloats = kMaxDepth * kPanel;
-static_assert(gemmScratchFloats(kMaxDepth) <= kTailFloats);
+constexpr int64_t kBlockFloats = kForwardDepth * kPanel;
+static_assert(gemmScratchFloats(kForwardDepth) <= kTailFloats);
 static_assert((kTailFloats + (kMaxTransposed + 1) * kBlockFloats) * sizeof(float) <= CpuBackend::kThreadScratchBytes);
 
 struct Scratch {
@@ -54,7 +56,7 @@ Range part(int64_t total, int64_t parts, int64_t index, int64_t unit = 1) {
 }
 
 // The depth of a block along K: a function of K alone, or rows would depend on each other.
-int64_t depthOf(int64_t k) { return ceilDiv(ceilDiv(k, ceilDiv(k, kMaxDepth)), kPanel) * kPanel; }
+int64_t depthOf(int64_t k, int64_t most = kForwardDepth) { return ceilDiv(ceilDiv(k, ceilDiv(k, most)), kPanel) * kPanel; }
 
 // out[rows, rank] = factor * x[rows, k] · aᵀ, a [rank, k].
 void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows, int64_t k, const float* a, int64_t rank, float factor,
@@ -66,7 +68,7 @@ void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows,
       const int64_t columns = std::min(kPanel, rank - r);
       const int64_t width = ceilDiv(columns, 16) * 16;
       gemm.transpose(a + r * k + k0, k, columns, steps, scratch.blocks, width);
-      gemm.block({rows, columns, steps, x + k0, ldx, 1, scratch.blocks, width, true, out + r, ldo, k0 > 0, nullptr, 0}, scratch.tail);
+      gemm.block({rows, columns, steps, x + k0, ldx, 1, scratch.blocks, width, true, out + r, ldo, k0 > 0, {}}, scratch.tail);
     }
   }
   gemm.scaleRows(out, ldo, rows, rank, factor);
@@ -80,7 +82,7 @@ void expand(const GemmKernels& gemm, const float* left, int64_t ldLeft, int64_t 
     const int64_t steps = std::min(depth, rank - k0);
     for (int64_t j = 0; j < columns; j += kPanel) {
       gemm.block({rows, std::min(kPanel, columns - j), steps, left + k0, ldLeft, 1, right + k0 * ldRight + j, ldRight, false, c + j, ldc,
-                  true, nullptr, 0},
+                  true, {}},
                  scratch.tail);
     }
   }
@@ -93,7 +95,7 @@ void sumOverRows(const GemmKernels& gemm, const float* left, int64_t ldLeft, int
     const int64_t steps = std::min(kSumRows, rows - row);
     for (int64_t j = 0; j < columns; j += kPanel) {
       gemm.block({rank, std::min(kPanel, columns - j), steps, left + row * ldLeft, 1, ldLeft, right + row * ldRight + j, ldRight, false,
-                  sum + j, ldSum, true, nullptr, 0},
+                  sum + j, ldSum, true, {}},
                  scratch.tail);
     }
   }
@@ -172,9 +174,14 @@ void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Mat
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
       const Range columns{panel * kPanel, std::min(w.out, (panel + 1) * kPanel)};
       const float* b = w.panelRows(gemm, panel, k0, steps, scratch.decoded);
-      const bool more = w.format == WeightFormat::kF32 && panel + 1 < panels.end;
+      GemmAhead ahead;
+      if (panel + 1 < panels.end) {
+        ahead = w.stored(panel + 1, k0, steps);
+      } else if (k0 + steps < w.in) {
+        ahead = w.stored(panels.begin, k0 + steps, std::min(depth, w.in - k0 - steps));
+      }
       gemm.block({rows.size(), columns.size(), steps, x.data + rows.begin * x.ld + k0, x.ld, 1, b, kPanel, true,
-                  y.data + rows.begin * y.ld + columns.begin, y.ld, k0 > 0, more ? b + w.in * kPanel : nullptr, steps * kPanel},
+                  y.data + rows.begin * y.ld + columns.begin, y.ld, k0 > 0, {ahead}},
                  scratch.tail);
       if (k0 + steps < w.in) continue;
       for (const LoraGroup& group : groups) {
@@ -195,8 +202,8 @@ void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Mat
 // dx's rows x blocks of 64 columns: each 64 x 64 block of W is transposed once and used by all rows of the task.
 void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, Matrix dx, Range rows, Range blocks, bool accumulate,
                   std::span<const LoraGroup> groups, ConstMatrix u, const Scratch& scratch) {
-  const int64_t depth = depthOf(w.out);
-  const int64_t rowParts = ceilDiv(rows.size(), kForwardRows);
+  const int64_t depth = depthOf(w.out, kBackwardDepth);
+  const int64_t passes = ceilDiv(rows.size(), kBackwardPass);
   for (int64_t k0 = 0; k0 < w.out; k0 += depth) {
     const int64_t steps = std::min(depth, w.out - k0);
     for (int64_t block = blocks.begin; block < blocks.end; ++block) {
@@ -207,13 +214,27 @@ void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, M
         gemm.transpose(from, kPanel, inputs, std::min(kPanel, steps - k), to + k * kPanel, kPanel);
       }
     }
-    for (int64_t i = 0; i < rowParts; ++i) {
-      const Range own = part(rows.size(), rowParts, i, kGemmRows);
+    // On the way: the blocks of the next depth, spread over the passes, and the rows of the next pass.
+    const int64_t nextPanel = (k0 + steps) / kPanel;
+    const int64_t nextPanels = std::min(w.panels(), (k0 + steps + depth) / kPanel) - nextPanel;
+    for (int64_t pass = 0; pass < passes; ++pass) {
+      const Range own = part(rows.size(), passes, pass, kGemmRows);
       const int64_t row = rows.begin + own.begin;
       for (int64_t block = blocks.begin; block < blocks.end; ++block) {
         const float* b = scratch.blocks + (block - blocks.begin) * kBlockFloats;
-        gemm.block({own.size(), std::min(kPanel, w.in - block * kPanel), steps, dy.data + row * dy.ld + k0, dy.ld, 1, b, kPanel, true,
-                    dx.data + row * dx.ld + block * kPanel, dx.ld, accumulate || k0 > 0, nullptr, 0},
+        const int64_t inputs = std::min(kPanel, w.in - block * kPanel);
+        GemmAhead weights, inputRows;
+        if (nextPanels > 0) {
+          const Range share = part(nextPanels, passes, pass);
+          weights = w.stored(nextPanel + share.begin, block * kPanel, inputs, share.size());
+        }
+        if (block + 1 == blocks.end) {
+          const Range next = pass + 1 < passes ? part(rows.size(), passes, pass + 1, kGemmRows) : Range{};
+          const auto floatBytes = static_cast<int64_t>(sizeof(float));
+          inputRows = {dy.data + (rows.begin + next.begin) * dy.ld + k0, steps * floatBytes, dy.ld * floatBytes, next.size()};
+        }
+        gemm.block({own.size(), inputs, steps, dy.data + row * dy.ld + k0, dy.ld, 1, b, kPanel, true,
+                    dx.data + row * dx.ld + block * kPanel, dx.ld, accumulate || k0 > 0, {weights, inputRows}},
                    scratch.tail);
       }
     }

@@ -90,6 +90,11 @@ const float* CpuWeight::panelRows(const GemmKernels& gemm, int64_t panel, int64_
   return buffer;
 }
 
+GemmAhead CpuWeight::stored(int64_t panel, int64_t first, int64_t count, int64_t panelCount) const {
+  const auto bytes = static_cast<int64_t>(elementBytes(format)) * kPanel;
+  return {data + (panel * in + first) * bytes, count * bytes, in * bytes, panelCount};
+}
+
 CpuWeight& CpuBackend::weightAt(WeightId weight) {
   const auto index = static_cast<size_t>(weight.index);
   if (!weight || index >= weights_.size() || !weights_[index]) {

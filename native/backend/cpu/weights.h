@@ -28,6 +28,8 @@ struct CpuWeight {
   int64_t panels() const { return (out + kPanel - 1) / kPanel; }
   // Inputs [first, first + count) of a panel as float32 [count][kPanel]: in place, or decoded into buffer.
   const float* panelRows(const GemmKernels& gemm, int64_t panel, int64_t first, int64_t count, float* buffer) const;
+  // The same in their stored form, to be prefetched.
+  GemmAhead stored(int64_t panel, int64_t first, int64_t count, int64_t panelCount = 1) const;
 };
 
 // Page-aligned memory that asks for huge pages where it is large; null where the system refuses. Freed by std::free.

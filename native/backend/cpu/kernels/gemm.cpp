@@ -41,11 +41,13 @@ struct Tile {
   float* c;
   int64_t ldc;
   bool add;
-  const char* next;    // one line of it is prefetched every kPrefetchSteps steps along k
-  int64_t nextStride;  // 64, or 0 when there is nothing to prefetch
+  const char* ahead;   // aheadLines cache lines are prefetched every kPrefetchSteps steps along k
+  int64_t aheadLines;
 };
 
 constexpr int64_t kPrefetchSteps = 4;
+constexpr int64_t kLine = 64;
+constexpr int64_t kTouchSteps = 64;  // so many steps before its end a tile calls its output into L1
 
 template <int kRows, int kVectors, bool kUnitK, bool kPanelB>
 void multiply(const Tile& t) {
@@ -75,11 +77,17 @@ void multiply(const Tile& t) {
       MLIT_UNROLL for (int r = 0; r < kRows; ++r) a[r] += steps;
     }
   };
-  const char* next = t.next;
+  const char* ahead = t.ahead;
+  const int64_t aheadLines = t.aheadLines;
+  const int64_t touchAt = t.k < kTouchSteps ? t.k : kTouchSteps;
   int64_t left = t.k;
   for (; left >= kPrefetchSteps; left -= kPrefetchSteps) {
-    __builtin_prefetch(next, 0, 2);
-    next += t.nextStride;
+    for (int64_t i = 0; i < aheadLines; ++i, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
+    if (left - touchAt < kPrefetchSteps && left >= touchAt) {
+      MLIT_UNROLL for (int r = 0; r < kRows; ++r) {
+        MLIT_UNROLL for (int64_t i = 0; i < kVectors * kLanes; i += kLine / 4) __builtin_prefetch(t.c + r * t.ldc + i, 1, 3);
+      }
+    }
     MLIT_UNROLL for (int64_t i = 0; i < kPrefetchSteps; ++i) step(i);
     advance(kPrefetchSteps);
   }
@@ -116,28 +124,64 @@ Multiply multiplyFor(int64_t rows, int64_t columns) {
   return multiplyOf<kStep, kUnitK, kPanelB>(rows);
 }
 
+int64_t linesOf(const GemmAhead& ahead) { return (ahead.bytes + kLine - 1) / kLine * ahead.count; }
+
+// Walks through what is ahead, a piece for each tile.
+class Ahead {
+ public:
+  Ahead(const GemmBlock& g, int64_t tiles) : lists_(g.ahead), slots_(g.k / kPrefetchSteps) {
+    const int64_t lines = linesOf(g.ahead[0]) + linesOf(g.ahead[1]);
+    const int64_t slots = tiles * slots_;
+    linesPerSlot_ = lines == 0 || slots == 0 ? 0 : (lines + slots - 1) / slots;
+    if (linesPerSlot_ > 16) linesPerSlot_ = 16;
+  }
+  void next(Tile& tile) {
+    tile.ahead = nullptr;
+    tile.aheadLines = 0;
+    if (linesPerSlot_ == 0) return;
+    while (list_ < 2 && run_ >= lists_[list_].count) {
+      ++list_;
+      run_ = 0;
+      done_ = 0;
+    }
+    if (list_ == 2) return;
+    const GemmAhead& list = lists_[list_];
+    tile.ahead = static_cast<const char*>(list.from) + run_ * list.stride + done_;
+    tile.aheadLines = linesPerSlot_;
+    done_ += slots_ * linesPerSlot_ * kLine;
+    if (done_ >= list.bytes) {
+      ++run_;
+      done_ = 0;
+    }
+  }
+
+ private:
+  const GemmAhead* lists_;
+  int64_t slots_;
+  int64_t linesPerSlot_ = 0;
+  int list_ = 0;
+  int64_t run_ = 0;
+  int64_t done_ = 0;
+};
+
 // Whole units of 16 columns only. Rows are shared out evenly over the tiles, so that 7 rows are 4 + 3 and not 6 + 1.
 void wholeColumns(const GemmBlock& g, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t columns, bool add) {
   const int64_t tiles = (g.rows + kMaxRows - 1) / kMaxRows;
   const int64_t small = g.rows / tiles;
   const int64_t large = g.rows % tiles;  // so many tiles have one row more
   const bool unitK = g.aK == 1;
-  const char* next = reinterpret_cast<const char*>(g.next != nullptr ? g.next : b);
-  const char* const end = g.next != nullptr ? next + g.nextFloats * static_cast<int64_t>(sizeof(float)) : next;
-  const int64_t linesPerTile = g.k / kPrefetchSteps;
+  Ahead ahead(g, tiles * ((columns + kTileColumns - 1) / kTileColumns));
   int64_t row = 0;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t rows = small + (tile < large ? 1 : 0);
     for (int64_t column = 0; column < columns; column += kTileColumns) {
       const int64_t width = columns - column < kTileColumns ? columns - column : kTileColumns;
-      const bool more = next < end;
-      const Tile t{g.k,   g.a + row * g.aRow, g.aRow, g.aK, b + column, ldb, c + row * ldc + column, ldc,
-                   add, next,               more ? 64 : 0};
+      Tile t{g.k, g.a + row * g.aRow, g.aRow, g.aK, b + column, ldb, c + row * ldc + column, ldc, add, nullptr, 0};
+      ahead.next(t);
       const Multiply multiplyTile = !unitK            ? multiplyFor<false, false>(rows, width)
                                     : ldb == kPanel ? multiplyFor<true, true>(rows, width)
                                                     : multiplyFor<true, false>(rows, width);
       multiplyTile(t);
-      if (more) next += linesPerTile * 64;
     }
     row += rows;
   }
@@ -166,7 +210,7 @@ void gemmBlock(const GemmBlock& g, float* scratch) {
     GemmBlock part = g;
     part.rows = rows;
     part.a = g.a + row * g.aRow;
-    part.next = nullptr;
+    part.ahead[0].count = part.ahead[1].count = 0;
     wholeColumns(part, b, ldb, scratch, kUnit, kUnit, false);
     for (int64_t r = 0; r < rows; ++r) {
       float* c = g.c + (row + r) * g.ldc + whole;

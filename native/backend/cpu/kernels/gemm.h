@@ -9,6 +9,14 @@
 
 namespace mlit {
 
+// Memory that the caller will read soon, `count` runs of `bytes` bytes `stride` bytes apart: brought into L2 on the way.
+struct GemmAhead {
+  const void* from = nullptr;
+  int64_t bytes = 0;
+  int64_t stride = 0;
+  int64_t count = 0;
+};
+
 // c[rows, columns] (+)= a[rows, k] · b[k, columns], columns <= 64.
 struct GemmBlock {
   int64_t rows;
@@ -22,9 +30,8 @@ struct GemmBlock {
   bool padded;  // b may be read up to the next multiple of 16 columns
   float* c;
   int64_t ldc;
-  bool add;               // c += sum; otherwise c = sum and c is never read
-  const float* next;      // what the caller will read next (prefetched into L2 on the way), or null
-  int64_t nextFloats;
+  bool add;  // c += sum; otherwise c = sum and c is never read
+  GemmAhead ahead[2];
 };
 
 struct GemmKernels {
