@@ -1,0 +1,80 @@
+// Finds and loads the native addon at its first use, not at import: reading data or a report must work where no addon
+// was built, and what is missing should be said in a sentence to whoever asked for it.
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { MlitError } from './errors';
+import type { NativeAddon } from './types';
+
+const packageName = 'mlit-native';
+const glibcFloor = '2.34';
+const requireHere = createRequire(import.meta.url);
+
+let loaded: NativeAddon | undefined;
+
+/**
+ * The native addon of this environment (the main thread and each worker have their own), loaded once.
+ *
+ * @throws {MlitError} `ADDON_UNAVAILABLE` where it is missing or cannot be loaded here; `cause` is the loader's own error.
+ */
+export function loadAddon(): NativeAddon {
+  loaded ??= openAddon(packageRoot());
+  return loaded;
+}
+
+/** The nearest folder above this module, bundled or not, that is this package's own. */
+function packageRoot(): string {
+  const start = dirname(fileURLToPath(import.meta.url));
+  for (let folder = start; ; folder = dirname(folder)) {
+    const file = join(folder, 'package.json');
+    if (existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).name === packageName) return folder;
+    if (folder === dirname(folder)) {
+      throw new MlitError('ADDON_UNAVAILABLE', `no package.json of ${packageName} in ${start} or above it`, {
+        fields: { folder: start },
+      });
+    }
+  }
+}
+
+function openAddon(root: string): NativeAddon {
+  let path: string | undefined;
+  try {
+    path = (requireHere('node-gyp-build') as { resolve(folder: string): string }).resolve(root);
+    const addon = requireHere(path) as NativeAddon;
+    addon.setErrorClass(MlitError);
+    return addon;
+  } catch (cause) {
+    throw unavailable(root, path, cause as Error);
+  }
+}
+
+function unavailable(root: string, path: string | undefined, cause: Error): MlitError {
+  const machine = `${process.platform} ${process.arch}`;
+  const glibc = runtimeGlibc();
+  const [what, reason] =
+    path === undefined
+      ? [
+          `no native addon for ${machine} in ${join(root, 'build', 'Release')} or ${join(root, 'prebuilds')}`,
+          '',
+        ]
+      : [`the native addon ${path} could not be loaded`, `: ${cause.message.trim()}`];
+  const advice =
+    `In a clone of the repository, \`npm run setup\` builds it. ` +
+    `It needs Linux on x64 or arm64 with glibc ${glibcFloor} or later; this is ${machine} with ${glibc ? `glibc ${glibc}` : 'another C library'}.`;
+  return new MlitError('ADDON_UNAVAILABLE', `${what}${reason}. ${advice}`, {
+    cause,
+    fields: {
+      platform: process.platform,
+      arch: process.arch,
+      ...(glibc === undefined ? {} : { glibc }),
+      ...(path === undefined ? { folder: root } : { file: path }),
+    },
+  });
+}
+
+/** The C library's version as Node's diagnostic report has it; undefined where it is not glibc. */
+function runtimeGlibc(): string | undefined {
+  const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
+  return report?.header?.glibcVersionRuntime;
+}
