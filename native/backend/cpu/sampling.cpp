@@ -16,7 +16,7 @@ namespace {
 
 // Philox streams are shared by everything random in the process; this one is the sampler's.
 constexpr uint64_t kSampleStream = 0x73616d706c65;  // "sample"
-constexpr int64_t kCandidates = 8192;               // the longest list that is ever sorted
+constexpr int64_t kCandidates = 4096;               // the longest list that is ever sorted
 constexpr int64_t kMaximaBlock = 64;
 constexpr int64_t kDrawBlock = 1024;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -75,12 +75,12 @@ class RowSampler {
       low = scratch_[k - 1];
     }
     // Elements at or above high are fewer than k; those at or above low are k or more.
-    float high = kInfinity;
+    float high = std::nextafter(max_, kInfinity);
     int64_t above = 0;
     int64_t inside = kernels_.countBetween(row_, usable_, low, high);
     if (inside < k) return;  // NaN in the row: fewer than k numbers
-    while (inside > kCandidates) {
-      const float middle = between(low, high);
+    for (int step = 0; inside > kCandidates; ++step) {
+      const float middle = between(low, high, step);
       if (!(middle > low)) break;
       const int64_t upper = kernels_.countBetween(row_, usable_, middle, high);
       if (above + upper >= k) {
@@ -115,11 +115,11 @@ class RowSampler {
         break;
       }
     }
-    float high = kInfinity;
+    float high = std::nextafter(max_, kInfinity);
     double above = 0;
     int64_t inside = kernels_.countBetween(row_, usable_, low, high);
-    while (inside > kCandidates) {
-      const float middle = between(low, high);
+    for (int step = 0; inside > kCandidates; ++step) {
+      const float middle = between(low, high, step);
       if (!(middle > low)) break;
       const double upper = mass(from(middle));
       if (upper >= target) {
@@ -203,7 +203,10 @@ class RowSampler {
 
   double term(float value) const { return kernels_.expSum(&value, 1, 0, max_, inverseTemperature_, from(-kInfinity), nullptr); }
 
-  static float between(float low, float high) {
+  // Halves by value, which suits most logits, and every other time by bits, which ends whatever they are.
+  static float between(float low, float high, int step) {
+    const float middle = low + (high - low) / 2;
+    if (step % 2 == 0 && middle > low && middle < high) return middle;
     const int64_t a = orderedBits(low), b = orderedBits(high);
     return floatOfOrdered(static_cast<int32_t>(a + (b - a) / 2));
   }
