@@ -180,6 +180,8 @@ export interface NativeAddon {
   doctor(): NativeDoctor;
   /** A short numerical check of the backend (products, attention, loss against known values). */
   selfTest(isa: string, threads: number): Promise<{ name: string; passed: boolean; detail: string }[]>;
+  /** Rate of large frozen products on this backend, in GFLOP/s; takes about 0.3 s. */
+  measureRate(isa: string, threads: number): Promise<number>;
   readGgufMetadata(path: string): Promise<GgufMetadata>;
   readModelConfig(path: string): Promise<NativeModelConfig>;
   readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;

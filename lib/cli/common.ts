@@ -1,0 +1,107 @@
+// What several commands share: the flags about model, text and machine, values that are parsed the same way, and the YAML
+// file that stands under the flags.
+import { readFile } from 'node:fs/promises';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { MlitError } from '../native/errors';
+import { describeIssues } from '../train/options';
+
+/** A mistake in how the command was called: exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export function parseNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('Expected a number.');
+  return value;
+}
+
+export function parseInteger(text: string): number {
+  const value = parseNumber(text);
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('Expected a whole number.');
+  return value;
+}
+
+export function parseCount(text: string): number {
+  const value = parseInteger(text);
+  if (value < 0) throw new InvalidArgumentError('Expected 0 or more.');
+  return value;
+}
+
+export function parseAutoOr<T>(parseValue: (text: string) => T): (text: string) => T | 'auto' {
+  return (text) => (text === 'auto' ? 'auto' : parseValue(text));
+}
+
+/** `on` / `off`; a bare flag is on. */
+export function parseSwitch(text: string): boolean {
+  if (text !== 'on' && text !== 'off') throw new InvalidArgumentError("Expected 'on' or 'off'.");
+  return text === 'on';
+}
+
+/** `wanted=found`, may be given several times. */
+export function parseField(text: string, previous: Record<string, string> = {}): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at <= 0 || at === text.length - 1) {
+    throw new InvalidArgumentError("Expected NAME=FIELD, as in 'response=output'.");
+  }
+  return { ...previous, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+/** Flags of train, plan, sample and score. Defaults are those of the schemas, so that a YAML file can stand under them. */
+export function addCommonFlags(command: Command): Command {
+  return command
+    .addOption(new Option('--model <model>', 'a .gguf file, a Hugging Face folder, or a name that `mlit pull` knows'))
+    .addOption(new Option('--template <template>', 'auto, gemma, chatml, llama3, mistral, alpaca, none, or a Jinja file (default: auto)'))
+    .addOption(new Option('--field <name=field>', 'read a field under another name, as in response=output').argParser(parseField))
+    .addOption(new Option('--system <text>', 'system text for conversations that have none'))
+    .addOption(new Option('--threads <n>', 'compute threads (default: auto)').argParser(parseAutoOr(parseInteger)))
+    .addOption(new Option('--device <device>', 'auto, cpu or cuda[:N] (default: auto)').argParser(parseDevice))
+    .addOption(new Option('--compute <mode>', 'f32 or auto (default: f32)').argParser(parseCompute))
+    .addOption(new Option('--base-dtype <dtype>', 'how frozen weights are kept: auto, f32, bf16 (default: auto)').choices(['auto', 'f32', 'bf16']))
+    .addOption(new Option('--json', 'results as JSON on stdout'))
+    .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'));
+}
+
+function parseDevice(text: string): string {
+  if (text === 'auto' || text === 'cpu') return text;
+  if (/^cuda(:\d+)?$/.test(text)) {
+    throw new InvalidArgumentError('The CUDA backend is not part of this version; `mlit doctor` lists the backends.');
+  }
+  throw new InvalidArgumentError('Allowed choices are auto, cpu, cuda[:N].');
+}
+
+function parseCompute(text: string): string {
+  if (text === 'f32' || text === 'auto') return text;
+  if (text === 'int8') throw new InvalidArgumentError('int8 compute is not part of this version.');
+  throw new InvalidArgumentError('Allowed choices are f32, auto.');
+}
+
+/** The YAML file's options under the flags'; checked by the schema, every mistake named. */
+export async function mergeConfig<S extends z.ZodType>(
+  schema: S,
+  flags: Record<string, unknown>,
+): Promise<z.output<S>> {
+  const { config, ...given } = flags;
+  const base = typeof config === 'string' ? await readConfig(config) : {};
+  const merged = { ...base, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+  const result = schema.safeParse(merged);
+  if (result.success) return result.data;
+  const where = typeof config === 'string' ? ` (flags and ${config})` : '';
+  throw new UsageError(`${describeIssues(result.error, merged)}${where}`);
+}
+
+async function readConfig(file: string): Promise<Record<string, unknown>> {
+  let value: unknown;
+  try {
+    value = parse(await readFile(file, 'utf8'));
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'FILE_NOT_FOUND' : 'CONFIG_INVALID';
+    throw new MlitError(code, `cannot read ${file}: ${(cause as Error).message}`, { fields: { file }, cause });
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new MlitError('CONFIG_INVALID', `${file}: expected a mapping of options`, { fields: { file } });
+  }
+  return value as Record<string, unknown>;
+}

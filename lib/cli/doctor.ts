@@ -1,0 +1,44 @@
+// `mlit doctor`: what this machine has, which backend would run and why, and whether its arithmetic is right.
+import type { Command } from 'commander';
+import { loadAddon } from '../native/addon';
+import { packageVersion } from '../native/version';
+import { printJson, printLine, size } from './output';
+
+export function addDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('machine, backends with the reason for each, memory, a self-test')
+    .option('--json', 'one JSON value')
+    .action(async (flags: { json?: boolean }) => {
+      const addon = loadAddon();
+      const doctor = addon.doctor();
+      const selfTest = await addon.selfTest('auto', 0);
+      const passed = selfTest.every((check) => check.passed);
+      if (flags.json) {
+        await printJson({ ...doctor, version: packageVersion, node: process.version, selfTest, passed });
+      } else {
+        await printLine(describe(doctor, selfTest));
+      }
+      if (!passed) process.exitCode = 1;
+    });
+}
+
+function describe(
+  doctor: ReturnType<ReturnType<typeof loadAddon>['doctor']>,
+  selfTest: { name: string; passed: boolean; detail: string }[],
+): string {
+  const { cpu, memory, backends } = doctor;
+  const lines = [
+    `mlit-native ${packageVersion}, Node ${process.version}, ${process.platform}-${process.arch}`,
+    '',
+    `processor   ${cpu.model}, ${cpu.usableProcessors} usable`,
+    `features    ${cpu.features.join(' ') || 'none that matter here'}`,
+    ...cpu.isas.map((isa) => `  ${isa.usable ? '✓' : '–'} ${isa.name.padEnd(8)} ${isa.reason}`),
+    `memory      ${size(memory.totalBytes)} in all, ${size(Math.min(memory.availableBytes, memory.limitBytes))} available`,
+    'backends',
+    ...backends.map((backend) => `  ${backend.usable ? '✓' : '–'} ${backend.name.padEnd(8)} ${backend.usable ? backend.description : backend.reason}`),
+    'self-test',
+    ...selfTest.map((check) => `  ${check.passed ? '✓' : '✗'} ${check.name.padEnd(24)} ${check.detail}`),
+  ];
+  return lines.join('\n');
+}

@@ -1,0 +1,97 @@
+// Results on stdout, progress on stderr: a bar on a terminal, plain lines elsewhere, so that pipes stay clean.
+import { stderr, stdout } from 'node:process';
+
+/** Writes to stdout and waits where a pipe is full. */
+export function print(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stdout.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+export function printLine(text: string): Promise<void> {
+  return print(`${text}\n`);
+}
+
+export function printJson(value: unknown): Promise<void> {
+  return printLine(JSON.stringify(value));
+}
+
+/** A line for people, on stderr, above the bar where there is one. */
+export function note(text: string): void {
+  if (bar) stderr.write('\r\x1b[K');
+  stderr.write(`${text}\n`);
+  bar?.redraw();
+}
+
+let bar: Progress | undefined;
+
+const PLAIN_INTERVAL_MS = 5000;
+const WIDTH = 24;
+
+/** One line that moves on a terminal; elsewhere a line now and then, and the last. */
+export class Progress {
+  readonly #label: string;
+  readonly #terminal: boolean;
+  #last = 0;
+  #text = '';
+
+  constructor(label: string) {
+    this.#label = label;
+    this.#terminal = stderr.isTTY === true;
+    bar = this;
+  }
+
+  /** fraction 0 to 1; detail is shown behind it. */
+  update(fraction: number, detail: string): void {
+    const done = Math.round(Math.min(1, Math.max(0, fraction)) * WIDTH);
+    const percent = `${Math.floor(fraction * 100)}`.padStart(3);
+    if (this.#terminal) {
+      const drawn = `${'█'.repeat(done)}${'░'.repeat(WIDTH - done)}`;
+      this.#text = `${this.#label} ${drawn} ${percent} % ${detail}`.slice(0, (stderr.columns ?? 100) - 1);
+      this.redraw();
+      return;
+    }
+    const now = Date.now();
+    if (now - this.#last < PLAIN_INTERVAL_MS && fraction < 1) return;
+    this.#last = now;
+    stderr.write(`${this.#label} ${percent} % ${detail}\n`);
+  }
+
+  redraw(): void {
+    if (this.#terminal) stderr.write(`\r\x1b[K${this.#text}`);
+  }
+
+  end(): void {
+    if (bar === this) bar = undefined;
+    if (this.#terminal && this.#text !== '') stderr.write('\n');
+  }
+}
+
+/** 3725 → "1:02:05", 65 → "1:05". */
+export function clock(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '–';
+  const whole = Math.max(0, Math.round(seconds));
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+/** Bytes in the unit that a person would use. */
+export function size(bytes: number): string {
+  if (bytes >= 2 ** 30) return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+  if (bytes >= 2 ** 20) return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  return `${(bytes / 2 ** 10).toFixed(1)} KiB`;
+}
+
+/** A table with left-aligned first column and right-aligned others. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...all.map((row) => [...(row[column] ?? '')].length)));
+  const pad = (text: string, width: number, left: boolean): string => {
+    const fill = ' '.repeat(Math.max(0, width - [...text].length));
+    return left ? text + fill : fill + text;
+  };
+  return all
+    .map((row) => row.map((cell, column) => pad(cell, widths[column]!, column === 0)).join('  ').trimEnd())
+    .join('\n');
+}

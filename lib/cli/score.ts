@@ -1,0 +1,83 @@
+// `mlit score`: how well texts are predicted, by language and in all; a line a record on demand.
+import { type Command, Option } from 'commander';
+import { z } from 'zod';
+import { readExamples } from '../data/read';
+import { renderExamples } from '../data/render';
+import { type ScoreSums, score } from '../eval/score';
+import { Adapter } from '../model/adapter';
+import { Model } from '../model/model';
+import { ChatTemplate } from '../model/template';
+import { addCommonFlags, mergeConfig, parseInteger } from './common';
+import { note, Progress, printJson, printLine, table } from './output';
+import { abortOnSignals } from './signals';
+
+const count = z.int().min(1);
+const optionsSchema = z.strictObject({
+  model: z.string().min(1),
+  adapter: z.string().optional(),
+  data: z.array(z.string()).min(1),
+  template: z.string().default('auto'),
+  field: z.record(z.string(), z.string()).default({}),
+  system: z.string().optional(),
+  threads: z.union([z.literal('auto'), count]).default('auto'),
+  device: z.string().default('auto'),
+  compute: z.string().default('f32'),
+  baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
+  maxLength: z.int().min(2).default(2048),
+  perToken: z.boolean().default(false),
+});
+
+export function addScore(program: Command): void {
+  addCommonFlags(program.command('score').description('negative log-likelihood, perplexity and bits a byte, by language'))
+    .addOption(new Option('--adapter <dir>', 'a PEFT folder'))
+    .addOption(new Option('--data <file...>', 'texts: as for train; with --template none, records with text'))
+    .addOption(new Option('--max-length <n>', 'tokens of a record, longer ones are cut (default: 2048)').argParser(parseInteger))
+    .addOption(new Option('--per-token', 'a JSON line a record with every log-probability, then the sums'))
+    .action((flags: Record<string, unknown>) => run(flags));
+}
+
+async function run(flags: Record<string, unknown>): Promise<void> {
+  const { json, ...given } = flags;
+  const options = await mergeConfig(optionsSchema, given);
+  const { signal, release } = abortOnSignals();
+  const progress = new Progress('score');
+  try {
+    const need = options.template === 'none' ? 'text' : 'response';
+    const records = await readExamples(options.data, { need, field: options.field, signal, onNote: note });
+    await using model = await Model.load({ ...options, signal, onProgress: (f) => progress.update(f, 'loading weights') });
+    const { tokenizer } = model;
+    const template = await ChatTemplate.create({ template: options.template, tokenizer });
+    if (template.note !== undefined) note(template.note);
+    const { examples } = renderExamples(records, { ...options, tokenizer, template });
+    const adapter = options.adapter === undefined ? undefined : await Adapter.load(model, options.adapter);
+    const scores = await score({
+      model,
+      adapter,
+      examples,
+      signal,
+      onProgress: (fraction) => progress.update(fraction, 'tokens'),
+      ...(options.perToken && {
+        onRecord: ({ id, tokens, logprobs, supervised }) => printJson({ id, tokens, logprobs, supervised }),
+      }),
+    });
+    progress.end();
+    if (json) await printJson({ ...scores.byLanguage, all: scores.all });
+    else if (!options.perToken) await printLine(describe({ ...scores.byLanguage, all: scores.all }));
+  } finally {
+    progress.end();
+    release();
+  }
+}
+
+function describe(scores: Record<string, ScoreSums>): string {
+  const rows = Object.entries(scores).map(([lang, s]) => [
+    lang,
+    String(s.records),
+    String(s.tokens),
+    String(s.bytes),
+    s.nll.toFixed(2),
+    s.perplexity.toFixed(3),
+    s.bitsPerByte.toFixed(4),
+  ]);
+  return table(['language', 'records', 'tokens', 'bytes', 'nll', 'perplexity', 'bitsPerByte'], rows);
+}

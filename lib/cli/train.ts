@@ -1,0 +1,87 @@
+// `mlit train`: a run from the command line. What happens is in lib/train; here it is shown.
+import type { Command } from 'commander';
+import { preview } from '../data/preview';
+import { trainOptionsSchema } from '../train/options';
+import { planTraining, Trainer, type TrainerOptions } from '../train/trainer';
+import type { TrainEvent } from '../train/events';
+import type { TrainRun } from '../train/run';
+import { mergeConfig, UsageError } from './common';
+import { clock, note, print, Progress, printJson } from './output';
+import { describePlan } from './plan';
+import { abortOnSignals } from './signals';
+import { addTrainFlags, toTrainInput } from './train-flags';
+
+export function addTrain(program: Command): void {
+  addTrainFlags(program.command('train').description('tune a LoRA adapter; writes a run folder and a PEFT adapter'))
+    .option('--out <run>', "the run's folder")
+    .option('--resume', 'go on from the newest checkpoint of --out')
+    .action((flags: Record<string, unknown>) => train(flags));
+}
+
+async function train(flags: Record<string, unknown>): Promise<void> {
+  const { out, resume, preview: records = 0, json } = flags;
+  if (typeof out !== 'string') throw new UsageError("required option '--out <run>' not specified");
+  const { signal, release } = abortOnSignals();
+  const loading = new Progress('load');
+  try {
+    // A resumed run takes its options from run.yaml; the flags given are compared with them.
+    const input = resume ? toTrainInput(flags) : await mergeConfig(trainOptionsSchema, toTrainInput(flags));
+    const said = { signal, onNote: note };
+    if (typeof records === 'number' && records > 0 && !resume) {
+      const { data } = await planTraining(input as TrainerOptions, said);
+      const text = preview(data.train, records, data.tokenizer, { color: process.stdout.isTTY === true });
+      await (json ? note(text) : print(text));
+    }
+    await using trainer = await Trainer.create({
+      ...(input as TrainerOptions),
+      out,
+      resume: resume === true,
+      ...said,
+      onLoad: (fraction) => loading.update(fraction, 'weights'),
+    });
+    loading.end();
+    const plan = trainer.plan();
+    note(describePlan(plan));
+    const run = trainer.start();
+    await show(run, plan.steps);
+    const result = await run.done;
+    if (json) await printJson({ out, ...result, adapter: result.adapter ?? null, best: result.best ?? null });
+    else note(`adapter written to ${result.adapter}`);
+  } finally {
+    loading.end();
+    release();
+  }
+}
+
+async function show(run: TrainRun, total: number): Promise<void> {
+  const progress = new Progress('train');
+  let rate = 0;
+  try {
+    for await (const event of run) {
+      if (event.type === 'step') {
+        rate = rate === 0 ? event.seconds : 0.9 * rate + 0.1 * event.seconds;
+        progress.update(event.step / total, describeStep(event, total, rate));
+      } else {
+        const line = describeEvent(event);
+        if (line !== undefined) note(line);
+      }
+    }
+  } finally {
+    progress.end();
+  }
+}
+
+function describeStep(event: TrainEvent & { type: 'step' }, total: number, secondsPerStep: number): string {
+  const left = (total - event.step) * secondsPerStep;
+  return `step ${event.step}/${total}  loss ${event.loss.toFixed(4)}  lr ${event.learningRate.toExponential(1)}  |g| ${event.gradNorm.toFixed(2)}  ${event.tokensPerSecond.toFixed(0)} tokens/s  ${clock(left)} left`;
+}
+
+function describeEvent(event: TrainEvent): string | undefined {
+  if (event.type === 'eval') {
+    return `step ${event.step}: dev loss ${event.loss.toFixed(4)}, perplexity ${event.perplexity.toFixed(2)}${event.best ? ' (best so far)' : ''}`;
+  }
+  if (event.type === 'end' && event.reason === 'stopped') {
+    return `stopped after step ${event.step}; go on with --resume`;
+  }
+  return undefined;
+}

@@ -1,0 +1,45 @@
+// The public surface of mlit-native. What is not exported here is an implementation detail.
+
+export type { Example, RecordSource } from './data/example';
+export { epochOrder, planSteps, type StepOptions } from './data/order';
+export { type PackedBatch, type PackedGroup, packExamples, type PackOptions } from './data/packing';
+export { preview, type PreviewOptions } from './data/preview';
+export { readExamples, type ReadOptions } from './data/read';
+export {
+  type RenderedExample,
+  type RenderOptions,
+  type RenderReport,
+  renderExample,
+  renderExamples,
+  renderPrompt,
+} from './data/render';
+export { type RecordScore, type ScoreOptions, type Scores, type ScoreSums, score } from './eval/score';
+export { Adapter, type AdapterOptions } from './model/adapter';
+export { Model, type ModelLoadOptions } from './model/model';
+export { NAMED_MODELS } from './model/named-models';
+export { type PulledModel, type PullOptions, pullModel } from './model/pull';
+export { type ModelSource, resolveModel } from './model/source';
+export { ChatTemplate, type ChatTemplateOptions, type ChatTurn } from './model/template';
+export { Tokenizer } from './model/tokenizer';
+export { ERROR_CODES, type ErrorCode, type ErrorFields, isMlitError, MlitError } from './native/errors';
+export { packageVersion as version } from './native/version';
+export {
+  type FinishReason,
+  type SampleEvent,
+  type SampleRequest,
+  type SampleResult,
+  Sampler,
+  type SamplerOptions,
+} from './sample/sampler';
+export type { CheckpointEvent, EndEvent, EvalEvent, StepEvent, TrainEvent } from './train/events';
+export { type TrainOptions, type TrainOptionsInput } from './train/options';
+export type { TrainPlan } from './train/plan';
+export type { TrainResult, TrainRun } from './train/run';
+export { learningRateAt, type ScheduleOptions } from './train/schedule';
+export {
+  type BatchSums,
+  type OptimStepOptions,
+  TrainingSession,
+  type TrainingSessionOptions,
+} from './train/session';
+export { planTraining, Trainer, type TrainerOptions, type TrainingPrepared } from './train/trainer';

@@ -1,0 +1,74 @@
+// A LoRA adapter in memory: created fresh or read from a PEFT folder, written as one; its numbers stay native.
+import type { NativeAdapter, NativeAdapterSpec } from '../native/types';
+import type { Model } from './model';
+
+export interface AdapterOptions {
+  /** Default 16. */
+  rank?: number;
+  /** Default 32; the product is scaled by alpha / rank. */
+  alpha?: number;
+  /** Scale by alpha / √rank instead (Kalajdzievski, 2023). Default false. */
+  rslora?: boolean;
+  /** Projections by PEFT's names, or `all-linear`. Default `all-linear`. */
+  targetModules?: 'all-linear' | readonly string[];
+  /** Seed of A; B starts at zero. Default 0. */
+  seed?: number | bigint;
+}
+
+export const ALL_LINEAR = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+
+/** The form that native code takes, with the defaults filled in. */
+export function toAdapterSpec(options: Omit<AdapterOptions, 'seed'> = {}): NativeAdapterSpec {
+  const { rank = 16, alpha = 32, rslora = false, targetModules = 'all-linear' } = options;
+  return { rank, alpha, rslora, targetModules: targetModules === 'all-linear' ? ALL_LINEAR : [...targetModules] };
+}
+
+export class Adapter implements AsyncDisposable {
+  /** @internal */
+  readonly native: NativeAdapter;
+  readonly model: Model;
+
+  private constructor(model: Model, native: NativeAdapter) {
+    this.model = model;
+    this.native = native;
+  }
+
+  /** A fresh adapter: A uniform in ±1/√in from the seed, B zero, so that it changes nothing yet. */
+  static async create(model: Model, options: AdapterOptions = {}): Promise<Adapter> {
+    return new Adapter(model, await model.native.createAdapter(toAdapterSpec(options), BigInt(options.seed ?? 0)));
+  }
+
+  /**
+   * From a PEFT folder (adapter_config.json, adapter_model.safetensors). It fits if its tensors' names and shapes do.
+   *
+   * @throws MlitError `TENSOR_MISSING`, `TENSOR_MISMATCH`, `MODEL_UNSUPPORTED`, `FILE_DAMAGED`, `FILE_NOT_FOUND`
+   */
+  static async load(model: Model, folder: string): Promise<Adapter> {
+    return new Adapter(model, await model.native.loadAdapter(folder));
+  }
+
+  get spec(): NativeAdapterSpec {
+    return this.native.spec;
+  }
+
+  get parameterCount(): number {
+    return this.native.parameterCount;
+  }
+
+  /** Writes a folder that peft loads, in float32. `baseModel` becomes base_model_name_or_path. */
+  save(folder: string, baseModel: string): Promise<void> {
+    return this.native.save(folder, baseModel);
+  }
+
+  get disposed(): boolean {
+    return this.native.disposed;
+  }
+
+  dispose(): Promise<void> {
+    return this.native.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}

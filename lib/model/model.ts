@@ -1,0 +1,92 @@
+// A frozen base in memory with its tokenizer: what adapters, sessions, samplers and scores share.
+import { loadAddon } from '../native/addon';
+import type { NativeLoadOptions, NativeModel, NativeModelConfig } from '../native/types';
+import { loadTokenizer, type ModelSource, resolveModel } from './source';
+import type { Tokenizer } from './tokenizer';
+
+export interface ModelLoadOptions {
+  /** GGUF file, Hugging Face folder, or a name that `mlit pull` knows. */
+  model: string;
+  /** Compute threads. The first model loaded in a process fixes them. Default: the processors this process may use. */
+  threads?: number | 'auto';
+  /** `auto`, or an instruction set's name as `mlit doctor` lists them. Default `auto`. */
+  isa?: string;
+  /** How the frozen weights are kept. Default f32 (`auto`); bf16 loses nothing where the checkpoint is bf16. */
+  baseDtype?: 'auto' | 'f32' | 'bf16';
+  signal?: AbortSignal | undefined;
+  /** Fraction loaded, 0 to 1. */
+  onProgress?: ((fraction: number) => void) | undefined;
+}
+
+export function toLoadOptions(options: Omit<ModelLoadOptions, 'model' | 'signal'>): NativeLoadOptions {
+  const { threads = 'auto', isa = 'auto', baseDtype = 'auto', onProgress } = options;
+  return {
+    threads: threads === 'auto' ? 0 : threads,
+    isa,
+    format: baseDtype === 'bf16' ? 'bf16' : 'f32',
+    ...(onProgress && { onProgress }),
+  };
+}
+
+export class Model implements AsyncDisposable {
+  /** @internal */
+  readonly native: NativeModel;
+  readonly source: ModelSource;
+  readonly tokenizer: Tokenizer;
+
+  private constructor(native: NativeModel, source: ModelSource, tokenizer: Tokenizer) {
+    this.native = native;
+    this.source = source;
+    this.tokenizer = tokenizer;
+  }
+
+  /**
+   * Loads weights and tokenizer. Disposing the model ends everything made from it.
+   *
+   * @throws MlitError `FILE_NOT_FOUND`, `FILE_DAMAGED`, `MODEL_UNSUPPORTED`, `TENSOR_MISSING`, `TENSOR_MISMATCH`,
+   * `TOKENIZER_UNSUPPORTED`, `OUT_OF_MEMORY`; the signal's reason when aborted
+   */
+  static async load(options: ModelLoadOptions): Promise<Model> {
+    options.signal?.throwIfAborted();
+    const source = await resolveModel(options.model);
+    const tokenizer = await loadTokenizer(source);
+    options.signal?.throwIfAborted();
+    const native = await loadAddon().loadModel(source.path, toLoadOptions(options));
+    if (options.signal?.aborted) {
+      await native.dispose();
+      options.signal.throwIfAborted();
+    }
+    return new Model(native, source, tokenizer);
+  }
+
+  get config(): NativeModelConfig {
+    return this.native.config;
+  }
+
+  /** Ids that end a turn by the tokenizer's own tokens. */
+  get endOfTurnIds(): readonly number[] {
+    return this.tokenizer.endOfTurnIds;
+  }
+
+  /** Ids after which the model generates nothing more. */
+  get eosIds(): readonly number[] {
+    return [...new Set([...this.config.eosIds, ...this.tokenizer.eosIds])];
+  }
+
+  /** Bytes of the weights in memory. */
+  get bytes(): number {
+    return this.native.bytes;
+  }
+
+  get disposed(): boolean {
+    return this.native.disposed;
+  }
+
+  dispose(): Promise<void> {
+    return this.native.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}

@@ -1,0 +1,102 @@
+// What a run says while it goes on: plain records, one line of events.jsonl each, and a bounded ring for whoever iterates.
+
+export interface StepEvent {
+  type: 'step';
+  /** From 1. */
+  step: number;
+  /** Mean nats a unit of weight over the whole step. */
+  loss: number;
+  learningRate: number;
+  /** Global L2 before clipping. */
+  gradNorm: number;
+  /** Real tokens of the step: prompt, response and BOS. */
+  tokens: number;
+  /** Targets of weight other than 0. */
+  supervisedTokens: number;
+  /** Wall time of this step alone. */
+  seconds: number;
+  tokensPerSecond: number;
+}
+
+export interface EvalEvent {
+  type: 'eval';
+  step: number;
+  /** Mean nats a supervised token of the dev set. */
+  loss: number;
+  perplexity: number;
+  /** By language. */
+  lossByLanguage: Record<string, number>;
+  /** True where this is the lowest loss so far. */
+  best: boolean;
+  seconds: number;
+}
+
+export interface CheckpointEvent {
+  type: 'checkpoint';
+  step: number;
+  path: string;
+}
+
+export interface EndEvent {
+  type: 'end';
+  step: number;
+  reason: 'finished' | 'stopped';
+  /** The PEFT folder; only when finished. */
+  adapter?: string;
+}
+
+export type TrainEvent = StepEvent | EvalEvent | CheckpointEvent | EndEvent;
+
+const RING = 4096;
+
+/** Keeps the last {@link RING} events; each iterator sees them from the oldest kept on and then waits. */
+export class EventStream {
+  readonly #ring: TrainEvent[] = [];
+  #first = 0;
+  #closed = false;
+  #error: unknown;
+  #wake: (() => void)[] = [];
+
+  push(event: TrainEvent): void {
+    this.#ring.push(event);
+    if (this.#ring.length > RING) {
+      this.#ring.shift();
+      this.#first++;
+    }
+    this.#notify();
+  }
+
+  /** Ends every iterator; with an error they reject. */
+  close(error?: unknown): void {
+    this.#closed = true;
+    this.#error = error;
+    this.#notify();
+  }
+
+  #notify(): void {
+    const waiting = this.#wake;
+    this.#wake = [];
+    for (const wake of waiting) wake();
+  }
+
+  async *iterate(onLeave: () => void): AsyncGenerator<TrainEvent, void, void> {
+    let next = this.#first;
+    try {
+      for (;;) {
+        next = Math.max(next, this.#first);
+        const event = this.#ring[next - this.#first];
+        if (event) {
+          next++;
+          yield event;
+        } else if (this.#closed) {
+          if (this.#error !== undefined) throw this.#error;
+          return;
+        } else {
+          await new Promise<void>((resolve) => this.#wake.push(resolve));
+        }
+      }
+    } finally {
+      if (!this.#closed) onLeave();
+    }
+  }
+}

@@ -1,0 +1,104 @@
+// Everything that can be said about a training run, in one schema: the API, the command line, the YAML file and run.yaml all
+// use it, so that an option has one name, one default and one error message.
+import { z } from 'zod';
+import { SCHEDULES } from './schedule';
+
+export const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
+
+const count = z.int().min(1);
+const nonNegative = z.number().min(0);
+
+export const trainOptionsSchema = z.strictObject({
+  /** GGUF file, Hugging Face folder, or a name that `mlit pull` knows. */
+  model: z.string().min(1),
+  /** Files of examples. */
+  data: z.array(z.string().min(1)).min(1),
+  /** Renames of fields, wanted → found in the file. */
+  field: z.record(z.string(), z.string()).default({}),
+  /** System text put before every conversation that has none. */
+  system: z.string().optional(),
+  /** `auto`, a built-in's name, a Jinja file, or `none`. */
+  template: z.string().min(1).default('auto'),
+  threads: z.union([z.literal('auto'), count]).default('auto'),
+  device: z.enum(['auto', 'cpu']).default('auto'),
+  /** `auto` is f32 in this version. */
+  compute: z.enum(['f32', 'auto']).default('f32'),
+  baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
+  method: z.literal('lora').default('lora'),
+  rank: count.default(16),
+  alpha: z.number().positive().default(32),
+  rslora: z.boolean().default(false),
+  /** `all-linear`, or some of the seven projections. */
+  target: z.union([z.literal('all-linear'), z.array(z.enum(PROJECTIONS)).min(1)]).default('all-linear'),
+  /** A PEFT folder to go on from; its rank, alpha and targets are used. */
+  initAdapter: z.string().optional(),
+  learningRate: z.number().positive().default(2e-4),
+  schedule: z.enum(SCHEDULES).default('linear'),
+  warmupSteps: z.int().min(0).default(10),
+  weightDecay: nonNegative.default(0),
+  /** Global L2 clip; 0 = off. */
+  maxGradNorm: nonNegative.default(1),
+  /** Passes over the data; ignored where `steps` is given. */
+  epochs: z.number().positive().default(1),
+  steps: count.optional(),
+  /** Examples of an optimiser step; ignored where `batchTokens` is given. */
+  batchExamples: count.default(16),
+  /** An optimiser step takes examples in order until this many tokens are reached. */
+  batchTokens: count.optional(),
+  /** Tokens of a micro-batch at most. */
+  microTokens: z.union([z.literal('auto'), count]).default('auto'),
+  /** Tokens of an example at most. */
+  maxLength: z.int().min(2).default(2048),
+  /** Tokens of the prompt at most. Default: no limit. */
+  maxPrompt: count.optional(),
+  /** Tokens of a response at most, its end included. Default: no limit. */
+  maxResponse: count.optional(),
+  /** What is done with an example that is too long. */
+  truncate: z.enum(['cut', 'drop']).default('cut'),
+  /** `token`: every target weighs 1. `example`: the targets of an example weigh 1 together. */
+  lossNorm: z.enum(['token', 'example']).default('token'),
+  recompute: z.enum(['auto', 'none', 'layer']).default('auto'),
+  /** A file, or how many items to take out of the training data. */
+  dev: z.union([z.string().min(1), count]).optional(),
+  /** Steps between dev scores; 0 = at the end only. */
+  evalEvery: z.int().min(0).default(0),
+  select: z.literal('loss').default('loss'),
+  /** Steps between checkpoints; 0 = at the end only. */
+  saveEvery: z.int().min(0).default(0),
+  /** Checkpoints kept. */
+  keep: count.default(2),
+  shuffle: z.boolean().default(true),
+  /** Seed of adapter initialisation and of the order of examples. */
+  seed: z.int().min(0).default(0),
+});
+
+/** What a caller may give. */
+export type TrainOptionsInput = z.input<typeof trainOptionsSchema>;
+/** With every default filled in. */
+export type TrainOptions = z.output<typeof trainOptionsSchema>;
+
+/**
+ * Fills in defaults and checks every value.
+ *
+ * @throws RangeError naming the option, what was expected and what came (TypeError where it is not an object)
+ */
+export function resolveTrainOptions(input: unknown): TrainOptions {
+  if (typeof input !== 'object' || input === null) {
+    throw new TypeError(`train options: expected an object, got ${input === null ? 'null' : typeof input}`);
+  }
+  const result = trainOptionsSchema.safeParse(input);
+  if (result.success) return result.data;
+  throw new RangeError(`train options: ${describeIssues(result.error, input)}`);
+}
+
+/** One sentence for each issue of a zod error, with the value that was given. */
+export function describeIssues(error: z.ZodError, input: unknown): string {
+  return error.issues
+    .map((issue) => {
+      const path = issue.path.join('.') || '(top level)';
+      let value: unknown = input;
+      for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
+      return `${path}: ${issue.message}${issue.code === 'unrecognized_keys' ? '' : ` (got ${JSON.stringify(value)})`}`;
+    })
+    .join('; ');
+}

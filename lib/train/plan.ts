@@ -1,0 +1,157 @@
+// Memory and time before anything runs: what is allocated is exactly what the plan says, so a run that does not fit is
+// refused here and not at some later step.
+import { toAdapterSpec } from '../model/adapter';
+import { toLoadOptions } from '../model/model';
+import type { ModelSource } from '../model/source';
+import { loadAddon } from '../native/addon';
+import { MlitError } from '../native/errors';
+import type { NativeAdapterSpec, NativeMemoryPlan, NativeModelConfig } from '../native/types';
+import type { TrainOptions } from './options';
+import type { PreparedData } from './prepare';
+
+/** Tokens of a micro-batch where nothing else is asked for: large enough for full-speed products, small in memory. */
+const MICRO_TOKENS = 2048;
+const LOGITS_BYTES = 256 * 2 ** 20;
+
+export interface TrainPlan {
+  /** Native bytes by name. */
+  memory: NativeMemoryPlan;
+  nativeBytes: number;
+  /** Node's own memory now, with the data read. */
+  nodeBytes: number;
+  /** What this process may still take, by the system and the control group. */
+  availableBytes: number;
+  steps: number;
+  examples: number;
+  /** Real tokens of one pass over the training examples. */
+  tokens: number;
+  supervisedTokens: number;
+  microTokens: number;
+  recompute: 'none' | 'layer';
+  /** Multiply-adds × 2 of the whole run's matrix products (forward and backward, no attention). */
+  flops: number;
+}
+
+export interface RunShape {
+  plan: TrainPlan;
+  microTokens: number;
+  recompute: 'none' | 'layer';
+}
+
+export async function planRun(options: TrainOptions, source: ModelSource, data: PreparedData): Promise<RunShape> {
+  const addon = loadAddon();
+  const load = toLoadOptions(options);
+  const spec = await adapterSpec(options);
+  const microTokens = chooseMicroTokens(options, data);
+  const available = availableBytes();
+  const config = await addon.readModelConfig(source.path);
+
+  const planWith = (recompute: 'none' | 'layer'): Promise<NativeMemoryPlan> =>
+    addon.planTraining(source.path, [spec], { maxTokens: microTokens, logitsBytes: LOGITS_BYTES, recompute, training: true }, load);
+  let recompute: 'none' | 'layer' = options.recompute === 'layer' ? 'layer' : 'none';
+  let memory = await planWith(recompute);
+  if (options.recompute === 'auto' && totalBytes(memory) > available) {
+    recompute = 'layer';
+    memory = await planWith(recompute);
+  }
+
+  const tokens = sum(data.train.map((example) => example.tokens.length));
+  const supervisedTokens = sum(data.train.map((example) => countSupervised(example.weights)));
+  const passes = sum(data.steps.map((step) => step.length)) / data.train.length;
+  const plan: TrainPlan = {
+    memory,
+    nativeBytes: totalBytes(memory),
+    nodeBytes: process.memoryUsage().rss,
+    availableBytes: available,
+    steps: data.steps.length,
+    examples: data.train.length,
+    tokens,
+    supervisedTokens,
+    microTokens,
+    recompute,
+    flops: passes * stepFlops(config, spec, tokens, supervisedTokens, recompute),
+  };
+  return { plan, microTokens, recompute };
+}
+
+/** @throws MlitError `OUT_OF_MEMORY` where the plan does not fit, with what would help */
+export function checkMemory(plan: TrainPlan): void {
+  if (plan.nativeBytes <= plan.availableBytes) return;
+  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+  const parts = plan.memory.map((item) => `${item.name} ${gib(item.bytes)}`).join(', ');
+  throw new MlitError(
+    'OUT_OF_MEMORY',
+    `the run needs ${gib(plan.nativeBytes)} (${parts}) and ${gib(plan.availableBytes)} are available; lower --micro-tokens (now ${plan.microTokens}) or --max-length, use --recompute layer, or --base-dtype bf16`,
+    { fields: { neededBytes: plan.nativeBytes, availableBytes: plan.availableBytes } },
+  );
+}
+
+/** What the process may still take: the smaller of the system's free memory and the control group's rest. */
+export function availableBytes(): number {
+  const { memory } = loadAddon().doctor();
+  return Math.min(memory.availableBytes, memory.limitBytes);
+}
+
+async function adapterSpec(options: TrainOptions): Promise<NativeAdapterSpec> {
+  if (options.initAdapter !== undefined) return loadAddon().readPeftConfig(options.initAdapter);
+  return toAdapterSpec({ ...options, targetModules: options.target });
+}
+
+function chooseMicroTokens(options: TrainOptions, data: PreparedData): number {
+  const everything = [...data.train, ...data.dev];
+  const longest = everything.reduce((most, example) => (example.tokens.length > most.tokens.length ? example : most));
+  if (options.microTokens !== 'auto') {
+    if (options.microTokens >= longest.tokens.length) return options.microTokens;
+    throw new RangeError(
+      `train options: microTokens is ${options.microTokens}, but record '${longest.id}' has ${longest.tokens.length} tokens; raise it or lower maxLength`,
+    );
+  }
+  const stepTokens = data.steps.map((step) => sum(step.map((at) => data.train[at]!.tokens.length)));
+  const largest = stepTokens.reduce((most, tokens) => Math.max(most, tokens), 1);
+  return Math.max(longest.tokens.length, Math.min(MICRO_TOKENS, Math.ceil(largest / 64) * 64));
+}
+
+/** Products of one pass: forward, the input gradients, and the adapter's six skinny ones; the head on supervised rows only. */
+export function stepFlops(
+  config: NativeModelConfig,
+  spec: NativeAdapterSpec,
+  tokens: number,
+  supervisedTokens: number,
+  recompute: 'none' | 'layer',
+): number {
+  const { hidden, feedForward, heads, kvHeads, headDim, layers, vocabulary } = config;
+  const query = heads * headDim;
+  const keyValue = kvHeads * headDim;
+  const shapes: Record<string, [number, number]> = {
+    q_proj: [hidden, query],
+    k_proj: [hidden, keyValue],
+    v_proj: [hidden, keyValue],
+    o_proj: [query, hidden],
+    gate_proj: [hidden, feedForward],
+    up_proj: [hidden, feedForward],
+    down_proj: [feedForward, hidden],
+  };
+  let base = 0;
+  let lora = 0;
+  for (const [name, [inputs, outputs]] of Object.entries(shapes)) {
+    base += inputs * outputs;
+    if (spec.targetModules.includes(name)) lora += spec.rank * (inputs + outputs);
+  }
+  const forwards = recompute === 'layer' ? 2 : 1;
+  const perToken = layers * (2 * base * (forwards + 1) + 2 * lora * (forwards + 2));
+  return tokens * perToken + supervisedTokens * 4 * vocabulary * hidden;
+}
+
+export function countSupervised(weights: Float32Array): number {
+  let count = 0;
+  for (const weight of weights) if (weight !== 0) count++;
+  return count;
+}
+
+function totalBytes(plan: NativeMemoryPlan): number {
+  return sum(plan.map((item) => item.bytes));
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

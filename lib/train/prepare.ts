@@ -1,0 +1,168 @@
+// From files to the steps of a run, without weights: what is read, rendered, held out and in which order it will be met.
+// Everything here is a function of the files and the options, so a resumed run finds the same by doing it again.
+import { createHash } from 'node:crypto';
+import type { Example } from '../data/example';
+import { epochOrder, planSteps } from '../data/order';
+import { readExamples } from '../data/read';
+import { type RenderedExample, type RenderReport, renderExamples } from '../data/render';
+import { type ModelSource, loadTokenizer } from '../model/source';
+import { ChatTemplate } from '../model/template';
+import type { Tokenizer } from '../model/tokenizer';
+import { MlitError } from '../native/errors';
+import type { TrainOptions } from './options';
+
+export interface PrepareContext {
+  signal?: AbortSignal | undefined;
+  onNote?: ((note: string) => void) | undefined;
+  /** ISO time at which a template's clock stands. */
+  startedAt: string;
+}
+
+/** mixture.json: what the run is trained on, by language. */
+export interface MixtureSummary {
+  files: string[];
+  /** SHA-256 over the sorted ids of the training examples. */
+  idsHash: string;
+  languages: Record<string, { examples: number; tokens: number; supervisedTokens: number }>;
+  dev: Record<string, number>;
+  /** Records cut or left out for their length, by language. */
+  cut: Record<string, number>;
+  dropped: Record<string, number>;
+  /** Records whose own text spells control tokens. */
+  controlTokenRecords: number;
+  template: string;
+}
+
+export interface PreparedData {
+  train: RenderedExample[];
+  dev: RenderedExample[];
+  /** Indices into `train` of every optimiser step. */
+  steps: number[][];
+  mixture: MixtureSummary;
+  /** SHA-256 over ids, tokens and weights of both sets, in order. */
+  hash: string;
+  tokenizer: Tokenizer;
+}
+
+/** @throws MlitError `DATA_INVALID`, `DATA_EMPTY`, `TEMPLATE_INVALID`, `TOKENIZER_UNSUPPORTED`, `FILE_NOT_FOUND` */
+export async function prepareData(
+  options: TrainOptions,
+  source: ModelSource,
+  context: PrepareContext,
+): Promise<PreparedData> {
+  const { onNote, signal } = context;
+  const tokenizer = await loadTokenizer(source);
+  const template = await ChatTemplate.create({ template: options.template, tokenizer, now: context.startedAt });
+  if (template.note !== undefined) onNote?.(template.note);
+
+  const need = template.name === 'none' ? 'text' : 'response';
+  const reading = { need, field: options.field, signal, onNote } as const;
+  const all = await readExamples(options.data, reading);
+  const [trainExamples, devExamples] =
+    typeof options.dev === 'string'
+      ? [all, await readExamples([options.dev], reading)]
+      : splitDev(all, options.dev ?? 0, options.seed);
+  if (typeof options.dev === 'string') refuseSharedIds(trainExamples, devExamples, options.dev);
+
+  const rendering = { ...options, tokenizer, template };
+  const train = renderExamples(trainExamples, rendering);
+  const dev = devExamples.length > 0 ? renderExamples(devExamples, rendering).examples : [];
+  for (const line of describeReport(train.report)) onNote?.(line);
+
+  const lengths = train.examples.map((example) => example.tokens.length);
+  const { seed, shuffle, epochs, steps: limit, batchExamples, batchTokens } = options;
+  const steps = planSteps({ lengths, seed, shuffle, epochs, steps: limit, batchExamples, batchTokens });
+  return {
+    train: train.examples,
+    dev,
+    steps,
+    mixture: summarize(options, train.examples, dev, train.report, template.name),
+    hash: hashExamples([...train.examples, ...dev]),
+    tokenizer,
+  };
+}
+
+/**
+ * Takes `count` items out of the data: a seeded choice of items, each with its translations, so that no dev item is seen in
+ * any language.
+ */
+export function splitDev(examples: readonly Example[], count: number, seed: number): [Example[], Example[]] {
+  if (count === 0) return [[...examples], []];
+  const itemOf = (example: Example): string => example.parallelId ?? `\0${example.id}`;
+  const items = [...new Set(examples.map(itemOf))];
+  if (count >= items.length) {
+    throw new RangeError(
+      `train options: dev is ${count}, but the data has ${items.length} items; take fewer, or give a file`,
+    );
+  }
+  const order = epochOrder(items.length, seed, 0xffffffff);
+  const chosen = new Set([...order.subarray(0, count)].map((at) => items[at]!));
+  return [examples.filter((e) => !chosen.has(itemOf(e))), examples.filter((e) => chosen.has(itemOf(e)))];
+}
+
+function refuseSharedIds(train: readonly Example[], dev: readonly Example[], file: string): void {
+  const items = new Set(train.flatMap((e) => (e.parallelId === undefined ? [e.id] : [e.id, e.parallelId])));
+  const shared = dev.filter((e) => items.has(e.id) || (e.parallelId !== undefined && items.has(e.parallelId)));
+  if (shared.length === 0) return;
+  throw new MlitError(
+    'DATA_INVALID',
+    `${file}: ${shared.length} dev records are items of the training data, '${shared[0]!.id}' the first; remove them from one of the two`,
+    { fields: { file, ids: shared.slice(0, 20).map((example) => example.id) } },
+  );
+}
+
+function describeReport(report: RenderReport): string[] {
+  const lines: string[] = [];
+  const list = (counts: Record<string, number>): string =>
+    Object.entries(counts)
+      .map(([lang, n]) => `${lang} ${n}`)
+      .join(', ');
+  if (Object.keys(report.cut).length > 0) lines.push(`records cut to length: ${list(report.cut)}`);
+  if (Object.keys(report.dropped).length > 0) lines.push(`records left out for their length: ${list(report.dropped)}`);
+  if (report.controlTokenRecords > 0) {
+    lines.push(`${report.controlTokenRecords} records spell control tokens in their own text (${report.controlTokens} tokens)`);
+  }
+  return lines;
+}
+
+function summarize(
+  options: TrainOptions,
+  train: readonly RenderedExample[],
+  dev: readonly RenderedExample[],
+  report: RenderReport,
+  template: string,
+): MixtureSummary {
+  const ids = createHash('sha256');
+  for (const id of train.map((example) => example.id).sort()) ids.update(`${id}\n`);
+  const languages: MixtureSummary['languages'] = {};
+  for (const lang of Object.keys(report.tokens).sort()) {
+    languages[lang] = {
+      examples: train.filter((example) => example.lang === lang).length,
+      tokens: report.tokens[lang]!,
+      supervisedTokens: report.supervisedTokens[lang]!,
+    };
+  }
+  const devCounts: Record<string, number> = {};
+  for (const { lang } of dev) devCounts[lang] = (devCounts[lang] ?? 0) + 1;
+  const { cut, dropped, controlTokenRecords } = report;
+  return {
+    files: options.data,
+    idsHash: ids.digest('hex'),
+    languages,
+    dev: devCounts,
+    cut,
+    dropped,
+    controlTokenRecords,
+    template,
+  };
+}
+
+function hashExamples(examples: readonly RenderedExample[]): string {
+  const hash = createHash('sha256');
+  for (const { id, tokens, weights } of examples) {
+    hash.update(`${id}\n${tokens.length}\n`);
+    hash.update(new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength));
+    hash.update(new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength));
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,195 @@
+// The folder of a run: run.yaml (every option as resolved and everything that was chosen), mixture.json, events.jsonl,
+// checkpoints/, adapter/. One process at a time writes to it.
+import { mkdir, open, readFile, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import { MlitError } from '../native/errors';
+import { syncFolder, writeFileAtomic } from '../native/files';
+import { resolveTrainOptions, type TrainOptions } from './options';
+import type { TrainEvent } from './events';
+
+/** What was chosen or found rather than asked for; a resumed run uses it or refuses. */
+export interface RunChoices {
+  version: string;
+  threads: number;
+  isa: string;
+  microTokens: number;
+  recompute: 'none' | 'layer';
+  totalSteps: number;
+  /** Bytes of the model's file (of the folder's weight files together). */
+  modelBytes: number;
+  /** Hash of the rendered training and dev examples, in order. */
+  dataHash: string;
+  /** The moment that a template's clock shows, ISO 8601. */
+  startedAt: string;
+}
+
+export interface RunRecord {
+  options: TrainOptions;
+  chosen: RunChoices;
+}
+
+export class RunDirectory {
+  readonly path: string;
+  #lock: string | undefined;
+  #events: FileHandle | undefined;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  get checkpoints(): string {
+    return join(this.path, 'checkpoints');
+  }
+
+  get adapter(): string {
+    return join(this.path, 'adapter');
+  }
+
+  /**
+   * Opens a folder for writing and locks it. A new run wants it absent or empty; a resumed one wants run.yaml in it.
+   *
+   * @throws MlitError `RUN_INVALID`, `RUN_LOCKED`, `FILE_IO`
+   */
+  static async open(path: string, resume: boolean): Promise<RunDirectory> {
+    const entries = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw new MlitError('FILE_IO', `cannot read ${path}: ${error.message}`, { fields: { file: path }, cause: error });
+    });
+    if (resume && !entries?.includes('run.yaml')) {
+      throw new MlitError(
+        'RUN_INVALID',
+        `${path} holds no run to resume (no run.yaml); start one without --resume`,
+        { fields: { file: path } },
+      );
+    }
+    const leftovers = entries?.filter((entry) => entry !== 'run.lock' && !entry.includes('.tmp-'));
+    if (!resume && leftovers && leftovers.length > 0) {
+      throw new MlitError(
+        'RUN_INVALID',
+        `${path} is not empty; choose another folder, or go on with the run in it by --resume`,
+        { fields: { file: path } },
+      );
+    }
+    await mkdir(path, { recursive: true });
+    const directory = new RunDirectory(path);
+    await directory.#acquire();
+    return directory;
+  }
+
+  async #acquire(): Promise<void> {
+    const lock = join(this.path, 'run.lock');
+    const owner = JSON.stringify({ pid: process.pid, host: hostname() });
+    for (;;) {
+      try {
+        const file = await open(lock, 'wx');
+        await file.writeFile(owner);
+        await file.close();
+        this.#lock = lock;
+        return;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
+          throw new MlitError('FILE_IO', `cannot write ${lock}: ${(error as Error).message}`, {
+            fields: { file: lock },
+            cause: error,
+          });
+        }
+      }
+      const holder = await readFile(lock, 'utf8').catch(() => undefined);
+      if (holder === undefined) continue;
+      if (!isStale(holder)) {
+        throw new MlitError('RUN_LOCKED', `${this.path} is in use by another process (${holder})`, {
+          fields: { file: lock, holder },
+        });
+      }
+      await rm(lock, { force: true });
+    }
+  }
+
+  async writeRecord(record: RunRecord): Promise<void> {
+    await writeFileAtomic(join(this.path, 'run.yaml'), stringify(record, { lineWidth: 0 }));
+  }
+
+  /** @throws MlitError `RUN_INVALID` where run.yaml cannot be understood */
+  async readRecord(): Promise<RunRecord> {
+    return readRunRecord(this.path);
+  }
+
+  async writeMixture(mixture: unknown): Promise<void> {
+    await writeFileAtomic(join(this.path, 'mixture.json'), `${JSON.stringify(mixture, null, 2)}\n`);
+  }
+
+  /** Opens events.jsonl for appending, first dropping what was said after step `step` (a resumed run says it again). */
+  async openEvents(step: number): Promise<void> {
+    const path = join(this.path, 'events.jsonl');
+    const text = await readFile(path, 'utf8').catch(() => '');
+    const kept = text.split('\n').filter((line) => {
+      try {
+        return (JSON.parse(line) as TrainEvent).step <= step && !line.includes('"type":"end"');
+      } catch {
+        return false;
+      }
+    });
+    await writeFileAtomic(path, kept.map((line) => `${line}\n`).join(''));
+    this.#events = await open(path, 'a');
+  }
+
+  async appendEvent(event: TrainEvent): Promise<void> {
+    await this.#events?.appendFile(`${JSON.stringify(event)}\n`);
+  }
+
+  /** Publishes adapter/: a folder is written beside it and renamed over. */
+  async publishAdapter(write: (folder: string) => Promise<void>): Promise<string> {
+    const temporary = `${this.adapter}.tmp-${process.pid}`;
+    const old = `${this.adapter}.tmp-old-${process.pid}`;
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(temporary);
+    await write(temporary);
+    await syncFolder(temporary);
+    if (await stat(this.adapter).catch(() => undefined)) await rename(this.adapter, old);
+    await rename(temporary, this.adapter);
+    await syncFolder(this.path);
+    await rm(old, { recursive: true, force: true });
+    return this.adapter;
+  }
+
+  /** Ends writing and lets another process in. Idempotent. */
+  async close(): Promise<void> {
+    const events = this.#events;
+    const lock = this.#lock;
+    this.#events = undefined;
+    this.#lock = undefined;
+    if (events) {
+      await events.sync();
+      await events.close();
+    }
+    if (lock) await rm(lock, { force: true });
+  }
+}
+
+export async function readRunRecord(path: string): Promise<RunRecord> {
+  const file = join(path, 'run.yaml');
+  try {
+    const record = parse(await readFile(file, 'utf8')) as RunRecord;
+    return { options: resolveTrainOptions(record.options), chosen: record.chosen };
+  } catch (cause) {
+    throw new MlitError('RUN_INVALID', `${file} cannot be read: ${(cause as Error).message}`, {
+      fields: { file },
+      cause,
+    });
+  }
+}
+
+/** A lock of this host whose process is gone. */
+function isStale(holder: string): boolean {
+  try {
+    const { pid, host } = JSON.parse(holder) as { pid: number; host: string };
+    if (host !== hostname() || pid === process.pid) return false;
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    return code === 'ESRCH' || error instanceof SyntaxError;
+  }
+}

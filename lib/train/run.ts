@@ -1,0 +1,222 @@
+// The loop. A step is: pack its examples into micro-batches, accumulate their gradients, one optimiser step, one event; then,
+// where due, score the dev set and save. Everything that happens in a training run happens in this order, here.
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import type { RenderedExample } from '../data/render';
+import { type PackedBatch, packExamples } from '../data/packing';
+import type { Adapter } from '../model/adapter';
+import { MlitError } from '../native/errors';
+import { bestPath, saveBest, saveCheckpoint, type TrainerState } from './checkpoint';
+import { scoreDev } from './dev';
+import type { EventStream, StepEvent, TrainEvent } from './events';
+import type { TrainOptions } from './options';
+import type { PreparedData } from './prepare';
+import type { RunDirectory } from './run-directory';
+import { learningRateAt } from './schedule';
+import type { TrainingSession } from './session';
+
+export interface TrainResult {
+  /** `stopped`: by the caller; the state is saved and the run can be resumed. */
+  reason: 'finished' | 'stopped';
+  step: number;
+  /** The PEFT folder; only when finished. */
+  adapter: string | undefined;
+  best: { step: number; loss: number } | undefined;
+}
+
+export interface TrainRunParts {
+  options: TrainOptions;
+  data: PreparedData;
+  directory: RunDirectory;
+  adapter: Adapter;
+  baseName: string;
+  session: TrainingSession;
+  state: TrainerState;
+  microTokens: number;
+  events: EventStream;
+  signal: AbortSignal | undefined;
+}
+
+/** A micro-batch with the examples in it, in the order of its documents. */
+interface MicroBatch {
+  batch: PackedBatch;
+  examples: RenderedExample[];
+}
+
+export class TrainRun implements AsyncIterable<TrainEvent> {
+  readonly #parts: TrainRunParts;
+  #stop = false;
+
+  /** Settles when the run ends, also when nobody iterates. Rejects with what went wrong, or with the signal's reason. */
+  readonly done: Promise<TrainResult>;
+
+  /** @internal */
+  constructor(parts: TrainRunParts) {
+    this.#parts = parts;
+    this.done = this.#main();
+    this.done.catch(() => undefined); // whoever awaits it sees the error; nobody must
+  }
+
+  /** Ends the run at the next step boundary, with the state saved. */
+  stop(): void {
+    this.#stop = true;
+  }
+
+  /** Events from the oldest still kept; leaving the loop early stops the run at a step boundary. */
+  [Symbol.asyncIterator](): AsyncGenerator<TrainEvent, void, void> {
+    return this.#parts.events.iterate(() => this.stop());
+  }
+
+  async #main(): Promise<TrainResult> {
+    const { events, directory, signal } = this.#parts;
+    try {
+      await directory.openEvents(this.#parts.state.step);
+      const result = await this.#loop();
+      await this.#say({
+        type: 'end',
+        step: result.step,
+        reason: result.reason,
+        ...(result.adapter !== undefined && { adapter: result.adapter }),
+      });
+      await directory.close();
+      if (result.reason === 'stopped') signal?.throwIfAborted();
+      events.close();
+      return result;
+    } catch (error) {
+      await directory.close().catch(() => undefined);
+      events.close(error);
+      throw error;
+    }
+  }
+
+  async #loop(): Promise<TrainResult> {
+    const { options, data, state, session } = this.#parts;
+    const total = data.steps.length;
+    let next = state.step < total ? this.#pack(state.step) : [];
+    while (state.step < total) {
+      if (this.#stop || this.#parts.signal?.aborted) {
+        await this.#save();
+        return this.#result('stopped', undefined);
+      }
+      const current = next;
+      const step = state.step + 1;
+      const event = await this.#step(step, current, () => {
+        next = step < total ? this.#pack(step) : [];
+      });
+      state.step = step;
+      await this.#say(event);
+      const last = step === total;
+      if (data.dev.length > 0 && (last || (options.evalEvery > 0 && step % options.evalEvery === 0))) await this.#evaluate();
+      if (last || (options.saveEvery > 0 && step % options.saveEvery === 0)) await this.#save();
+    }
+    if (session.stepCount() !== total) {
+      throw new MlitError('INTERNAL', `the session counts ${session.stepCount()} steps, the loop ${total}`);
+    }
+    return this.#result('finished', await this.#publish());
+  }
+
+  /** One optimiser step; `meanwhile` runs while the first micro-batch is being computed. */
+  async #step(step: number, microBatches: readonly MicroBatch[], meanwhile: () => void): Promise<StepEvent> {
+    const { options, data, session } = this.#parts;
+    const started = performance.now();
+    const learningRate = learningRateAt(step, { ...options, totalSteps: data.steps.length });
+    let loss = 0;
+    let weight = 0;
+    let tokens = 0;
+    let supervisedTokens = 0;
+    for (const [index, micro] of microBatches.entries()) {
+      const computing = session.forwardBackward(micro.batch);
+      if (index === 0) meanwhile();
+      const sums = await this.#explain(computing, step, micro.examples);
+      loss += sums.loss;
+      weight += sums.weight;
+      tokens += micro.batch.tokens.length;
+      for (const value of micro.batch.weights) if (value !== 0) supervisedTokens++;
+    }
+    const { weightDecay, maxGradNorm } = options;
+    const updating = session.optimStep({ learningRate, weightDecay, maxGradNorm });
+    const everything = microBatches.flatMap((micro) => micro.examples);
+    const { gradNorm } = await this.#explain(updating, step, everything);
+    const seconds = (performance.now() - started) / 1000;
+    return {
+      type: 'step',
+      step,
+      loss: loss / weight,
+      learningRate,
+      gradNorm,
+      tokens,
+      supervisedTokens,
+      seconds,
+      tokensPerSecond: tokens / seconds,
+    };
+  }
+
+  /** A loss or gradient that is not finite ends the run with the last good state saved and the records named. */
+  async #explain<T>(work: Promise<T>, step: number, examples: readonly RenderedExample[]): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      if (!(error instanceof MlitError) || error.code !== 'NOT_FINITE') throw error;
+      await this.#parts.session.zeroGradients();
+      await this.#save();
+      const ids = examples.map((example) => example.id);
+      throw new MlitError(
+        'NOT_FINITE',
+        `step ${step}: ${error.message}; records: ${ids.join(', ')}. The state after step ${step - 1} is saved. Lower the learning rate, or look at these records.`,
+        { fields: { step, ids }, cause: error },
+      );
+    }
+  }
+
+  #pack(index: number): MicroBatch[] {
+    const { data, microTokens } = this.#parts;
+    const examples = data.steps[index]!.map((at) => data.train[at]!);
+    return packExamples(examples, { microTokens }).map(({ batch, members }) => ({
+      batch,
+      examples: members.map((member) => examples[member]!),
+    }));
+  }
+
+  async #evaluate(): Promise<void> {
+    const { data, state, session, microTokens, directory, adapter, baseName } = this.#parts;
+    const scores = await scoreDev(session, data.dev, microTokens);
+    const best = state.best === undefined || scores.loss < state.best.loss;
+    if (best) {
+      await saveBest(directory.checkpoints, state.step, (folder) => adapter.save(folder, baseName));
+      state.best = { step: state.step, loss: scores.loss };
+    }
+    await this.#say({ type: 'eval', step: state.step, best, ...scores });
+  }
+
+  async #save(): Promise<void> {
+    const { directory, state, session, options } = this.#parts;
+    const path = await saveCheckpoint(directory.checkpoints, state, (file) => session.saveState(file), options.keep);
+    await this.#say({ type: 'checkpoint', step: state.step, path });
+  }
+
+  /** adapter/ is the best by the dev set where there is one, else the last. */
+  #publish(): Promise<string> {
+    const { directory, state, adapter, baseName } = this.#parts;
+    return directory.publishAdapter(async (folder) => {
+      if (!state.best) return adapter.save(folder, baseName);
+      await copyAdapter(bestPath(directory.checkpoints, state.best.step), folder);
+    });
+  }
+
+  #result(reason: TrainResult['reason'], adapter: string | undefined): TrainResult {
+    const { state } = this.#parts;
+    return { reason, step: state.step, adapter, best: state.best };
+  }
+
+  async #say(event: TrainEvent): Promise<void> {
+    await this.#parts.directory.appendEvent(event);
+    this.#parts.events.push(event);
+  }
+}
+
+async function copyAdapter(from: string, to: string): Promise<void> {
+  for (const file of ['adapter_config.json', 'adapter_model.safetensors']) {
+    await copyFile(join(from, file), join(to, file));
+  }
+}

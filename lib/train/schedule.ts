@@ -1,0 +1,27 @@
+// The learning rate as a pure function of the step, so that a resumed run needs no scheduler state.
+
+export const SCHEDULES = ['constant', 'linear', 'cosine'] as const;
+export type Schedule = (typeof SCHEDULES)[number];
+
+export interface ScheduleOptions {
+  schedule: Schedule;
+  /** The peak rate. */
+  learningRate: number;
+  /** Steps of linear warm-up from 0; 0 = none. */
+  warmupSteps: number;
+  /** Steps of the whole run. */
+  totalSteps: number;
+}
+
+/**
+ * The rate of step `step`, counted from 1: `lr · min(1, step / warmup)`, then constant, or a linear or half-cosine decay
+ * that reaches 0 at the last step.
+ */
+export function learningRateAt(step: number, options: ScheduleOptions): number {
+  const { schedule, learningRate, warmupSteps, totalSteps } = options;
+  if (step <= warmupSteps) return (learningRate * step) / warmupSteps;
+  if (schedule === 'constant') return learningRate;
+  const decaySteps = totalSteps - warmupSteps;
+  const left = Math.max(0, (totalSteps - step) / decaySteps);
+  return schedule === 'linear' ? learningRate * left : learningRate * 0.5 * (1 - Math.cos(Math.PI * left));
+}

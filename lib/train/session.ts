@@ -1,0 +1,176 @@
+// The four primitives that every training loop here is written with: forwardBackward, optimStep, saveState / loadState (and
+// sampling, by a Sampler on the same adapters). Nothing here decides anything; it keeps the step's denominator.
+import type { PackedBatch } from '../data/packing';
+import { MlitError } from '../native/errors';
+import type { NativeMemoryPlan, NativeTrainSession } from '../native/types';
+import type { Adapter } from '../model/adapter';
+import type { Model } from '../model/model';
+
+export interface TrainingSessionOptions {
+  model: Model;
+  /** The adapters that a batch's `adapters` array indexes. */
+  adapters: readonly Adapter[];
+  /** Tokens of a micro-batch at most. Default 2048. */
+  microTokens?: number;
+  /** Bytes of logits held at once. Default 256 MiB. */
+  logitsBytes?: number;
+  /** `layer` keeps only each layer's input and runs its forward again. Same bits. Default `none`. */
+  recompute?: 'none' | 'layer';
+  /** False: scores only, no gradients and no optimiser state. Default true. */
+  training?: boolean;
+}
+
+/** Sums over the targets of a batch; `loss / weight` is the mean in nats. */
+export interface BatchSums {
+  /** Sum of weight × negative log-likelihood, all adapters together. */
+  loss: number;
+  weight: number;
+  /** [adapters + 1], the last for documents on the bare base. */
+  lossByAdapter: Float64Array;
+  weightByAdapter: Float64Array;
+  /** [T] log-probability of each target (0 where there is none), when asked for. */
+  logprobs?: Float32Array;
+}
+
+export interface OptimStepOptions {
+  learningRate: number;
+  /** Index into the session's adapters. Default 0. */
+  adapter?: number;
+  /** What the accumulated gradient is divided by. Default: the total weight since the last step of this adapter. */
+  totalWeight?: number;
+  /** Default 0.9. */
+  beta1?: number;
+  /** Default 0.999. */
+  beta2?: number;
+  /** Default 1e-8. */
+  epsilon?: number;
+  /** Decoupled. Default 0. */
+  weightDecay?: number;
+  /** Global L2 clip; 0 = off. Default 1. */
+  maxGradNorm?: number;
+}
+
+export class TrainingSession implements AsyncDisposable {
+  readonly #native: NativeTrainSession;
+  readonly #weights: Float64Array;
+
+  private constructor(native: NativeTrainSession, adapters: number) {
+    this.#native = native;
+    this.#weights = new Float64Array(adapters);
+  }
+
+  /** @throws MlitError `OUT_OF_MEMORY` when the memory cannot be had; nothing is left allocated then. */
+  static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
+    const native = await options.model.native.createTrainSession(
+      options.adapters.map((adapter) => adapter.native),
+      {
+        maxTokens: options.microTokens ?? 2048,
+        logitsBytes: options.logitsBytes ?? 256 * 2 ** 20,
+        recompute: options.recompute ?? 'none',
+        training: options.training ?? true,
+      },
+    );
+    return new TrainingSession(native, options.adapters.length);
+  }
+
+  /** What is allocated, by name, in bytes. */
+  get memory(): NativeMemoryPlan {
+    return this.#native.memory;
+  }
+
+  /** Accumulates the gradient of the weighted SUM of negative log-likelihoods over the batch's targets. */
+  async forwardBackward(batch: PackedBatch, options: { logprobs?: boolean } = {}): Promise<BatchSums> {
+    const sums = await this.#native.forwardBackward(batch, options.logprobs ?? false);
+    for (let i = 0; i < this.#weights.length; i++) this.#weights[i]! += sums.weight[i]!;
+    return toSums(sums);
+  }
+
+  /** Forward only; scores every target whatever its weight, and gives the log-probabilities. */
+  async score(batch: PackedBatch): Promise<BatchSums & { logprobs: Float32Array }> {
+    return toSums(await this.#native.score(batch)) as BatchSums & { logprobs: Float32Array };
+  }
+
+  /** First half of a custom loss: log-probabilities of all targets [T], with the activations kept for {@link backward}. */
+  forward(batch: PackedBatch): Promise<Float32Array> {
+    return this.#native.forward(batch);
+  }
+
+  /** Second half: accumulates the gradient, given dLoss/dlogprob [T]. `totalWeight` must then be given to optimStep. */
+  backward(logprobGradients: Float32Array): Promise<void> {
+    return this.#native.backward(logprobGradients);
+  }
+
+  /** Divides the accumulated gradient by the step's total weight, clips, and takes one AdamW step. */
+  async optimStep(options: OptimStepOptions): Promise<{ gradNorm: number; step: number }> {
+    const adapter = options.adapter ?? 0;
+    if (!Number.isInteger(adapter) || adapter < 0 || adapter >= this.#weights.length) {
+      throw new RangeError(`optimStep: adapter is ${adapter}, expected 0 to ${this.#weights.length - 1}`);
+    }
+    const totalWeight = options.totalWeight ?? this.#weights[adapter]!;
+    if (!(totalWeight > 0)) {
+      throw new MlitError('DATA_INVALID', 'optimStep: no target of positive weight since the last step', {
+        fields: { adapter, totalWeight },
+      });
+    }
+    const result = await this.#native.optimStep(adapter, {
+      learningRate: options.learningRate,
+      beta1: options.beta1 ?? 0.9,
+      beta2: options.beta2 ?? 0.999,
+      epsilon: options.epsilon ?? 1e-8,
+      weightDecay: options.weightDecay ?? 0,
+      maxGradNorm: options.maxGradNorm ?? 1,
+      gradScale: 1 / totalWeight,
+    });
+    this.#weights[adapter] = 0;
+    return result;
+  }
+
+  /** Throws away what has been accumulated. */
+  async zeroGradients(): Promise<void> {
+    await this.#native.zeroGradients();
+    this.#weights.fill(0);
+  }
+
+  /** Steps taken by an adapter, over all resumptions. */
+  stepCount(adapter = 0): number {
+    return this.#native.stepCount(adapter);
+  }
+
+  /** Parameters, moments and step counts of all adapters, in one safetensors file written atomically. */
+  saveState(path: string): Promise<void> {
+    return this.#native.saveState(path);
+  }
+
+  /** @throws MlitError `STATE_MISMATCH` where the file is of other adapters, `FILE_DAMAGED` where it is not whole */
+  loadState(path: string): Promise<void> {
+    return this.#native.loadState(path);
+  }
+
+  /** Makes the running call reject with `CANCELLED` between two operations; gradients are thrown away. */
+  cancel(): void {
+    this.#native.cancel();
+  }
+
+  get disposed(): boolean {
+    return this.#native.disposed;
+  }
+
+  dispose(): Promise<void> {
+    return this.#native.dispose();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+function toSums(sums: { loss: Float64Array; weight: Float64Array; logprobs?: Float32Array }): BatchSums {
+  const total = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0);
+  return {
+    loss: total(sums.loss),
+    weight: total(sums.weight),
+    lossByAdapter: sums.loss,
+    weightByAdapter: sums.weight,
+    ...(sums.logprobs && { logprobs: sums.logprobs }),
+  };
+}

@@ -1,0 +1,252 @@
+// A training run from options to adapter. The loop is in sight in run.ts; here everything that can be known before the first
+// step is found out: data, order, memory, and where a resumed run goes on.
+import { Adapter, toAdapterSpec } from '../model/adapter';
+import { Model } from '../model/model';
+import type { PreparedData } from './prepare';
+import { prepareData } from './prepare';
+import { latestCheckpoint, type TrainerState } from './checkpoint';
+import { EventStream } from './events';
+import { resolveTrainOptions, type TrainOptions, type TrainOptionsInput } from './options';
+import { checkMemory, planRun, type TrainPlan } from './plan';
+import { readRunRecord, RunDirectory, type RunChoices } from './run-directory';
+import { TrainRun } from './run';
+import { TrainingSession } from './session';
+import { loadAddon } from '../native/addon';
+import { MlitError } from '../native/errors';
+import { modelBytes, resolveModel } from '../model/source';
+import { packageVersion } from '../native/version';
+
+export type TrainerOptions = TrainOptionsInput & {
+  /** The run's folder; absent or empty unless resuming. */
+  out: string;
+  /**
+   * Goes on from the newest checkpoint of the folder (from the start where there is none). Options are those of its run.yaml;
+   * one that is given and differs is refused. Default false.
+   */
+  resume?: boolean;
+  signal?: AbortSignal | undefined;
+  /** One line a person should read: what was recognised, cut, chosen. Default: nothing is said. */
+  onNote?: ((note: string) => void) | undefined;
+  /** Fraction of the model loaded. */
+  onLoad?: ((fraction: number) => void) | undefined;
+};
+
+/** What {@link planTraining} finds out without loading weights. */
+export interface TrainingPrepared {
+  options: TrainOptions;
+  chosen: RunChoices;
+  data: PreparedData;
+  plan: TrainPlan;
+}
+
+/**
+ * Reads and renders the data, chooses what is `auto`, and plans memory and steps. Nothing is written, no weights are read.
+ *
+ * @throws whatever is wrong with options, data, template or model
+ */
+export async function planTraining(
+  input: TrainOptionsInput,
+  context: { signal?: AbortSignal | undefined; onNote?: ((note: string) => void) | undefined; startedAt?: string } = {},
+): Promise<TrainingPrepared> {
+  const options = resolveTrainOptions(input);
+  const source = await resolveModel(options.model);
+  const startedAt = context.startedAt ?? new Date().toISOString();
+  const data = await prepareData(options, source, { ...context, startedAt });
+  context.signal?.throwIfAborted();
+  const { plan, microTokens, recompute } = await planRun(options, source, data);
+  const doctor = loadAddon().doctor();
+  const chosen: RunChoices = {
+    version: packageVersion,
+    threads: options.threads === 'auto' ? doctor.cpu.usableProcessors : options.threads,
+    isa: doctor.cpu.isas.find((isa) => isa.usable)?.name ?? 'none',
+    microTokens,
+    recompute,
+    totalSteps: data.steps.length,
+    modelBytes: await modelBytes(source),
+    dataHash: data.hash,
+    startedAt,
+  };
+  return { options, chosen, data, plan };
+}
+
+export class Trainer implements AsyncDisposable {
+  readonly #prepared: TrainingPrepared;
+  readonly #directory: RunDirectory;
+  readonly #model: Model;
+  readonly #adapter: Adapter;
+  readonly #session: TrainingSession;
+  readonly #state: TrainerState;
+  readonly #signal: AbortSignal | undefined;
+  #run: TrainRun | undefined;
+  #disposed = false;
+
+  private constructor(parts: {
+    prepared: TrainingPrepared;
+    directory: RunDirectory;
+    model: Model;
+    adapter: Adapter;
+    session: TrainingSession;
+    state: TrainerState;
+    signal: AbortSignal | undefined;
+  }) {
+    this.#prepared = parts.prepared;
+    this.#directory = parts.directory;
+    this.#model = parts.model;
+    this.#adapter = parts.adapter;
+    this.#session = parts.session;
+    this.#state = parts.state;
+    this.#signal = parts.signal;
+  }
+
+  /**
+   * Makes a run ready: data rendered, memory checked against the plan, weights loaded, checkpoint restored.
+   *
+   * @throws MlitError `RUN_INVALID`, `RUN_LOCKED`, `STATE_MISMATCH`, `OUT_OF_MEMORY`, and what models and data throw
+   * @throws RangeError / TypeError naming a wrong option
+   */
+  static async create(options: TrainerOptions): Promise<Trainer> {
+    const { out, resume = false, signal, onNote, onLoad, ...input } = options;
+    signal?.throwIfAborted();
+    const record = resume ? await readRunRecord(out) : undefined;
+    if (record) refuseContradictions(record.options, input);
+    const context = { signal, onNote, ...(record && { startedAt: record.chosen.startedAt }) };
+    const prepared = await planTraining(record?.options ?? input, context);
+    if (record) refuseOtherChoices(record.chosen, prepared.chosen);
+    checkMemory(prepared.plan);
+
+    const cleanup = new AsyncStack();
+    try {
+      const directory = await RunDirectory.open(out, resume);
+      cleanup.add(() => directory.close());
+      const checkpoint = resume ? await latestCheckpoint(directory.checkpoints) : undefined;
+      if (!resume) {
+        await directory.writeRecord({ options: prepared.options, chosen: prepared.chosen });
+        await directory.writeMixture(prepared.data.mixture);
+      }
+      const model = await Model.load({
+        model: prepared.options.model,
+        threads: prepared.chosen.threads,
+        baseDtype: prepared.options.baseDtype,
+        signal,
+        onProgress: onLoad,
+      });
+      cleanup.add(() => model.dispose());
+      const adapter = await makeAdapter(model, prepared.options);
+      const session = await TrainingSession.create({
+        model,
+        adapters: [adapter],
+        microTokens: prepared.chosen.microTokens,
+        recompute: prepared.chosen.recompute,
+      });
+      if (checkpoint) await session.loadState(`${checkpoint.path}/state.safetensors`);
+      const state = checkpoint?.state ?? { step: 0 };
+      return new Trainer({ prepared, directory, model, adapter, session, state, signal });
+    } catch (error) {
+      await cleanup.run();
+      throw error;
+    }
+  }
+
+  /** Memory by name in bytes, and the steps to come. */
+  plan(): TrainPlan {
+    return this.#prepared.plan;
+  }
+
+  get options(): TrainOptions {
+    return this.#prepared.options;
+  }
+
+  /** Lives as long as the trainer: a Sampler on it answers with the adapter as it is between two steps. */
+  get model(): Model {
+    return this.#model;
+  }
+
+  get adapter(): Adapter {
+    return this.#adapter;
+  }
+
+  /** Steps done so far, over all resumptions. */
+  get step(): number {
+    return this.#state.step;
+  }
+
+  /** Starts the loop; may be called once. `run.done` settles whether or not anybody iterates. */
+  start(): TrainRun {
+    if (this.#disposed) throw new MlitError('DISPOSED', 'trainer: start() after dispose()');
+    if (this.#run) throw new MlitError('RUN_INVALID', 'trainer: start() was called before; create another trainer to go on');
+    this.#run = new TrainRun({
+      options: this.#prepared.options,
+      data: this.#prepared.data,
+      directory: this.#directory,
+      adapter: this.#adapter,
+      baseName: this.#model.source.baseName,
+      session: this.#session,
+      state: this.#state,
+      microTokens: this.#prepared.chosen.microTokens,
+      events: new EventStream(),
+      signal: this.#signal,
+    });
+    return this.#run;
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** Stops a run that goes on (its state is saved), then frees everything. Idempotent. */
+  async dispose(): Promise<void> {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#run?.stop();
+    await this.#run?.done.catch(() => undefined);
+    await this.#model.dispose();
+    await this.#directory.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
+  }
+}
+
+function makeAdapter(model: Model, options: TrainOptions): Promise<Adapter> {
+  if (options.initAdapter !== undefined) return Adapter.load(model, options.initAdapter);
+  const { rank, alpha, rslora, target, seed } = options;
+  return Adapter.create(model, { ...toAdapterSpec({ rank, alpha, rslora, targetModules: target }), seed });
+}
+
+function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOptionsInput>): void {
+  for (const [key, value] of Object.entries(given)) {
+    const was = (recorded as Record<string, unknown>)[key];
+    if (value === undefined || JSON.stringify(value) === JSON.stringify(was)) continue;
+    throw new MlitError(
+      'STATE_MISMATCH',
+      `resume: ${key} is ${JSON.stringify(value)}, but the run was started with ${JSON.stringify(was)}; leave the option out`,
+      { fields: { option: key } },
+    );
+  }
+}
+
+function refuseOtherChoices(recorded: RunChoices, now: RunChoices): void {
+  const keys = ['threads', 'isa', 'microTokens', 'recompute', 'totalSteps', 'modelBytes', 'dataHash'] as const;
+  for (const key of keys) {
+    if (recorded[key] === now[key]) continue;
+    throw new MlitError(
+      'STATE_MISMATCH',
+      `resume: ${key} is now ${now[key]}, but was ${recorded[key]} when the run was started; the same data, model and machine kind are needed to go on`,
+      { fields: { field: key, expected: recorded[key], actual: now[key] } },
+    );
+  }
+}
+
+/** Undoes in reverse order what a failed creation did. */
+class AsyncStack {
+  readonly #steps: (() => Promise<void>)[] = [];
+
+  add(step: () => Promise<void>): void {
+    this.#steps.push(step);
+  }
+
+  async run(): Promise<void> {
+    for (const step of this.#steps.reverse()) await step().catch(() => undefined);
+  }
+}
