@@ -14,6 +14,7 @@ export {
   renderPrompt,
 } from './data/render';
 export { type RecordScore, type ScoreOptions, type Scores, type ScoreSums, score } from './eval/score';
+export { cacheDir } from './model/cache';
 export { Adapter, type AdapterOptions } from './model/adapter';
 export { Model, type ModelLoadOptions } from './model/model';
 export { NAMED_MODELS } from './model/named-models';
@@ -43,3 +44,12 @@ export {
   type TrainingSessionOptions,
 } from './train/session';
 export { planTraining, Trainer, type TrainerOptions, type TrainingPrepared } from './train/trainer';
+export {
+  type AnswerLanguage,
+  type AnswerLanguageOptions,
+  checkAnswerLanguageRule,
+  identificationRecall,
+  languageOfAnswer,
+  type RuleCheck,
+} from './text/answer-language';
+export { type Identify, type LanguageGuess, loadIdentifier } from './text/identify';

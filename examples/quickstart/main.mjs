@@ -3,7 +3,6 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildData, LANGUAGES } from './data.mjs';
@@ -73,11 +72,10 @@ function writeRecords(path, records) {
 
 async function main() {
   const start = performance.now();
+  const mlitNative = await import('../../dist/index.js');
   await mlit('pull', MODEL);
 
-  const cache =
-    process.env.MLIT_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'mlit');
-  const data = buildData(join(cache, 'quickstart'));
+  const data = buildData(join(mlitNative.cacheDir(), 'quickstart'));
   const { items } = data;
   say(
     `\nData: ${items.train} items to learn from, ${items.dev + items.test} held out, each in ${LANGUAGES.length} languages`,
@@ -106,13 +104,17 @@ async function main() {
     answers: await mlit('sample', ...asking, ...adapter),
   };
 
-  const measure = async ({ scores, answers }) => ({
-    loss: lossPerByte(test, scores),
-    answers: new Map(readLines(answers).map((line) => [line.id, line.response])),
-    language: await answersInLanguage(test, readLines(answers)),
-  });
+  const text = { ...mlitNative, identify: await mlitNative.loadIdentifier() };
+  const measure = ({ scores, answers }) => {
+    const byId = new Map(readLines(answers).map((line) => [line.id, line.response]));
+    return {
+      loss: lossPerByte(test, scores),
+      answers: byId,
+      language: answersInLanguage(test, byId, LANGUAGES, text),
+    };
+  };
   const seconds = (performance.now() - start) / 1000;
-  process.stdout.write(report(test, await measure(before), await measure(after), LANGUAGES));
+  process.stdout.write(report(test, measure(before), measure(after), LANGUAGES));
   process.stdout.write(
     `\n${TRAIN_EXAMPLES} training examples, ${TEST_ITEMS} held-out items in ${LANGUAGES.length} languages; ` +
       `${Math.round(seconds)} s in all.\nThe adapter is in ${relative(process.cwd(), join(run, 'adapter'))}.\n`,

@@ -1,9 +1,29 @@
 // Types of measure.mjs, for the tests.
+
+import type {
+  checkAnswerLanguageRule,
+  identificationRecall,
+  languageOfAnswer,
+} from '../../lib/text/answer-language';
+import type { Identify } from '../../lib/text/identify';
 import type { QuickstartRecord } from './data.mjs';
+export interface LanguageShares {
+  share: number;
+  undecided: number;
+  ruleRight: number;
+  ruleWrong: number;
+  ruleShuffled: number;
+}
 export interface Measured {
   loss: Record<string, number>;
   answers: Map<string, string>;
-  language: Record<string, { share: number; undecided: number }>;
+  language: Record<string, LanguageShares>;
+}
+export interface TextTools {
+  identify: Identify;
+  checkAnswerLanguageRule: typeof checkAnswerLanguageRule;
+  identificationRecall: typeof identificationRecall;
+  languageOfAnswer: typeof languageOfAnswer;
 }
 export function readJsonl(path: string): QuickstartRecord[];
 export function pickMixture(
@@ -14,8 +34,10 @@ export function pickMixture(
 export function lossPerByte(records: readonly QuickstartRecord[], scoreLines: string): Record<string, number>;
 export function answersInLanguage(
   records: readonly QuickstartRecord[],
-  answers: readonly { id: string; response: string }[],
-): Promise<Record<string, { share: number; undecided: number }>>;
+  answers: ReadonlyMap<string, string>,
+  languages: readonly string[],
+  text: TextTools,
+): Record<string, LanguageShares>;
 export function report(
   records: readonly QuickstartRecord[],
   before: Measured,

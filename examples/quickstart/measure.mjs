@@ -41,39 +41,79 @@ export function lossPerByte(records, scoreLines) {
   return Object.fromEntries(Object.entries(sums).map(([lang, { nats, bytes }]) => [lang, nats / bytes]));
 }
 
+/**
+ * The shares of answers that are in the language asked, and that cannot be told, by language; and how the rule itself
+ * does on the set: on its references, and on the references of other items.
+ *
+ * @param text `languageOfAnswer`, `identificationRecall`, `checkAnswerLanguageRule` of the package, and an `identify`
+ */
+export function answersInLanguage(records, answers, languages, text) {
+  const references = {};
+  for (const { parallel_id: item, lang, response } of records) {
+    references[item] ??= {};
+    references[item][lang] = response;
+  }
+  const identified = text.identificationRecall(
+    records.map(({ lang, response }) => ({ lang, text: response })),
+    text.identify,
+  );
+  const recall = Object.fromEntries(Object.entries(identified).map(([lang, found]) => [lang, found.recall]));
+  const options = { identify: text.identify, recall, languages };
+  const rule = text.checkAnswerLanguageRule(Object.values(references), options);
+  const counts = Object.fromEntries(languages.map((lang) => [lang, { n: 0, share: 0, undecided: 0 }]));
+  for (const { id, lang, parallel_id: item } of records) {
+    const answer = answers.get(id);
+    if (answer === undefined) throw new Error(`mlit sample did not answer ${id}`);
+    const found = text.languageOfAnswer(answer, {
+      ...options,
+      references: references[item],
+      expected: lang,
+    }).lang;
+    counts[lang].n += 1;
+    if (found === lang) counts[lang].share += 1;
+    else if (found === 'undecided') counts[lang].undecided += 1;
+  }
+  for (const [lang, count] of Object.entries(counts)) {
+    count.share /= count.n;
+    count.undecided /= count.n;
+    count.ruleRight = rule.references[lang].right;
+    count.ruleWrong = rule.references[lang].wrong;
+    count.ruleShuffled = rule.shuffled[lang]?.right ?? 0;
+  }
+  return counts;
+}
+
 const oneLine = (text) => text.replace(/\s*\n\s*/g, ' ⏎ ').slice(0, 60);
 const percent = (share) => `${Math.round(100 * share)} %`;
 
 /** The table by language, and a few answers beside their questions. */
 export function report(records, before, after, languages) {
   const rows = [
-    ['', 'nats a byte', '', '', 'in the language asked', '', '', ''],
-    ['', 'before', 'after', 'change', 'before', 'after', 'undecided', 'exact'],
+    ['', 'nats a byte', '', '', 'language asked', '', 'un-', '', 'the rule on references:'],
+    ['', 'before', 'after', 'change', 'before', 'after', 'decided', 'exact', 'own', 'wrong', 'other items’'],
   ];
   for (const lang of languages) {
     const [a, b] = [before.loss[lang], after.loss[lang]];
     const own = records.filter((record) => record.lang === lang);
     const exact = own.filter((record) => after.answers.get(record.id)?.trim() === record.response).length;
+    const spoken = after.language[lang];
     rows.push([
       lang,
       a.toFixed(3),
       b.toFixed(3),
       `${b <= a ? '−' : '+'}${Math.round(Math.abs(100 * (b / a - 1)))} %`,
       percent(before.language[lang].share),
-      percent(after.language[lang].share),
-      percent(after.language[lang].undecided),
+      percent(spoken.share),
+      percent(spoken.undecided),
       percent(exact / own.length),
+      percent(spoken.ruleRight),
+      percent(spoken.ruleWrong),
+      percent(spoken.ruleShuffled),
     ]);
   }
-  const widths = [4, 11, 8, 8, 22, 8, 11, 8];
-  const table = rows
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padStart(widths[i]))
-        .join('')
-        .trimEnd(),
-    )
-    .join('\n');
+  const widths = [4, 12, 8, 8, 16, 8, 9, 8, 8, 8, 13];
+  const place = (cell, i) => (i === 8 && cell.includes('rule') ? `  ${cell}` : cell.padStart(widths[i]));
+  const table = rows.map((row) => row.map(place).join('').trimEnd()).join('\n');
 
   // One question in each language, a different item each time.
   const shown = languages.map((lang, index) => records.filter((record) => record.lang === lang)[index * 3]);
@@ -86,7 +126,7 @@ export function report(records, before, after, languages) {
     )
     .join('\n');
   return (
-    `\nHeld-out answers: their loss, and the share of the model's own answers that are in the language asked\n\n` +
+    `\nHeld-out answers: their loss, and how many of the model's own answers are in the language asked\n\n` +
     `${table}\n\nSome questions\n\n${answers}\n`
   );
 }

@@ -8,7 +8,8 @@ import {
   recordsOf,
   splitItems,
 } from '../../examples/quickstart/data.mjs';
-import { lossPerByte, pickMixture, report } from '../../examples/quickstart/measure.mjs';
+import { answersInLanguage, lossPerByte, pickMixture, report } from '../../examples/quickstart/measure.mjs';
+import * as answerLanguage from '../../lib/text/answer-language';
 
 const record = (id: string, lang: string, response: string): QuickstartRecord => ({
   id: `${id}.${lang}`,
@@ -58,9 +59,38 @@ describe('the loss', () => {
   });
 });
 
+it('tells the language of answers by script and by the nearest reference, and how good that is', () => {
+  const texts = { en: 'railway station', ru: 'вокзал', fi: 'rautatieasema', es: 'estación de tren' };
+  const other = { en: 'wheelchair', ru: 'кресло', fi: 'pyörätuoli', es: 'silla de ruedas' };
+  const languages = ['en', 'ru', 'fi', 'es'] as const;
+  const records = languages.flatMap((lang) => [
+    record('a', lang, texts[lang]),
+    record('b', lang, other[lang]),
+  ]);
+  const answers = new Map([
+    ['a.en', 'rautatieasema'],
+    ['b.en', 'wheelchair'],
+    ['a.ru', 'это кот'],
+    ['b.ru', 'wheelchair'],
+    ['a.fi', 'rautatie'],
+    ['b.fi', '12'],
+    ['a.es', 'una estación'],
+    ['b.es', 'silla'],
+  ]);
+  const tools = { ...answerLanguage, identify: () => [] };
+  const found = answersInLanguage(records, answers, languages, tools);
+  expect(found.en).toMatchObject({ share: 0.5, undecided: 0 });
+  expect(found.ru).toMatchObject({ share: 0.5, undecided: 0, ruleRight: 1 });
+  expect(found.fi).toMatchObject({ share: 0.5, undecided: 0.5, ruleRight: 1, ruleWrong: 0 });
+  expect(found.es?.share).toBe(1);
+  answers.delete('b.es');
+  expect(() => answersInLanguage(records, answers, languages, tools)).toThrow('b.es');
+});
+
 it('the page holds each language, the change, the share of exact answers, and a question with both answers', () => {
   const records = [record('a', 'en', 'cat'), record('b', 'en', 'dog')];
-  const language = { en: { share: 0.5, undecided: 0 } };
+  const rule = { ruleRight: 1, ruleWrong: 0, ruleShuffled: 0.25 };
+  const language = { en: { share: 0.5, undecided: 0, ...rule } };
   const before = { loss: { en: 2 }, answers: new Map([['a.en', 'I am\nnot sure']]), language };
   const after = {
     loss: { en: 0.5 },
@@ -68,10 +98,10 @@ it('the page holds each language, the change, the share of exact answers, and a 
       ['a.en', 'cat '],
       ['b.en', 'cat'],
     ]),
-    language: { en: { share: 1, undecided: 0 } },
+    language: { en: { share: 1, undecided: 0, ...rule } },
   };
   const page = report(records, before, after, ['en']);
-  expect(page).toMatch(/en +2\.000 +0\.500 +−75 % +50 % +100 % +0 % +50 %/);
+  expect(page).toMatch(/en +2\.000 +0\.500 +−75 % +50 % +100 % +0 % +50 % +100 % +0 % +25 %/);
   expect(page).toContain('what is a?');
   expect(page).toMatch(/before +I am ⏎ not sure\n +after +cat *\n +expected +cat/);
 });
