@@ -2,9 +2,9 @@
 
 export type { Example, RecordSource } from './data/example';
 export { epochOrder, planSteps, type StepOptions } from './data/order';
-export { type PackedBatch, type PackedGroup, packExamples, type PackOptions } from './data/packing';
-export { preview, type PreviewOptions } from './data/preview';
-export { readExamples, type ReadOptions } from './data/read';
+export { type PackedBatch, type PackedGroup, type PackOptions, packExamples } from './data/packing';
+export { type PreviewOptions, preview } from './data/preview';
+export { type ReadOptions, readExamples } from './data/read';
 export {
   type RenderedExample,
   type RenderOptions,
@@ -13,9 +13,9 @@ export {
   renderExamples,
   renderPrompt,
 } from './data/render';
-export { type RecordScore, type ScoreOptions, type Scores, type ScoreSums, score } from './eval/score';
-export { cacheDir } from './model/cache';
+export { type RecordScore, type ScoreOptions, type ScoreSums, type Scores, score } from './eval/score';
 export { Adapter, type AdapterOptions } from './model/adapter';
+export { cacheDir } from './model/cache';
 export { Model, type ModelLoadOptions } from './model/model';
 export { NAMED_MODELS } from './model/named-models';
 export { type PulledModel, type PullOptions, pullModel } from './model/pull';
@@ -32,8 +32,17 @@ export {
   Sampler,
   type SamplerOptions,
 } from './sample/sampler';
+export {
+  type AnswerLanguage,
+  type AnswerLanguageOptions,
+  checkAnswerLanguageRule,
+  identificationRecall,
+  languageOfAnswer,
+  type RuleCheck,
+} from './text/answer-language';
+export { type Identify, type LanguageGuess, loadIdentifier } from './text/identify';
 export type { CheckpointEvent, EndEvent, EvalEvent, StepEvent, TrainEvent } from './train/events';
-export { type TrainOptions, type TrainOptionsInput } from './train/options';
+export type { TrainOptions, TrainOptionsInput } from './train/options';
 export type { TrainPlan } from './train/plan';
 export type { TrainResult, TrainRun } from './train/run';
 export { learningRateAt, type ScheduleOptions } from './train/schedule';
@@ -44,12 +53,3 @@ export {
   type TrainingSessionOptions,
 } from './train/session';
 export { planTraining, Trainer, type TrainerOptions, type TrainingPrepared } from './train/trainer';
-export {
-  type AnswerLanguage,
-  type AnswerLanguageOptions,
-  checkAnswerLanguageRule,
-  identificationRecall,
-  languageOfAnswer,
-  type RuleCheck,
-} from './text/answer-language';
-export { type Identify, type LanguageGuess, loadIdentifier } from './text/identify';
