@@ -196,8 +196,9 @@ int main(int argc, char** argv) {
   ThreadPool pool(threads);
 
   constexpr auto kF32 = WeightFormat::kF32;
-  // The stacked projections of Gemma 3 270M.
+  // A big square product, which a whole step is compared with; then the stacked projections of Gemma 3 270M.
   const std::vector<Case> cases = {
+      {"square", 2048, 2048, 2048, 0, {}, false, 1, kF32},
       {"qkv", 1024, 1536, 640, 0, {}, false, 1, kF32},
       {"o", 1024, 640, 1024, 0, {}, false, 1, kF32},
       {"gate_up", 1024, 4096, 640, 0, {}, false, 1, kF32},

@@ -1,6 +1,6 @@
 """transformers' generate on given prompts, all at once: greedy, float32, padded on the left; one JSON line at the end.
 
-    python sample.py --work work.json --new-tokens 32 --threads 2 [--dtype float32] [--first 0 --count 32]
+    python sample.py --work work.json --new-tokens 32 --threads 2 [--dtype float32] [--count 32]
 
 work.json holds the model's path, prompts {ids} and the ids that end a response.
 """
@@ -44,9 +44,9 @@ def main() -> None:
     generate(2, 2)
     peak_load = common.peak_bytes()
     was_reset = common.reset_peak()
-    started = time.perf_counter()
+    started, started_cpu = time.perf_counter(), time.process_time()
     output = generate(len(prompts), args.new_tokens)
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
     peak_steps = common.peak_bytes() if was_reset else None
 
     responses = []
@@ -60,6 +60,7 @@ def main() -> None:
             "promptTokens": sum(map(len, prompts)),
             "newTokens": tokens,
             "seconds": seconds,
+            "cpuSeconds": cpu_seconds,
             "tokensPerSecond": tokens / seconds,
             "responses": responses,
             "loadSeconds": load_seconds,

@@ -74,7 +74,7 @@ def main() -> None:
     peak_load = common.peak_bytes()
     was_reset = common.reset_peak()
     rows = []
-    started = time.perf_counter()
+    started, started_cpu = time.perf_counter(), time.process_time()
     for batch in batches_of(records, args.batch, work["padId"]):
         loss = model(**batch).loss
         loss.backward()
@@ -83,7 +83,7 @@ def main() -> None:
         optimizer.zero_grad(set_to_none=True)
         rows.append(float(loss.detach()))
         del loss
-    seconds = time.perf_counter() - started
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
     peak_steps = common.peak_bytes() if was_reset else None
     tokens = sum(len(record["ids"]) for record in records)
     padded = sum(batch["input_ids"].numel() for batch in batches_of(records, args.batch, work["padId"]))
@@ -92,6 +92,7 @@ def main() -> None:
             "tokens": tokens,
             "paddedTokens": padded,
             "seconds": seconds,
+            "cpuSeconds": cpu_seconds,
             "tokensPerSecond": tokens / seconds,
             "steps": len(rows),
             "losses": rows,

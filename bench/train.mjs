@@ -1,0 +1,196 @@
+// Training, this library beside transformers + peft: the same model, token ids, adapter and threads, in turn within one
+// run, so that what disturbs the machine disturbs everybody. The answer is ratios; rates alone are a machine's business.
+import { ensurePeers } from '../scripts/peers/ensure-venv.mjs';
+import { totalFlops, trainingFlops } from './flops.mjs';
+import { nativeGemmRate } from './gemm.mjs';
+import { availableBytes, contest, contestantPath, peerPath } from './process.mjs';
+import { gigabytes, median, percent, rate, say, table, times } from './report.mjs';
+import { prepareWork } from './work.mjs';
+
+const OWN = { name: 'mlit-native, 16 records a step', kind: 'own', batch: 16 };
+const OWN_SMALL = { name: 'mlit-native, 4 records a step', kind: 'own', batch: 4 };
+const peer = (dtype, batch) => ({
+  name: `transformers + peft ${dtype}, batch ${batch}`,
+  kind: 'peer',
+  dtype,
+  batch,
+});
+const USUAL = [peer('float32', 4), peer('bfloat16', 4)];
+const OTHER_BATCHES = [1, 2, 8];
+// Logits, their log-softmax and gradients: seen as copies of [tokens, vocabulary] beyond the weights.
+const SAFETY = 1.15;
+
+/** Everything that one run needs; its result goes to the table and to the JSON file alike. */
+export async function benchTrain(options) {
+  const { threads, rounds, rank } = options;
+  const python = await ensurePeers();
+  const work = await prepareWork({ ...options, count: options.records, name: 'train' });
+  const bounds = Array.from({ length: rounds + 1 }, (_, at) =>
+    Math.round((at * work.records.length) / rounds),
+  );
+  say(`${work.records.length} records of ${work.data}, template ${work.template}, ${rounds} rounds`);
+  const gemm = { own: await nativeGemmRate(threads), torch: undefined };
+  const results = new Map();
+
+  const runOne = async (contestant, round) => {
+    const slice = ['--first', bounds[round], '--count', bounds[round + 1] - bounds[round]];
+    const common = [
+      '--work',
+      work.path,
+      '--batch',
+      contestant.batch,
+      '--threads',
+      threads,
+      '--rank',
+      rank,
+      '--alpha',
+      2 * rank,
+    ];
+    const [command, ...start] =
+      contestant.kind === 'own'
+        ? [process.execPath, contestantPath('mlit-train.mjs')]
+        : [python, peerPath('train.py'), '--dtype', contestant.dtype];
+    const result = { round, ...(await contest(command, [...start, ...common, ...slice], { threads })) };
+    gemm.torch = Math.max(gemm.torch ?? 0, result.gemmRate ?? 0) || undefined;
+    const told =
+      result.failed ?? `${rate(result.tokensPerSecond)} tokens/s, ${gigabytes(result.peakBytes)} GB`;
+    say(`round ${round + 1}  ${contestant.name}: ${told}`);
+    const entry = results.get(contestant.name) ?? { contestant, runs: [] };
+    entry.runs.push(result);
+    results.set(contestant.name, entry);
+    return result;
+  };
+
+  let peers = [...USUAL];
+  for (let round = 0; round < rounds; round++) {
+    await runOne(OWN_SMALL, round);
+    for (const contestant of peers) {
+      await runOne(OWN, round);
+      await runOne(contestant, round);
+    }
+    if (round === 0) peers = [...USUAL, ...(await findBestBatch(results, runOne))];
+    await runOne(OWN, round);
+  }
+  gemm.own = Math.max(gemm.own ?? 0, (await nativeGemmRate(threads)) ?? 0) || undefined;
+  return summarize({ options, work, bounds, gemm, results });
+}
+
+/** The first round's rates at other batch sizes; the fastest goes on, unless it is the usual one. */
+async function findBestBatch(results, runOne) {
+  const usual = results.get(USUAL[0].name).runs[0];
+  let best = { contestant: USUAL[0], tokensPerSecond: usual.tokensPerSecond ?? 0 };
+  for (const contestant of OTHER_BATCHES.map((batch) => peer('float32', batch))) {
+    const needed = SAFETY * (usual.peakBytes ?? 0) * (contestant.batch / USUAL[0].batch);
+    if (contestant.batch > USUAL[0].batch && needed > availableBytes()) {
+      const failed = `left out: needs about ${gigabytes(needed)} GB, ${gigabytes(availableBytes())} GB are there`;
+      say(`         ${contestant.name} ${failed}`);
+      results.set(contestant.name, { contestant, runs: [{ round: 0, failed }] });
+      continue;
+    }
+    const { tokensPerSecond = 0 } = await runOne(contestant, 0);
+    if (tokensPerSecond > best.tokensPerSecond) best = { contestant, tokensPerSecond };
+  }
+  return best.contestant === USUAL[0] ? [] : [best.contestant];
+}
+
+function summarize({ options, work, bounds, gemm, results }) {
+  const sliceFlops = bounds.slice(1).map((end, round) => {
+    const records = work.records.slice(bounds[round], end);
+    return totalFlops(trainingFlops(work.config, { rank: options.rank, records }));
+  });
+  const bigGemm = Math.max(gemm.own ?? 0, gemm.torch ?? 0) || undefined;
+  const ownRuns = results.get(OWN.name).runs.filter((run) => !run.failed);
+  const ownRate = (round) =>
+    median(ownRuns.filter((run) => run.round === round).map((run) => run.tokensPerSecond));
+  const ownPeak = median(ownRuns.map((run) => run.peakBytes));
+
+  const contestants = [...results.values()].map(({ contestant, runs }) => {
+    const good = runs.filter((run) => !run.failed);
+    const flopRate = median(good.map((run) => sliceFlops[run.round] / run.seconds));
+    const peak = good.length > 0 ? Math.max(...good.map((run) => run.peakBytes)) : undefined;
+    return {
+      name: contestant.name,
+      tokensPerSecond: median(good.map((run) => run.tokensPerSecond)),
+      speedRatio: median(good.map((run) => ownRate(run.round) / run.tokensPerSecond)),
+      peakBytes: peak,
+      peakStepBytes: median(good.map((run) => run.peakStepBytes)),
+      memoryRatio: peak && ownPeak ? peak / ownPeak : undefined,
+      flopRate,
+      gemmShare: flopRate && bigGemm ? flopRate / bigGemm : undefined,
+      cpuShare: median(good.map((run) => run.cpuSeconds / run.seconds / options.threads)),
+      baseLoss: good.map((run) => [run.round, run.baseLoss]),
+      runs,
+    };
+  });
+  const { path: _, model: __, records, ...about } = work;
+  const tokens = records.reduce((sum, record) => sum + record.length, 0);
+  const supervised = records.reduce((sum, record) => sum + record.supervised, 0);
+  const flops = trainingFlops(work.config, { rank: options.rank, records });
+  printTable(contestants, gemm, { tokens, supervised, flops });
+  return {
+    bench: 'train',
+
+    work: { ...about, tokens, supervised, flops },
+    gemm,
+    contestants,
+  };
+}
+
+function printTable(contestants, gemm, { tokens, supervised, flops }) {
+  const rows = contestants.map((c) => [
+    c.name,
+    rate(c.tokensPerSecond),
+    times(c.speedRatio),
+    gigabytes(c.peakBytes),
+    times(c.memoryRatio),
+    rate(c.flopRate && c.flopRate / 1e9),
+    percent(c.gemmShare),
+    percent(c.cpuShare),
+    c.baseLoss[0]?.[1].toFixed(4) ?? c.runs[0].failed,
+  ]);
+  const head = [
+    '',
+    'tokens/s',
+    'ours is',
+    'peak GB',
+    'to ours',
+    'GFLOP/s',
+    'of GEMM',
+    'CPU had',
+    'base loss',
+  ];
+  console.log(table(head, rows));
+  const giga = (value) => rate(value && value / 1e9);
+  console.log(
+    `\n${tokens} real tokens, ${supervised} supervised, ${rate(totalFlops(flops) / tokens / 1e6)} MFLOP a token.` +
+      ` Big square float32 product: own ${giga(gemm.own)}, torch ${giga(gemm.torch)} GFLOP/s.`,
+  );
+  warnWhereShared(contestants);
+  checkBaseLosses(contestants);
+}
+
+/** A contestant that did not get its processors says little about itself. */
+export function warnWhereShared(contestants) {
+  const disturbed = contestants.filter(({ cpuShare }) => cpuShare !== undefined && cpuShare < 0.85);
+  if (disturbed.length === 0) return;
+  console.log(
+    `Note: the machine was shared while this ran (${disturbed.map((c) => c.name).join('; ')} had under 85 % of the` +
+      ' processor time of its threads); run it again on a quiet one.',
+  );
+}
+
+/** All float32 contestants must see the same loss with a fresh adapter, else they did not do the same work. */
+function checkBaseLosses(contestants) {
+  const exact = contestants
+    .filter(({ name }) => !name.includes('bfloat16'))
+    .flatMap(({ baseLoss }) => baseLoss);
+  for (const [round, loss] of exact) {
+    const reference = exact.find(([other]) => other === round)[1];
+    if (Math.abs(loss - reference) <= 2e-3 * reference) continue;
+    console.log(
+      `Warning: base losses of round ${round + 1} differ (${reference} and ${loss}): not the same work.`,
+    );
+    process.exitCode = 1;
+    return;
+  }
+}

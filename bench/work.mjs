@@ -1,0 +1,42 @@
+// One file of token ids for all contestants: the library renders the records once, so that everybody trains on and
+// answers the very same tokens.
+import { existsSync, mkdirSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { root, SetupError } from '../scripts/setup/common.mjs';
+import { contest, contestantPath } from './process.mjs';
+
+const folder = join(root, 'runs', 'bench');
+
+/** The data that was asked for, else real conversations where MLIT_DATA_DIR has them, else the quickstart's. */
+async function findData(given) {
+  if (given !== undefined) return given;
+  const real = process.env.MLIT_DATA_DIR && join(process.env.MLIT_DATA_DIR, 'train-oasst.jsonl');
+  if (real && existsSync(real)) return real;
+  const { buildData } = await import('../examples/quickstart/data.mjs');
+  return buildData(join(folder, 'data')).train;
+}
+
+/**
+ * Renders the first `count` records that have something to learn within `maxLength` tokens.
+ * @returns {Promise<{ path: string, data: string, model: object, records: { length: number, supervised: number }[] }>}
+ */
+export async function prepareWork({ model, data, count, maxLength, threads, name }) {
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, `${name}.json`);
+  const source = await findData(data);
+  const args = [
+    '--model',
+    model,
+    '--data',
+    source,
+    '--count',
+    count,
+    '--max-length',
+    maxLength,
+    '--out',
+    path,
+  ];
+  const result = await contest(process.execPath, [contestantPath('render.mjs'), ...args], { threads });
+  if (result.failed) throw new SetupError(`The records could not be rendered: ${result.failed}`);
+  return { ...result, path, data: basename(source) };
+}
