@@ -35,14 +35,18 @@ function mlit(command, ...args) {
       stdio: ['ignore', 'pipe', 'inherit'],
       cwd: root,
     });
+    // A terminal's Ctrl-C reaches the command itself, which stops in order; this process waits for it.
+    const wait = () => {};
+    const pass = () => child.kill('SIGTERM');
+    process.on('SIGINT', wait).on('SIGTERM', pass);
     const chunks = [];
     child.stdout.on('data', (chunk) => chunks.push(chunk));
     child.on('error', reject);
-    child.on('close', (code, signal) =>
-      code === 0
-        ? resolve(Buffer.concat(chunks).toString())
-        : reject(new CommandFailed(command, code, signal)),
-    );
+    child.on('close', (code, signal) => {
+      process.off('SIGINT', wait).off('SIGTERM', pass);
+      if (code === 0) resolve(Buffer.concat(chunks).toString());
+      else reject(new CommandFailed(command, code, signal));
+    });
   });
 }
 
