@@ -1,11 +1,14 @@
 // The metadata section of a GGUF file, read in TypeScript so that tokenizer tests need no native build.
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import type { GgufMetadata, GgufValue } from '../../lib/native/types';
+
+/** Metadata is at the start, and far smaller than this in any model. */
+const HEAD_BYTES = 64 * 2 ** 20;
 
 const SIZES = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 
 export function readGgufMetadata(file: string): GgufMetadata {
-  const bytes = readFileSync(file);
+  const bytes = head(file);
   let at = 8;
   const integer = (): number => {
     at += 8;
@@ -66,4 +69,15 @@ export function readGgufMetadata(file: string): GgufMetadata {
     metadata[key] = value(type);
   }
   return metadata;
+}
+
+function head(file: string): Buffer {
+  const descriptor = openSync(file, 'r');
+  try {
+    const bytes = Buffer.alloc(Math.min(fstatSync(descriptor).size, HEAD_BYTES));
+    readSync(descriptor, bytes, 0, bytes.length, 0);
+    return bytes;
+  } finally {
+    closeSync(descriptor);
+  }
 }

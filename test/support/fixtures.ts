@@ -1,0 +1,60 @@
+// Where tests find the tiny checkpoints, the real model where it is there, and a folder that is gone afterwards.
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+
+export const root = join(import.meta.dirname, '..', '..');
+export const FAMILIES = ['llama-tiny', 'smol-tiny', 'gemma3-tiny'] as const;
+
+export function fixture(...parts: string[]): string {
+  return join(root, 'test', 'fixtures', ...parts);
+}
+
+export function fixtureJson<T>(...parts: string[]): T {
+  return JSON.parse(readFileSync(fixture(...parts), 'utf8')) as T;
+}
+
+/** A folder for this test file, removed when its tests are over. */
+export function scratch(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'mlit-test-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** The real Gemma 3 270M: by MLIT_TEST_MODEL, or where `mlit pull` puts it; undefined, said once, where it is not there. */
+export function realModel(): string | undefined {
+  const cache = process.env.MLIT_CACHE ?? join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'mlit');
+  const path = process.env.MLIT_TEST_MODEL ?? join(cache, 'models', 'gemma-3-270m-q4_k_m.gguf');
+  if (existsSync(path)) return path;
+  process.stderr.write(`skipped: the real model is not at ${path}; \`mlit pull gemma-3-270m\` fetches it\n`);
+  return undefined;
+}
+
+export interface Doc {
+  tokens: number[];
+  promptLength: number;
+  weights: number[];
+}
+
+/** A reference document in the form that packing takes. */
+export function packable(doc: Doc, id: string) {
+  return { id, tokens: Int32Array.from(doc.tokens), weights: Float32Array.from(doc.weights) };
+}
+
+const WORDS = ['cat', 'house', 'kissa', 'talo', 'paka', 'nyumba', 'кот', 'дом', '猫', '家', 'בית', 'قط'];
+
+/** Writes `count` short instruction records in three languages, parallel in threes, and returns the file. */
+export function writeRecords(file: string, count: number): string {
+  const lines = Array.from({ length: count }, (_, i) =>
+    JSON.stringify({
+      id: `r${i}`,
+      lang: ['en', 'fi', 'sw'][i % 3],
+      parallel_id: `item${Math.floor(i / 3)}`,
+      instruction: `Say ${WORDS[i % WORDS.length]} ${'again '.repeat(i % 4)}please.`,
+      response: `${WORDS[(i * 5 + 1) % WORDS.length]} ${WORDS[(i * 7 + 2) % WORDS.length]}`.repeat(1 + (i % 3)),
+    }),
+  );
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return file;
+}
