@@ -165,8 +165,8 @@ struct ConstMatrix {
   int64_t ld;
 };
 
-// y's rows x panels: the base, then each adapter's share.
-void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Matrix y, Range rows, Range panels,
+// y's rows x panels: the base, then each adapter's share. nextPanel: where this thread will probably go on.
+void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Matrix y, Range rows, Range panels, int64_t nextPanel,
                  std::span<const LoraGroup> groups, ConstMatrix p, const Scratch& scratch) {
   const int64_t depth = depthOf(w.in);
   for (int64_t k0 = 0; k0 < w.in; k0 += depth) {
@@ -179,6 +179,8 @@ void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Mat
         ahead = w.stored(panel + 1, k0, steps);
       } else if (k0 + steps < w.in) {
         ahead = w.stored(panels.begin, k0 + steps, std::min(depth, w.in - k0 - steps));
+      } else if (nextPanel < w.panels()) {
+        ahead = w.stored(nextPanel, 0, std::min(depth, w.in));
       }
       gemm.block({rows.size(), columns.size(), steps, x.data + rows.begin * x.ld + k0, x.ld, 1, b, kPanel, true,
                   y.data + rows.begin * y.ld + columns.begin, y.ld, k0 > 0, {ahead}},
@@ -200,8 +202,9 @@ void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Mat
 }
 
 // dx's rows x blocks of 64 columns: each 64 x 64 block of W is transposed once and used by all rows of the task.
-void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, Matrix dx, Range rows, Range blocks, bool accumulate,
-                  std::span<const LoraGroup> groups, ConstMatrix u, const Scratch& scratch) {
+// nextBlock: where this thread will probably go on.
+void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, Matrix dx, Range rows, Range blocks, int64_t nextBlock,
+                  bool accumulate, std::span<const LoraGroup> groups, ConstMatrix u, const Scratch& scratch) {
   const int64_t depth = depthOf(w.out, kBackwardDepth);
   const int64_t passes = ceilDiv(rows.size(), kBackwardPass);
   for (int64_t k0 = 0; k0 < w.out; k0 += depth) {
@@ -215,8 +218,10 @@ void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, M
       }
     }
     // On the way: the blocks of the next depth, spread over the passes, and the rows of the next pass.
-    const int64_t nextPanel = (k0 + steps) / kPanel;
-    const int64_t nextPanels = std::min(w.panels(), (k0 + steps + depth) / kPanel) - nextPanel;
+    const bool last = k0 + steps >= w.out;
+    const int64_t nextPanel = last ? 0 : (k0 + steps) / kPanel;
+    const int64_t nextPanels = std::min(w.panels() - nextPanel, depth / kPanel);
+    const int64_t shift = last ? nextBlock - blocks.begin : 0;
     for (int64_t pass = 0; pass < passes; ++pass) {
       const Range own = part(rows.size(), passes, pass, kGemmRows);
       const int64_t row = rows.begin + own.begin;
@@ -224,9 +229,9 @@ void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, M
         const float* b = scratch.blocks + (block - blocks.begin) * kBlockFloats;
         const int64_t inputs = std::min(kPanel, w.in - block * kPanel);
         GemmAhead weights, inputRows;
-        if (nextPanels > 0) {
+        if ((block + shift + 1) * kPanel <= w.in) {
           const Range share = part(nextPanels, passes, pass);
-          weights = w.stored(nextPanel + share.begin, block * kPanel, inputs, share.size());
+          weights = w.stored(nextPanel + share.begin, (block + shift) * kPanel, kPanel, share.size());
         }
         if (block + 1 == blocks.end) {
           const Range next = pass + 1 < passes ? part(rows.size(), passes, pass + 1, kGemmRows) : Range{};
@@ -293,8 +298,10 @@ void CpuBackend::linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int6
   }
   // Row parts run fastest, so that threads meet at the same panels.
   pool_.run(rowParts * columnParts, [&](int64_t task, int thread) {
+    const int64_t nextTask = task + pool_.threads();
     forwardTask(gemm, w, {x.raw(), ldx}, {y.raw(), ldy}, part(rows, rowParts, task % rowParts, kGemmRows),
-                part(panels, columnParts, task / rowParts), groups, {p.raw(), ldp}, Scratch(scratch(thread)));
+                part(panels, columnParts, task / rowParts), part(panels, columnParts, nextTask / rowParts).begin, groups, {p.raw(), ldp},
+                Scratch(scratch(thread)));
   });
 }
 
@@ -338,8 +345,10 @@ void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int
   pool_.run(baseTasks + static_cast<int64_t>(gradients.size()), [&](int64_t task, int thread) {
     const Scratch memory(scratch(thread));
     if (task < baseTasks) {
+      const int64_t nextTask = task + pool_.threads();
       backwardTask(gemm, w, {dy.raw(), lddy}, {dx.raw(), lddx}, part(rows, cut.rowParts, task % cut.rowParts, kGemmRows),
-                   part(columnBlocks, cut.columnParts, task / cut.rowParts), accumulate, groups, {u.raw(), ldp}, memory);
+                   part(columnBlocks, cut.columnParts, task / cut.rowParts),
+                   part(columnBlocks, cut.columnParts, nextTask / cut.rowParts).begin, accumulate, groups, {u.raw(), ldp}, memory);
       return;
     }
     const GradientTask& g = gradients[static_cast<size_t>(task - baseTasks)];
