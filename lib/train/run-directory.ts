@@ -75,6 +75,9 @@ export class RunDirectory {
     await mkdir(path, { recursive: true });
     const directory = new RunDirectory(path);
     await directory.#acquire();
+    for (const entry of entries ?? []) {
+      if (entry.includes('.tmp-')) await rm(join(path, entry), { recursive: true, force: true });
+    }
     return directory;
   }
 

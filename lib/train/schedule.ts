@@ -19,7 +19,7 @@ export interface ScheduleOptions {
  */
 export function learningRateAt(step: number, options: ScheduleOptions): number {
   const { schedule, learningRate, warmupSteps, totalSteps } = options;
-  if (step <= warmupSteps) return (learningRate * step) / warmupSteps;
+  if (step <= warmupSteps) return learningRate * (step / warmupSteps);
   if (schedule === 'constant') return learningRate;
   const decaySteps = totalSteps - warmupSteps;
   const left = Math.max(0, (totalSteps - step) / decaySteps);

@@ -119,10 +119,8 @@ export class Trainer implements AsyncDisposable {
       const directory = await RunDirectory.open(out, resume);
       cleanup.add(() => directory.close());
       const checkpoint = resume ? await latestCheckpoint(directory.checkpoints) : undefined;
-      if (!resume) {
-        await directory.writeRecord({ options: prepared.options, chosen: prepared.chosen });
-        await directory.writeMixture(prepared.data.mixture);
-      }
+      if (!resume) await directory.writeRecord({ options: prepared.options, chosen: prepared.chosen });
+      await directory.writeMixture(prepared.data.mixture);
       const model = await Model.load({
         model: prepared.options.model,
         threads: prepared.chosen.threads,

@@ -1,0 +1,88 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { StepEvent } from '../../lib/train/events';
+import { resolveTrainOptions } from '../../lib/train/options';
+import { type RunChoices, RunDirectory, readRunRecord } from '../../lib/train/run-directory';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mlit-run-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const chosen: RunChoices = {
+  version: '0.0.0',
+  threads: 2,
+  isa: 'avx2',
+  microTokens: 64,
+  recompute: 'none',
+  totalSteps: 9,
+  modelBytes: 1,
+  dataHash: 'x',
+  startedAt: '2024-01-01T00:00:00.000Z',
+};
+const step = (n: number): StepEvent => ({
+  type: 'step',
+  step: n,
+  loss: 1,
+  learningRate: 1,
+  gradNorm: 1,
+  tokens: 1,
+  supervisedTokens: 1,
+  seconds: 1,
+  tokensPerSecond: 1,
+});
+
+describe('RunDirectory', () => {
+  it('gives back the options as resolved', async () => {
+    const options = resolveTrainOptions({ model: 'm', data: ['d.jsonl'], rank: 4, dev: 10 });
+    const directory = await RunDirectory.open(folder, false);
+    await directory.writeRecord({ options, chosen });
+    await directory.close();
+    expect(await readRunRecord(folder)).toEqual({ options, chosen });
+    expect(options).toMatchObject({ rank: 4, alpha: 32, learningRate: 2e-4, schedule: 'linear', warmupSteps: 10 });
+  });
+
+  it('refuses a folder with something in it, and resuming one without a run', async () => {
+    await expect(RunDirectory.open(folder, true)).rejects.toMatchObject({ code: 'RUN_INVALID' });
+    await writeFile(join(folder, 'notes.txt'), 'mine');
+    await expect(RunDirectory.open(folder, false)).rejects.toMatchObject({ code: 'RUN_INVALID' });
+    expect(await readFile(join(folder, 'notes.txt'), 'utf8')).toBe('mine');
+  });
+
+  it('keeps a second process out, and lets it in when the first is gone', async () => {
+    const directory = await RunDirectory.open(folder, false);
+    await expect(RunDirectory.open(folder, false)).rejects.toMatchObject({ code: 'RUN_LOCKED' });
+    await directory.close();
+    const gone = spawnSync(process.execPath, ['-e', '']).pid;
+    await writeFile(join(folder, 'run.lock'), JSON.stringify({ pid: gone, host: hostname() }));
+    const again = await RunDirectory.open(folder, false);
+    await again.close();
+  });
+
+  it('drops events after the step that a resumed run goes on from, and half lines', async () => {
+    const directory = await RunDirectory.open(folder, false);
+    await directory.openEvents(0);
+    for (const n of [1, 2, 3]) await directory.appendEvent(step(n));
+    await directory.close();
+    const file = join(folder, 'events.jsonl');
+    await writeFile(file, `${await readFile(file, 'utf8')}{"type":"step","st`);
+    await writeFile(join(folder, 'run.yaml'), 'x');
+    const resumed = await RunDirectory.open(folder, true);
+    await resumed.openEvents(2);
+    await resumed.close();
+    const lines = (await readFile(file, 'utf8')).trim().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as StepEvent).step)).toEqual([1, 2]);
+  });
+
+  it('says what is wrong with a damaged run.yaml', async () => {
+    await writeFile(join(folder, 'run.yaml'), 'options:\n  model: m\n  data: []\n');
+    await expect(readRunRecord(folder)).rejects.toMatchObject({
+      code: 'RUN_INVALID',
+      message: expect.stringContaining('data'),
+    });
+  });
+});

@@ -1,0 +1,96 @@
+import { describe, expect, it } from 'vitest';
+import { EventStream, type TrainEvent } from '../../lib/train/events';
+import { resolveTrainOptions } from '../../lib/train/options';
+import { splitDev } from '../../lib/train/prepare';
+
+describe('resolveTrainOptions', () => {
+  const minimal = { model: 'm', data: ['d'] };
+
+  it.each([
+    [{ rank: 0 }, /rank: .*got 0/],
+    [{ learningRate: -1 }, /learningRate/],
+    [{ schedule: 'steps' }, /schedule.*got "steps"/],
+    [{ target: ['qproj'] }, /target/],
+    [{ learninRate: 1 }, /learninRate/],
+    [{ maxLength: 1 }, /maxLength/],
+  ])('names the option in %j', (wrong, message) => {
+    expect(() => resolveTrainOptions({ ...minimal, ...wrong })).toThrow(message);
+    expect(() => resolveTrainOptions({ ...minimal, ...wrong })).toThrow(RangeError);
+  });
+
+  it('wants an object', () => {
+    expect(() => resolveTrainOptions(null)).toThrow(TypeError);
+    expect(() => resolveTrainOptions('x')).toThrow(TypeError);
+  });
+});
+
+describe('splitDev', () => {
+  const examples = Array.from({ length: 30 }, (_, i) => ({
+    id: `r${i}`,
+    lang: ['en', 'fi', 'sw'][i % 3]!,
+    turns: [],
+    parallelId: `item${Math.floor(i / 3)}`,
+    source: { file: 'f', line: i + 1 },
+  }));
+
+  it('takes items out in all their languages, the same for the same seed', () => {
+    const [train, dev] = splitDev(examples, 4, 7);
+    expect(dev).toHaveLength(12);
+    expect(train).toHaveLength(18);
+    const items = new Set(dev.map((example) => example.parallelId));
+    expect(items.size).toBe(4);
+    expect(train.some((example) => items.has(example.parallelId))).toBe(false);
+    expect(splitDev(examples, 4, 7)[1]).toEqual(dev);
+    expect(splitDev(examples, 4, 8)[1]).not.toEqual(dev);
+  });
+
+  it('does not take everything', () => {
+    expect(() => splitDev(examples, 10, 0)).toThrow(/dev is 10.*10 items/);
+  });
+});
+
+describe('EventStream', () => {
+  const event = (step: number): TrainEvent => ({ type: 'checkpoint', step, path: 'p' });
+
+  it('gives kept events to late iterators, waits for new ones, and ends', async () => {
+    const stream = new EventStream();
+    stream.push(event(1));
+    const seen: number[] = [];
+    const reading = (async () => {
+      for await (const e of stream.iterate(() => undefined)) seen.push(e.step);
+    })();
+    await Promise.resolve();
+    stream.push(event(2));
+    stream.close();
+    await reading;
+    expect(seen).toEqual([1, 2]);
+  });
+
+  it('keeps a bounded number', async () => {
+    const stream = new EventStream();
+    for (let step = 1; step <= 5000; step++) stream.push(event(step));
+    stream.close();
+    const seen: number[] = [];
+    for await (const e of stream.iterate(() => undefined)) seen.push(e.step);
+    expect(seen).toHaveLength(4096);
+    expect(seen.at(-1)).toBe(5000);
+  });
+
+  it('says when a reader leaves early, and passes errors on', async () => {
+    const stream = new EventStream();
+    stream.push(event(1));
+    let left = false;
+    for await (const _ of stream.iterate(() => {
+      left = true;
+    })) break;
+    expect(left).toBe(true);
+    stream.close(new Error('bad'));
+    await expect(
+      (async () => {
+        for await (const _ of stream.iterate(() => undefined)) {
+          // read on
+        }
+      })(),
+    ).rejects.toThrow('bad');
+  });
+});
