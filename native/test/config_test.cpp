@@ -1,0 +1,178 @@
+// Configurations: both file formats describe the same models, every default is filled in, and what this build does not
+// compute is refused by name.
+#include "model/config.h"
+
+#include <cmath>
+
+#include "model/model.h"
+#include "model_support.h"
+
+namespace mlit::test {
+namespace {
+
+nlohmann::json llamaJson() {
+  return {{"architectures", {"LlamaForCausalLM"}}, {"hidden_size", 64}, {"intermediate_size", 96}, {"num_hidden_layers", 3},
+          {"num_attention_heads", 4}, {"vocab_size", 100}};
+}
+
+nlohmann::json gemmaJson() {
+  nlohmann::json json = llamaJson();
+  json["architectures"] = {"Gemma3ForCausalLM"};
+  json["num_hidden_layers"] = 18;
+  return json;
+}
+
+ModelConfig configOf(const nlohmann::json& json) {
+  const TempDir folder;
+  writeFile(folder.file("config.json"), json.dump());
+  return configFromHuggingFace(folder.path().string());
+}
+
+void expectSame(const ModelConfig& a, const ModelConfig& b) {
+  EXPECT_EQ(a.architecture, b.architecture);
+  EXPECT_EQ(a.layers, b.layers);
+  EXPECT_EQ(a.hidden, b.hidden);
+  EXPECT_EQ(a.feedForward, b.feedForward);
+  EXPECT_EQ(a.heads, b.heads);
+  EXPECT_EQ(a.kvHeads, b.kvHeads);
+  EXPECT_EQ(a.headDim, b.headDim);
+  EXPECT_EQ(a.vocabulary, b.vocabulary);
+  EXPECT_EQ(a.contextLength, b.contextLength);
+  EXPECT_FLOAT_EQ(a.rmsEps, b.rmsEps);
+  EXPECT_EQ(a.tiedHead, b.tiedHead);
+  EXPECT_EQ(a.qkNorm, b.qkNorm);
+  EXPECT_EQ(a.postNorms, b.postNorms);
+  EXPECT_EQ(a.activation, b.activation);
+  EXPECT_EQ(a.embeddingScale, b.embeddingScale);
+  EXPECT_EQ(a.window, b.window);
+  EXPECT_EQ(a.layerIsLocal, b.layerIsLocal);
+  EXPECT_EQ(a.rope.base, b.rope.base);
+  EXPECT_EQ(a.rope.scaling, b.rope.scaling);
+  EXPECT_EQ(a.ropeLocal.base, b.ropeLocal.base);
+}
+
+TEST(Config, BothGenerationsOfConfigJsonAndGgufAgree) {
+  for (const std::string family : {"llama-tiny", "smol-tiny", "gemma3-tiny"}) {
+    SCOPED_TRACE(family);
+    const ModelConfig first = readModelConfig(fixture(family + "/model"));
+    const ModelConfig second = configOf(readJsonFile(fixture(family + "/model/config.v5.json")));
+    const ModelConfig gguf = readModelConfig(fixture(family + "/model.gguf"));
+    expectSame(first, second);
+    expectSame(first, gguf);
+    EXPECT_EQ(first.eosIds, second.eosIds);
+    EXPECT_FLOAT_EQ(first.attentionScale, second.attentionScale);
+    EXPECT_FLOAT_EQ(gguf.attentionScale, 1 / std::sqrt(static_cast<float>(gguf.headDim)));
+  }
+}
+
+TEST(Config, GemmaTinyHasItsWindowPatternAndScales) {
+  const ModelConfig c = readModelConfig(fixture("gemma3-tiny/model"));
+  EXPECT_EQ(c.architecture, Architecture::kGemma3);
+  EXPECT_EQ(c.layerIsLocal, (std::vector<uint8_t>{1, 1, 1, 1, 1, 0, 1}));
+  EXPECT_EQ(c.window, 8);
+  EXPECT_FLOAT_EQ(c.attentionScale, 1 / std::sqrt(24.0f));
+  EXPECT_FLOAT_EQ(c.embeddingScale, std::sqrt(48.0f));
+  EXPECT_EQ(c.rope.base, 1e6);
+  EXPECT_EQ(c.ropeLocal.base, 1e4);
+  EXPECT_TRUE(c.qkNorm && c.postNorms && c.tiedHead);
+}
+
+TEST(Config, LlamaDefaults) {
+  const ModelConfig c = configOf(llamaJson());
+  EXPECT_EQ(c.kvHeads, 4);
+  EXPECT_EQ(c.headDim, 16);
+  EXPECT_EQ(c.contextLength, 2048);
+  EXPECT_EQ(c.rope.base, 10000);
+  EXPECT_EQ(c.rope.scaling, RopeSpec::Scaling::kNone);
+  EXPECT_FALSE(c.tiedHead || c.qkNorm || c.postNorms);
+  EXPECT_EQ(c.window, 0);
+  EXPECT_EQ(c.layerIsLocal, (std::vector<uint8_t>{0, 0, 0}));
+  EXPECT_FLOAT_EQ(c.attentionScale, 0.25f);
+}
+
+TEST(Config, GemmaDefaults) {
+  const ModelConfig c = configOf(gemmaJson());
+  EXPECT_EQ(c.headDim, 256);
+  EXPECT_EQ(c.kvHeads, 4);
+  EXPECT_EQ(c.window, 4096);
+  EXPECT_EQ(c.contextLength, 131072);
+  EXPECT_FLOAT_EQ(c.attentionScale, 1.0f / 16);
+  for (int32_t layer = 0; layer < c.layers; ++layer) {
+    EXPECT_EQ(c.layerIsLocal[static_cast<size_t>(layer)] == 0, layer == 5 || layer == 11 || layer == 17) << layer;
+  }
+  nlohmann::json json = gemmaJson();
+  json["sliding_window_pattern"] = 2;
+  EXPECT_EQ(configOf(json).layerIsLocal[1], 0);
+}
+
+TEST(Config, MistralsWindowIsOptional) {
+  nlohmann::json json = llamaJson();
+  json["architectures"] = {"MistralForCausalLM"};
+  json["num_key_value_heads"] = 2;
+  json["sliding_window"] = nullptr;
+  json["head_dim"] = 24;
+  EXPECT_EQ(configOf(json).window, 0);
+  EXPECT_EQ(configOf(json).headDim, 24);
+  json["sliding_window"] = 128;
+  EXPECT_EQ(configOf(json).window, 128);
+  EXPECT_EQ(configOf(json).layerIsLocal, (std::vector<uint8_t>{1, 1, 1}));
+}
+
+TEST(Config, RotaryScalings) {
+  nlohmann::json json = llamaJson();
+  json["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
+  const ModelConfig linear = configOf(json);
+  EXPECT_EQ(linear.rope.scaling, RopeSpec::Scaling::kLinear);
+  EXPECT_EQ(ropeTable(linear.rope, 16, 9)[8 * 16], ropeTable(RopeSpec{}, 16, 9)[2 * 16]) << "position 8 over 4 is position 2";
+  json["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0},
+                          {"original_max_position_embeddings", 64}};
+  const ModelConfig llama3 = configOf(json);
+  EXPECT_EQ(llama3.rope.scaling, RopeSpec::Scaling::kLlama3);
+  const std::vector<float> scaled = ropeTable(llama3.rope, 16, 2), plain = ropeTable(RopeSpec{}, 16, 2);
+  EXPECT_EQ(scaled[16], plain[16]) << "a short wavelength is kept";
+  EXPECT_NEAR(scaled[16 + 15], plain[16 + 15] / 8, 1e-7) << "a long wavelength is stretched eightfold";
+}
+
+TEST(Config, WhatIsNotComputedIsRefusedByName) {
+  const auto refused = [](nlohmann::json json, const char* key, const nlohmann::json& value, const std::string& part) {
+    json[key] = value;
+    expectError(ErrorCode::kModelUnsupported, {part}, [&] { configOf(json); });
+  };
+  refused(llamaJson(), "architectures", {"Qwen2ForCausalLM"}, "Qwen2ForCausalLM");
+  refused(llamaJson(), "architectures", {"Gemma3ForConditionalGeneration"}, "Gemma3ForConditionalGeneration");
+  refused(llamaJson(), "hidden_act", "gelu", "hidden_act");
+  refused(llamaJson(), "attention_bias", true, "attention_bias");
+  refused(llamaJson(), "mlp_bias", true, "mlp_bias");
+  refused(llamaJson(), "rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}}, "yarn");
+  refused(gemmaJson(), "hidden_activation", "gelu", "hidden_activation");
+  refused(gemmaJson(), "final_logit_softcapping", 30.0, "final_logit_softcapping");
+}
+
+TEST(Config, ImpossibleValuesNameTheirKey) {
+  const auto damaged = [](const char* key, const nlohmann::json& value) {
+    nlohmann::json json = llamaJson();
+    json[key] = value;
+    expectError(ErrorCode::kFileDamaged, {key, "config.json"}, [&] { configOf(json); });
+  };
+  damaged("hidden_size", 0);
+  damaged("hidden_size", "64");
+  damaged("num_hidden_layers", nullptr);
+  damaged("rms_norm_eps", "small");
+  damaged("tie_word_embeddings", 1);
+  const TempDir folder;
+  writeFile(folder.file("config.json"), "{\"hidden_size\": 64");
+  expectError(ErrorCode::kFileDamaged, {"config.json", "byte"}, [&] { configFromHuggingFace(folder.path().string()); });
+  expectError(ErrorCode::kFileNotFound, {"config.json"}, [&] { configFromHuggingFace(folder.file("none")); });
+  expectError(ErrorCode::kFileNotFound, {"none"}, [&] { readModelConfig(folder.file("none")); });
+}
+
+TEST(Config, RotaryTableIsCosThenSin) {
+  const std::vector<float> table = ropeTable(RopeSpec{}, 4, 3);
+  EXPECT_FLOAT_EQ(table[2 * 4], std::cos(2.0f));
+  EXPECT_FLOAT_EQ(table[2 * 4 + 1], std::cos(0.02f));
+  EXPECT_FLOAT_EQ(table[2 * 4 + 2], std::sin(2.0f));
+  EXPECT_FLOAT_EQ(table[2 * 4 + 3], std::sin(0.02f));
+}
+
+}  // namespace
+}  // namespace mlit::test
