@@ -83,7 +83,7 @@ function spmSpec(
   const prefix = flag(metadata, 'tokenizer.ggml.add_space_prefix', true);
   return {
     ...emptySpec(file, tokens, vocab),
-    merges: mergesFromScores(tokens, scores, types, vocab),
+    merges: mergesFromScores(tokens, scores, types),
     unknownId: integer(metadata, 'tokenizer.ggml.unknown_token_id') ?? vocab.get('<unk>'),
     fuseUnknown: true,
     byteFallback: true,

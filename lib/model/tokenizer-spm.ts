@@ -1,6 +1,7 @@
 // A SentencePiece-style GGUF holds tokens and scores but no merges. The merges are what the scores stand for: every way
 // to join two tokens into a third, better scores first, as transformers' `generate_merges` derives them.
 
+import { SubstringIndex } from './substring-index';
 import type { AddedToken } from './tokenizer-added';
 import type { MergeTriples } from './tokenizer-bpe';
 import type { Stage } from './tokenizer-pipeline';
@@ -20,30 +21,25 @@ export function mergesFromScores(
   tokens: readonly string[],
   scores: ArrayLike<number>,
   types: ArrayLike<number>,
-  vocab: ReadonlyMap<string, number>,
 ): MergeTriples {
-  const order = Array.from({ length: tokens.length }, (_, id) => id).filter((id) =>
-    mergeable(types[id] as number),
-  );
+  const index = new SubstringIndex(tokens, (id) => mergeable(types[id] as number));
   const sizes = new Int32Array(tokens.length);
   const ranking = new Float64Array(tokens.length);
-  for (const id of order) {
-    sizes[id] = codePoints(tokens[id] as string);
-    ranking[id] = types[id] === TOKEN_TYPE.userDefined ? 1e9 + (sizes[id] as number) : (scores[id] as number);
-  }
-
   const left: number[] = [];
   const right: number[] = [];
   const merged: number[] = [];
-  for (const id of order) {
-    const token = tokens[id] as string;
-    for (let cut = 1; cut < token.length; cut += 1) {
-      const code = token.charCodeAt(cut);
+  for (let id = 0; id < tokens.length; id += 1) {
+    if (!mergeable(types[id] as number)) continue;
+    sizes[id] = codePoints(tokens[id] as string);
+    ranking[id] = types[id] === TOKEN_TYPE.userDefined ? 1e9 + (sizes[id] as number) : (scores[id] as number);
+    const length = index.lengthOf(id);
+    for (let cut = 1; cut < length; cut += 1) {
+      const code = index.codeAt(id, cut);
       if (code >= 0xdc00 && code <= 0xdfff) continue;
-      const l = vocab.get(token.slice(0, cut));
-      if (l === undefined || sizes[l] === 0) continue;
-      const r = vocab.get(token.slice(cut));
-      if (r === undefined || sizes[r] === 0) continue;
+      const l = index.find(id, 0, cut);
+      if (l === -1) continue;
+      const r = index.find(id, cut, length);
+      if (r === -1) continue;
       left.push(l);
       right.push(r);
       merged.push(id);

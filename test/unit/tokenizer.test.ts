@@ -171,7 +171,6 @@ describe('merging', () => {
             tokens,
             tokens.map((_, id) => -id),
             types,
-            vocab,
           );
           const merges: [string, string][] = [];
           for (let i = 0; i < triples.length; i += 3)
