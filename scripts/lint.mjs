@@ -1,5 +1,5 @@
 // Every check that needs no test run, one after the other; all of them run, and the exit status is 1 if any
-// found something.
+// found something. `npm run lint -- --fix` formats first.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,10 +25,13 @@ function program(command, args) {
 }
 
 const native = sources('native/*.h', 'native/*.cpp');
+const fix = process.argv.includes('--fix');
+const biomeArgs = ['check', '--error-on-warnings', ...(fix ? ['--write'] : []), '.'];
+const formatArgs = fix ? ['-i'] : ['--dry-run', '-Werror'];
 const checks = [
-  ['biome', () => program(local('biome'), ['check', '--error-on-warnings', '.'])],
+  ['biome', () => program(local('biome'), biomeArgs)],
   ['tsc', () => program(local('tsc'), ['--noEmit'])],
-  ['clang-format', () => program('clang-format', ['--dry-run', '-Werror', ...native])],
+  ['clang-format', () => program('clang-format', [...formatArgs, ...native])],
   ['imports go down the floors', () => checkFloors(sources('lib/*.ts'), native)],
   ['no trace of one machine', () => checkTraces(sources('.'))],
   ['kernels keep to their namespace', () => checkKernelSymbols()],
