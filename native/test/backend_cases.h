@@ -15,6 +15,7 @@
 #include "backend/backend.h"
 #include "core/error.h"
 #include "core/philox.h"
+#include "test/host_backend.h"
 
 namespace mlit::test {
 
@@ -44,6 +45,7 @@ inline std::vector<BackendFactory> backendFactories() {
       factories.push_back({isa + "_" + std::to_string(threads), [isa, threads] { return createCpuBackend(threads, isa); }});
     }
   }
+  factories.push_back({"host", [] { return std::make_unique<HostBackend>(createCpuBackend(2)); }});
   return factories;
 }
 
