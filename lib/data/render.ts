@@ -283,7 +283,7 @@ function withOneBos(ids: Int32Array, tokenizer: Tokenizer): Int32Array {
 function countControlTokens(example: Example, tokenizer: Tokenizer): number {
   let count = 0;
   for (const text of [example.text ?? '', ...example.turns.map((turn) => turn.content)]) {
-    if (!tokenizer.mayHaveControl(text)) continue;
+    if (!tokenizer.spellsControl(text)) continue;
     for (const id of tokenizer.encode(text, { addBos: false })) if (tokenizer.isControl(id)) count += 1;
   }
   return count;

@@ -33,6 +33,8 @@ const BLANK = /\p{White_Space}/u;
 /** Finds a set of added tokens in texts. */
 export class AddedTokenMatcher {
   readonly #root: TrieNode = { children: new Map(), token: null };
+  /** 1 for a code unit that some token begins with: most places of a text are passed by at once. */
+  readonly #begins = new Uint8Array(0x10000);
   readonly #empty: boolean;
 
   /** `spelling` gives the text under which a token is looked for: its content, or its normalised content. */
@@ -42,6 +44,7 @@ export class AddedTokenMatcher {
       const text = spelling(token);
       if (text.length === 0) continue;
       count += 1;
+      this.#begins[text.charCodeAt(0)] = 1;
       let node = this.#root;
       for (let i = 0; i < text.length; i += 1) {
         const code = text.charCodeAt(i);
@@ -93,7 +96,9 @@ export class AddedTokenMatcher {
   }
 
   #match(text: string, at: number): { token: AddedToken; end: number } | null {
-    let node = this.#root.children.get(text.charCodeAt(at));
+    const code = text.charCodeAt(at);
+    if (this.#begins[code] === 0) return null;
+    let node = this.#root.children.get(code);
     let best: { token: AddedToken; end: number } | null = null;
     for (let end = at + 1; node !== undefined; end += 1) {
       if (node.token !== null) best = { token: node.token, end };

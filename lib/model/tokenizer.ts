@@ -48,6 +48,7 @@ export class Tokenizer {
   readonly #decoder: ByteDecoder;
   readonly #raw: AddedTokenMatcher;
   readonly #normalized: AddedTokenMatcher;
+  readonly #control: AddedTokenMatcher;
   readonly #special: ReadonlySet<number>;
   readonly #bytes: (Uint8Array | undefined)[] = [];
 
@@ -64,6 +65,10 @@ export class Tokenizer {
     );
     this.#normalized = new AddedTokenMatcher(spec.addedTokens.filter(isNormalized), (token) =>
       (normalizer as Normalizer)(token.content),
+    );
+    this.#control = new AddedTokenMatcher(
+      spec.addedTokens.filter((token) => token.special),
+      (token) => token.content,
     );
     this.#special = new Set(spec.addedTokens.filter((token) => token.special).map((token) => token.id));
     this.#encoder = new BytePairEncoder({
@@ -201,9 +206,9 @@ export class Tokenizer {
     return this.#decoder.stripsLeadingSpace;
   }
 
-  /** Whether a text may spell a control token; false is certain, true is a guess. */
-  mayHaveControl(text: string): boolean {
-    return this.#raw.hasMatch(text);
+  /** Whether a text spells a control token, which encoding would make of it. */
+  spellsControl(text: string): boolean {
+    return this.#control.hasMatch(text);
   }
 
   tokenToId(token: string): number | undefined {
