@@ -5,7 +5,8 @@ import { root } from '../setup/common.mjs';
 
 // From the ground up; the rooms of one floor do not see each other.
 const libFloors = [
-  ['native', 'text'],
+  ['native'],
+  ['text'],
   ['model'],
   ['data'],
   ['train', 'sample'],
