@@ -113,7 +113,10 @@ export interface NativeTrainSession extends NativeHandle {
   saveState(path: string): Promise<void>;
   loadState(path: string): Promise<void>;
   stepCount(adapter: number): number;
-  /** Makes the running call reject with CANCELLED between two ops; gradients are discarded. */
+  /**
+   * Makes calls made so far reject with CANCELLED, a running one between two ops; gradients are discarded. Later calls
+   * are not concerned. Harmless after dispose().
+   */
   cancel(): void;
 }
 
@@ -150,10 +153,14 @@ export interface NativeSampleEvent {
 
 export interface NativeSampler extends NativeHandle {
   readonly memory: NativeMemoryPlan;
+  /** Waits for the next step(). The id is free again once the request has ended or was cancelled. */
   submit(request: NativeSampleRequest): void;
+  /** No further events of it, also from a step that is running. Unknown ids are ignored. */
   cancelRequest(id: number): void;
+  /** No request is waiting or running. */
   readonly idle: boolean;
   step(): Promise<NativeSampleEvent[]>;
+  /** Makes steps made so far reject with CANCELLED and drops their requests. Harmless after dispose(). */
   cancel(): void;
 }
 
@@ -170,6 +177,7 @@ export interface NativeLoadOptions {
   /** 'auto' | 'avx512' | 'avx2' | 'neon' */
   isa: string;
   format: 'f32' | 'bf16';
+  /** Called up to a hundred times, the last time with 1. What it throws ends the load and is what the promise rejects with. */
   onProgress?: (fraction: number) => void;
 }
 

@@ -51,33 +51,34 @@ Napi::Value toHost(const Napi::CallbackInfo& info, const std::shared_ptr<Adapter
 Napi::Value createAdapter(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model) {
   const AdapterSpec spec = adapterSpec(info[0], "spec");
   const uint64_t seed = bigintArgument(info[1], "seed");
-  return makeAdapter(info.Env(), model, [spec, seed](const std::shared_ptr<Model>& base) { return Adapter::create(base, spec, seed); });
+  return makeAdapter(info.Env(), model,
+                     [spec, seed](const std::shared_ptr<Model>& base) { return Adapter::create(base, spec, seed); });
 }
 
 Napi::Value loadAdapter(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model) {
   const std::string folder = textArgument(info[0], "folder");
-  return makeAdapter(info.Env(), model, [folder](const std::shared_ptr<Model>& base) { return Adapter::load(base, folder); });
+  return makeAdapter(info.Env(), model,
+                     [folder](const std::shared_ptr<Model>& base) { return Adapter::load(base, folder); });
 }
 
-std::vector<std::shared_ptr<AdapterState>> adaptersArgument(Napi::Value value, const std::string& name,
-                                                            const std::shared_ptr<ModelState>& model) {
+std::vector<std::shared_ptr<AdapterState>> adaptersArgument(Napi::Value value, const std::string& name) {
   const Napi::Array array = arrayArgument(value, name);
   std::vector<std::shared_ptr<AdapterState>> states;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const std::string itemName = name + "[" + std::to_string(i) + "]";
-    auto state = livingStateOf<AdapterState>(value.Env(), array.Get(i), itemName);
-    if (!model->hasChild(state)) {
-      throwRange(value.Env(), itemName, "be an adapter of this model", "one of another model");
-    }
-    states.push_back(std::move(state));
+    states.push_back(livingStateOf<AdapterState>(value.Env(), array.Get(i), itemName));
   }
   return states;
 }
 
-std::vector<std::shared_ptr<Adapter>> nativeAdapters(const std::vector<std::shared_ptr<AdapterState>>& states) {
+std::vector<std::shared_ptr<Adapter>> nativeAdapters(const std::vector<std::shared_ptr<AdapterState>>& states,
+                                                     const Model& model) {
   std::vector<std::shared_ptr<Adapter>> adapters;
   for (const auto& state : states) {
-    require(state->adapter, AdapterState::kName);
+    if (require(state->adapter, AdapterState::kName).model().get() != &model) {
+      throw Error(ErrorCode::kInvalidArgument,
+                  "adapters[" + std::to_string(adapters.size()) + "] must be an adapter of this model, not of another");
+    }
     adapters.push_back(state->adapter);
   }
   return adapters;

@@ -18,18 +18,30 @@ std::string numberText(double number) {
 
 const char* arrayTypeName(napi_typedarray_type type) {
   switch (type) {
-    case napi_int8_array: return "Int8Array";
-    case napi_uint8_array: return "Uint8Array";
-    case napi_uint8_clamped_array: return "Uint8ClampedArray";
-    case napi_int16_array: return "Int16Array";
-    case napi_uint16_array: return "Uint16Array";
-    case napi_int32_array: return "Int32Array";
-    case napi_uint32_array: return "Uint32Array";
-    case napi_float32_array: return "Float32Array";
-    case napi_float64_array: return "Float64Array";
-    case napi_bigint64_array: return "BigInt64Array";
-    case napi_biguint64_array: return "BigUint64Array";
-    default: return "another typed array";
+    case napi_int8_array:
+      return "Int8Array";
+    case napi_uint8_array:
+      return "Uint8Array";
+    case napi_uint8_clamped_array:
+      return "Uint8ClampedArray";
+    case napi_int16_array:
+      return "Int16Array";
+    case napi_uint16_array:
+      return "Uint16Array";
+    case napi_int32_array:
+      return "Int32Array";
+    case napi_uint32_array:
+      return "Uint32Array";
+    case napi_float32_array:
+      return "Float32Array";
+    case napi_float64_array:
+      return "Float64Array";
+    case napi_bigint64_array:
+      return "BigInt64Array";
+    case napi_biguint64_array:
+      return "BigUint64Array";
+    default:
+      return "another typed array";
   }
 }
 
@@ -50,14 +62,16 @@ std::vector<T> typedArgument(Napi::Value value, const std::string& name, napi_ty
   if (gotType != type) throwType(value, name, type == napi_int32_array ? expected : "a Float32Array");
   const Napi::Value bufferValue(env, buffer);
   if (!bufferValue.IsArrayBuffer()) {
-    throw Napi::TypeError::New(env, name + " must not lie in a SharedArrayBuffer: give a copy (new " + arrayTypeName(type) + "(array))");
+    throw Napi::TypeError::New(
+        env, name + " must not lie in a SharedArrayBuffer: give a copy (new " + arrayTypeName(type) + "(array))");
   }
   bool detached = false;
   napi_is_detached_arraybuffer(env, buffer, &detached);
   if (detached) throw Napi::TypeError::New(env, name + " lies in a detached ArrayBuffer");
   const Napi::Value resizable = bufferValue.As<Napi::Object>().Get("resizable");
   if (resizable.IsBoolean() && resizable.As<Napi::Boolean>()) {
-    throw Napi::TypeError::New(env, name + " must not lie in a resizable ArrayBuffer: give a copy (new " + arrayTypeName(type) + "(array))");
+    throw Napi::TypeError::New(
+        env, name + " must not lie in a resizable ArrayBuffer: give a copy (new " + arrayTypeName(type) + "(array))");
   }
   read();  // reading a property may have run JavaScript
   std::vector<T> copy(length);
@@ -69,18 +83,26 @@ std::vector<T> typedArgument(Napi::Value value, const std::string& name, napi_ty
 
 std::string describe(Napi::Value value) {
   switch (value.Type()) {
-    case napi_undefined: return "undefined";
-    case napi_null: return "null";
-    case napi_boolean: return value.As<Napi::Boolean>() ? "true" : "false";
-    case napi_number: return "number " + numberText(value.As<Napi::Number>().DoubleValue());
-    case napi_bigint: return "a bigint";
-    case napi_symbol: return "a symbol";
-    case napi_function: return "a function";
+    case napi_undefined:
+      return "undefined";
+    case napi_null:
+      return "null";
+    case napi_boolean:
+      return value.As<Napi::Boolean>() ? "true" : "false";
+    case napi_number:
+      return "number " + numberText(value.As<Napi::Number>().DoubleValue());
+    case napi_bigint:
+      return "a bigint";
+    case napi_symbol:
+      return "a symbol";
+    case napi_function:
+      return "a function";
     case napi_string: {
       const std::string text = value.As<Napi::String>();
       return "string '" + (text.size() > 80 ? text.substr(0, 77) + "..." : text) + "'";
     }
-    default: break;
+    default:
+      break;
   }
   if (value.IsTypedArray()) return arrayTypeName(value.As<Napi::TypedArray>().TypedArrayType());
   if (value.IsArray()) return "an array";
@@ -111,9 +133,11 @@ bool booleanArgument(Napi::Value value, const std::string& name) {
 int64_t integerArgument(Napi::Value value, const std::string& name, int64_t least, int64_t most) {
   if (!value.IsNumber()) throwType(value, name, "an integer");
   const double number = value.As<Napi::Number>().DoubleValue();
-  const bool whole = std::isfinite(number) && std::floor(number) == number && std::fabs(number) <= static_cast<double>(kMaxSafeInteger);
+  const bool whole = std::isfinite(number) && std::floor(number) == number &&
+                     std::fabs(number) <= static_cast<double>(kMaxSafeInteger);
   if (!whole || static_cast<int64_t>(number) < least || static_cast<int64_t>(number) > most) {
-    throwRange(value.Env(), name, "be an integer from " + std::to_string(least) + " to " + std::to_string(most), numberText(number));
+    throwRange(value.Env(), name, "be an integer from " + std::to_string(least) + " to " + std::to_string(most),
+               numberText(number));
   }
   return static_cast<int64_t>(number);
 }

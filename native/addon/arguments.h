@@ -15,12 +15,14 @@ inline constexpr int64_t kMaxSafeInteger = (int64_t{1} << 53) - 1;
 
 std::string describe(Napi::Value value);  // "number 3", "Float32Array", "undefined"
 [[noreturn]] void throwType(Napi::Value got, const std::string& name, const std::string& expected);
-[[noreturn]] void throwRange(Napi::Env env, const std::string& name, const std::string& expected, const std::string& got);
+[[noreturn]] void throwRange(Napi::Env env, const std::string& name, const std::string& expected,
+                             const std::string& got);
 
 std::string textArgument(Napi::Value value, const std::string& name);  // without null characters, not empty
 bool booleanArgument(Napi::Value value, const std::string& name);
 int64_t integerArgument(Napi::Value value, const std::string& name, int64_t least, int64_t most);
-double numberArgument(Napi::Value value, const std::string& name, double least, double most = std::numeric_limits<double>::max());
+double numberArgument(Napi::Value value, const std::string& name, double least,
+                      double most = std::numeric_limits<double>::max());
 uint64_t bigintArgument(Napi::Value value, const std::string& name);  // 0 … 2^64 - 1
 Napi::Array arrayArgument(Napi::Value value, const std::string& name);
 

@@ -19,8 +19,8 @@ struct Nothing {};  // the result of work that has none
 template <class Work, class Finish, class Fail>
 class AsyncCall final : public ComputeTask, public Message {
  public:
-  AsyncCall(Environment& environment, Napi::Promise::Deferred deferred, std::shared_ptr<CancelToken> cancel, Work work, Finish finish,
-            Fail fail)
+  AsyncCall(Environment& environment, Napi::Promise::Deferred deferred, std::shared_ptr<CancelToken> cancel, Work work,
+            Finish finish, Fail fail)
       : ComputeTask(&environment, std::move(cancel)),
         channel_(environment.channel()),
         deferred_(deferred),
@@ -75,8 +75,8 @@ template <class Work, class Finish, class Fail>
 Napi::Promise runAsync(Napi::Env env, std::shared_ptr<CancelToken> cancel, Work work, Finish finish, Fail fail) {
   Environment& environment = Environment::of(env);
   const auto deferred = Napi::Promise::Deferred::New(env);
-  auto call = std::make_unique<AsyncCall<Work, Finish, Fail>>(environment, deferred, std::move(cancel), std::move(work), std::move(finish),
-                                                              std::move(fail));
+  auto call = std::make_unique<AsyncCall<Work, Finish, Fail>>(environment, deferred, std::move(cancel), std::move(work),
+                                                              std::move(finish), std::move(fail));
   ComputeThread::instance().post(std::move(call));
   environment.begin();
   return deferred.Promise();

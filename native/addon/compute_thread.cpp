@@ -39,7 +39,8 @@ void ComputeThread::startLocked() {
   } catch (...) {
     started_ = false;
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    throw Error(ErrorCode::kOutOfMemory, "the system refused the compute thread: too many threads or too little memory");
+    throw Error(ErrorCode::kOutOfMemory,
+                "the system refused the compute thread: too many threads or too little memory");
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
@@ -126,7 +127,8 @@ std::shared_ptr<Backend> ComputeThread::backend(int threads, const std::string& 
     const std::string current = description.substr(0, description.find(','));
     if (isa != "auto" && isa != current) {
       throw Error(ErrorCode::kDeviceUnavailable,
-                  "this process computes with " + current + " already, so " + isa + " can't be had: dispose of every model first",
+                  "this process computes with " + current + " already, so " + isa +
+                      " can't be had: dispose of every model first",
                   {{"isa", isa}, {"current", current}});
     }
     return shared;

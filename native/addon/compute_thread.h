@@ -32,8 +32,8 @@ class ComputeTask {
   ComputeTask(const ComputeTask&) = delete;
   ComputeTask& operator=(const ComputeTask&) = delete;
 
-  virtual void run() noexcept = 0;                                      // on the compute thread
-  virtual void hand(std::unique_ptr<ComputeTask> self) noexcept = 0;    // on the compute thread, after run()
+  virtual void run() noexcept = 0;                                    // on the compute thread
+  virtual void hand(std::unique_ptr<ComputeTask> self) noexcept = 0;  // on the compute thread, after run()
 
  private:
   friend class ComputeThread;
@@ -79,7 +79,8 @@ class ComputeThread {
 // An object that is destroyed on the compute thread, whichever thread lets go of it last.
 template <class T>
 std::shared_ptr<T> computeOwned(std::unique_ptr<T> object) {
-  return std::shared_ptr<T>(object.release(), [](T* last) { ComputeThread::instance().dispose([last] { delete last; }); });
+  return std::shared_ptr<T>(object.release(),
+                            [](T* last) { ComputeThread::instance().dispose([last] { delete last; }); });
 }
 
 }  // namespace mlit::addon

@@ -30,11 +30,13 @@ void Environment::attach(Napi::Env env) {
   const napi_status stored = napi_set_instance_data(
       env, self, [](napi_env, void* data, void*) { delete static_cast<Environment*>(data); }, nullptr);
   NAPI_THROW_IF_FAILED_VOID(env, stored);
-  const napi_status made = napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "mlit"), 0, 1, nullptr, nullptr,
-                                                           nullptr, deliver, &self->channel_->function_);
+  const napi_status made =
+      napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "mlit"), 0, 1, nullptr, nullptr,
+                                      nullptr, deliver, &self->channel_->function_);
   NAPI_THROW_IF_FAILED_VOID(env, made);
   napi_unref_threadsafe_function(env, self->channel_->function_);
-  napi_add_env_cleanup_hook(env, [](void* data) { static_cast<Environment*>(data)->close(); }, self);
+  napi_add_env_cleanup_hook(
+      env, [](void* data) { static_cast<Environment*>(data)->close(); }, self);
   defineModel(env, *self);
   defineAdapter(env, *self);
   defineTrainSession(env, *self);

@@ -10,10 +10,6 @@ void HandleState::addChild(const std::shared_ptr<HandleState>& child) {
   children_.push_back(child);
 }
 
-bool HandleState::hasChild(const std::shared_ptr<HandleState>& child) const {
-  return std::any_of(children_.begin(), children_.end(), [&](const auto& each) { return each.lock() == child; });
-}
-
 std::vector<std::shared_ptr<HandleState>> HandleState::disposeAll(const std::shared_ptr<HandleState>& root) {
   std::vector<std::shared_ptr<HandleState>> all;
   for (const auto& each : root->children_) {

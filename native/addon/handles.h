@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "addon/arguments.h"
 #include "addon/async.h"
 #include "addon/compute_thread.h"
 #include "addon/environment.h"
@@ -25,7 +26,6 @@ class HandleState {
   bool disposed = false;
 
   void addChild(const std::shared_ptr<HandleState>& child);
-  bool hasChild(const std::shared_ptr<HandleState>& child) const;
   // Marks this handle and all below it; returns them, children first.
   static std::vector<std::shared_ptr<HandleState>> disposeAll(const std::shared_ptr<HandleState>& root);
 
@@ -42,14 +42,14 @@ std::shared_ptr<State> stateOf(Napi::Env env, Napi::Value value, const std::stri
       napi_unwrap(env, value, &data) == napi_ok) {
     return std::static_pointer_cast<State>(*static_cast<std::shared_ptr<HandleState>*>(data));
   }
-  throw Napi::TypeError::New(env, what + " must be a native " + State::kName);
+  throw Napi::TypeError::New(env, what + " must be a native " + State::kName + ", got " + describe(value));
 }
 
 template <class State>
 std::shared_ptr<State> livingStateOf(Napi::Env env, Napi::Value value, const std::string& what) {
   std::shared_ptr<State> state = stateOf<State>(env, value, what);
   if (state->disposed) {
-    throw Error(ErrorCode::kDisposed, what + " has been disposed of: a " + State::kName + " can't be used after dispose()",
+    throw Error(ErrorCode::kDisposed, what + " can't be used: this " + State::kName + " has been disposed of",
                 {{"handle", State::kName}});
   }
   return state;
@@ -58,7 +58,9 @@ std::shared_ptr<State> livingStateOf(Napi::Env env, Napi::Value value, const std
 // The native part, on the compute thread; gone where dispose() came in between.
 template <class Pointer>
 auto& require(const Pointer& native, const char* name) {
-  if (!native) throw Error(ErrorCode::kDisposed, std::string("a ") + name + " was disposed of before this call ran", {{"handle", name}});
+  if (!native)
+    throw Error(ErrorCode::kDisposed, std::string("a ") + name + " was disposed of before this call ran",
+                {{"handle", name}});
   return *native;
 }
 
@@ -74,7 +76,8 @@ Napi::Object wrap(Napi::Env env, const std::shared_ptr<State>& state) {
 template <class State>
 Napi::Object wrapLiving(Napi::Env env, const std::shared_ptr<State>& state) {
   if (state->disposed) {
-    throw Error(ErrorCode::kDisposed, std::string("the Model was disposed of while its ") + State::kName + " was being made",
+    throw Error(ErrorCode::kDisposed,
+                std::string("the Model was disposed of while its ") + State::kName + " was being made",
                 {{"handle", State::kName}});
   }
   return wrap(env, state);
@@ -132,8 +135,9 @@ void defineClass(Napi::Env env, Environment& environment, std::vector<napi_prope
   properties.push_back(method("dispose", asyncMethod<State, dispose, Alive::kAny>));
   properties.push_back(getter("disposed", syncMethod<State, isDisposed, Alive::kAny>));
   napi_value constructor = nullptr;
-  const napi_status status = napi_define_class(env, State::kName, NAPI_AUTO_LENGTH, syncFunction<constructHandle<State>>, nullptr, properties.size(),
-                                               properties.data(), &constructor);
+  const napi_status status =
+      napi_define_class(env, State::kName, NAPI_AUTO_LENGTH, syncFunction<constructHandle<State>>, nullptr,
+                        properties.size(), properties.data(), &constructor);
   NAPI_THROW_IF_FAILED_VOID(env, status);
   environment.classes[State::kClass] = Napi::Persistent(Napi::Function(env, constructor));
 }

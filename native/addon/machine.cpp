@@ -15,9 +15,9 @@ namespace {
 
 #if defined(__x86_64__)
 constexpr const char* kIsas[] = {"avx512", "avx2"};
-constexpr const char* kFeatures[] = {"sse4_2",   "avx",      "avx2",        "fma",         "f16c",     "bmi2",     "avx512f",   "avx512bw",
-                                     "avx512cd", "avx512dq", "avx512vl",    "avx512_vnni", "avx_vnni", "amx_tile", "amx_int8",  "amx_bf16",
-                                     "avx512_bf16", "avx512_fp16"};
+constexpr const char* kFeatures[] = {"sse4_2",   "avx",      "avx2",     "fma",      "f16c",        "bmi2",
+                                     "avx512f",  "avx512bw", "avx512cd", "avx512dq", "avx512vl",    "avx512_vnni",
+                                     "avx_vnni", "amx_tile", "amx_int8", "amx_bf16", "avx512_bf16", "avx512_fp16"};
 #else
 constexpr const char* kIsas[] = {"neon"};
 constexpr const char* kFeatures[] = {"asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve", "sve2"};

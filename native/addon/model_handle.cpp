@@ -68,11 +68,13 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
   const std::string path = textArgument(info[0], "path");
   const LoadOptions options = loadOptions(info[1], "options");
   const Napi::Value onProgress = info[1].As<Napi::Object>().Get("onProgress");
-  if (!onProgress.IsUndefined() && !onProgress.IsFunction()) throwType(onProgress, "options.onProgress", "a function or undefined");
+  if (!onProgress.IsUndefined() && !onProgress.IsFunction())
+    throwType(onProgress, "options.onProgress", "a function or undefined");
 
   const std::shared_ptr<ModelState> state = computeOwned(std::make_unique<ModelState>());
   std::shared_ptr<Progress> progress;
-  if (onProgress.IsFunction()) progress = std::make_shared<Progress>(env, onProgress.As<Napi::Function>(), state->cancel);
+  if (onProgress.IsFunction())
+    progress = std::make_shared<Progress>(env, onProgress.As<Napi::Function>(), state->cancel);
 
   const auto load = [state, path, options, progress] {
     Model::Options native;

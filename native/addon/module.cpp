@@ -20,7 +20,8 @@ Napi::Value setErrorClass(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-Napi::Object backendValue(Napi::Env env, const char* name, bool usable, const std::string& reason, const std::string& description) {
+Napi::Object backendValue(Napi::Env env, const char* name, bool usable, const std::string& reason,
+                          const std::string& description) {
   Napi::Object value = Napi::Object::New(env);
   value.Set("name", name);
   value.Set("usable", usable);
@@ -31,7 +32,8 @@ Napi::Object backendValue(Napi::Env env, const char* name, bool usable, const st
 
 Napi::Object cpuBackendValue(Napi::Env env, const MachineReport& machine) {
   try {
-    const std::string threads = std::to_string(machine.usableProcessors) + (machine.usableProcessors == 1 ? " thread" : " threads");
+    const std::string threads =
+        std::to_string(machine.usableProcessors) + (machine.usableProcessors == 1 ? " thread" : " threads");
     return backendValue(env, "cpu", true, "", std::string(kernelTable("auto").isa) + ", " + threads);
   } catch (const Error& error) {
     return backendValue(env, "cpu", false, error.what(), "");
@@ -72,7 +74,8 @@ Napi::Value runSelfTest(const Napi::CallbackInfo& info) {
   return runAsync(
       info.Env(), nullptr,
       [isa = textArgument(info[0], "isa"), threads = threadsArgument(info[1], "threads")] {
-        return selfTest(*createCpuBackend(threads, isa));  // one of its own: the shared one may have another instruction set
+        return selfTest(
+            *createCpuBackend(threads, isa));  // one of its own: the shared one may have another instruction set
       },
       [](Napi::Env env, const std::vector<Check>& checks) {
         Napi::Array values = Napi::Array::New(env, checks.size());
@@ -98,7 +101,8 @@ Napi::Value readGgufMetadata(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value readConfig(const Napi::CallbackInfo& info) {
-  return runAsync(info.Env(), nullptr, [path = textArgument(info[0], "path")] { return readModelConfig(path); }, configValue);
+  return runAsync(
+      info.Env(), nullptr, [path = textArgument(info[0], "path")] { return readModelConfig(path); }, configValue);
 }
 
 Napi::Value readPeft(const Napi::CallbackInfo& info) {
@@ -119,7 +123,8 @@ Napi::Value planTrainingFor(const Napi::CallbackInfo& info) {
   const std::string path = textArgument(info[0], "path");
   const Napi::Array array = arrayArgument(info[1], "adapters");
   std::vector<AdapterSpec> adapters;
-  for (uint32_t i = 0; i < array.Length(); ++i) adapters.push_back(adapterSpec(array.Get(i), "adapters[" + std::to_string(i) + "]"));
+  for (uint32_t i = 0; i < array.Length(); ++i)
+    adapters.push_back(adapterSpec(array.Get(i), "adapters[" + std::to_string(i) + "]"));
   const TrainOptions options = trainOptions(info[2], "options");
   const LoadOptions load = loadOptions(info[3], "load");
   return plan(info, [=] { return planTraining(path, adapters, options, load); });
@@ -128,7 +133,8 @@ Napi::Value planTrainingFor(const Napi::CallbackInfo& info) {
 Napi::Value planSamplingFor(const Napi::CallbackInfo& info) {
   const std::string path = textArgument(info[0], "path");
   const SampleOptions options = sampleOptions(info[1], "options");
-  const auto rank = static_cast<int32_t>(integerArgument(info[2], "maxAdapterRank", 0, std::numeric_limits<int32_t>::max()));
+  const auto rank =
+      static_cast<int32_t>(integerArgument(info[2], "maxAdapterRank", 0, std::numeric_limits<int32_t>::max()));
   const LoadOptions load = loadOptions(info[3], "load");
   return plan(info, [=] { return planSampling(path, options, rank, load); });
 }

@@ -1,7 +1,6 @@
 // Sampler: requests come in at any time, also while a step is running, so they wait in a list that the next step takes
-// over; only steps touch the engine.
+// along; only steps touch the engine, and which step sees a request does not depend on timing.
 #include <exception>
-#include <set>
 #include <utility>
 
 #include "addon/arguments.h"
@@ -9,6 +8,14 @@
 #include "addon/values.h"
 
 namespace mlit::addon {
+
+void SamplerState::forget(int64_t number) {
+  const auto found = live.find(number);
+  if (found == live.end()) return;
+  numberOf.erase(found->second.id);
+  live.erase(found);
+}
+
 namespace {
 
 using State = std::shared_ptr<SamplerState>;
@@ -17,23 +24,25 @@ SampleRequest requestArgument(Napi::Value value, const SamplerState& state) {
   const Napi::Env env = value.Env();
   const OptionsReader reader(value, "request");
   SampleRequest request;
-  request.id = reader.integer("id", -kMaxSafeInteger, kMaxSafeInteger);
   request.prompt = reader.int32s("prompt");
   if (request.prompt.empty()) throwRange(env, "request.prompt", "hold a token or more", "none");
   for (const int32_t id : request.prompt) {
     if (id < 0 || id >= state.vocabulary) {
-      throwRange(env, "request.prompt", "hold token ids from 0 to " + std::to_string(state.vocabulary - 1), std::to_string(id));
+      throwRange(env, "request.prompt", "hold token ids from 0 to " + std::to_string(state.vocabulary - 1),
+                 std::to_string(id));
     }
   }
   request.maxNewTokens = reader.int32("maxNewTokens", 1);
-  const int64_t total = static_cast<int64_t>(request.prompt.size()) + request.maxNewTokens;
-  const std::string both = std::to_string(request.prompt.size()) + " + " + std::to_string(request.maxNewTokens);
-  if (total > state.contextLength) {
-    throwRange(env, "request.prompt and request.maxNewTokens", "fit the model's context of " + std::to_string(state.contextLength) + " tokens",
-               both);
+  const auto length = static_cast<int64_t>(request.prompt.size());
+  if (state.contextLength > 0 && length >= state.contextLength) {
+    throwRange(env, "request.prompt",
+               "be shorter than the model's context of " + std::to_string(state.contextLength) + " tokens",
+               std::to_string(length));
   }
-  if (total > state.cacheTokens) {
-    throwRange(env, "request.prompt and request.maxNewTokens", "fit the cache of " + std::to_string(state.cacheTokens) + " tokens", both);
+  if (length + request.maxNewTokens > state.cacheTokens) {
+    throwRange(env, "the lengths of request.prompt and request.maxNewTokens",
+               "fit a cache of " + std::to_string(state.cacheTokens) + " tokens",
+               std::to_string(length) + " + " + std::to_string(request.maxNewTokens));
   }
   request.params.temperature = static_cast<float>(reader.number("temperature", 0));
   request.params.topP = static_cast<float>(reader.number("topP", 0, 1));
@@ -47,37 +56,45 @@ SampleRequest requestArgument(Napi::Value value, const SamplerState& state) {
 
 Napi::Value submit(const Napi::CallbackInfo& info, const State& state) {
   SampleRequest request = requestArgument(info[0], *state);
-  const std::lock_guard guard(state->lock);
-  if (!state->live.insert(request.id).second) {
-    throwRange(info.Env(), "request.id", "differ from those of running requests", std::to_string(request.id));
-  }
+  const int64_t id =
+      integerArgument(info[0].As<Napi::Object>().Get("id"), "request.id", -kMaxSafeInteger, kMaxSafeInteger);
+  if (state->numberOf.contains(id))
+    throwRange(info.Env(), "request.id", "differ from those of running requests", std::to_string(id));
+  request.id = state->nextNumber++;
+  state->numberOf[id] = request.id;
+  state->live[request.id] = {id, SamplerState::kWaiting};
   state->orders.emplace_back(std::move(request));
   return info.Env().Undefined();
 }
 
 Napi::Value cancelRequest(const Napi::CallbackInfo& info, const State& state) {
   const int64_t id = integerArgument(info[0], "id", -kMaxSafeInteger, kMaxSafeInteger);
-  const std::lock_guard guard(state->lock);
-  if (state->live.erase(id) > 0) state->orders.emplace_back(SamplerState::Cancel{id});
+  const auto found = state->numberOf.find(id);
+  if (found == state->numberOf.end()) return info.Env().Undefined();
+  const int64_t number = found->second;
+  state->forget(number);
+  state->orders.emplace_back(SamplerState::Cancel{number});
   return info.Env().Undefined();
 }
 
 Napi::Value idle(const Napi::CallbackInfo& info, const State& state) {
-  const std::lock_guard guard(state->lock);
   return Napi::Boolean::New(info.Env(), state->disposed || state->live.empty());
 }
 
-// Hands the waiting orders to the engine. A request it refuses is dropped alone; the refusal is the step's error.
-void takeOrders(SamplerState& state, SampleEngine& engine) {
+// One call of step(), seen by both threads in turn.
+struct Step {
+  int64_t number = 0;
   std::vector<SamplerState::Order> orders;
-  {
-    const std::lock_guard guard(state.lock);
-    orders.swap(state.orders);
-  }
+  std::vector<int64_t> refused;  // requests that the engine did not take
+  bool dropped = false;          // the engine failed and let go of every sequence
+};
+
+std::vector<SampleEvent> runStep(SamplerState& state, Step& step) {
+  SampleEngine& engine = require(state.engine, SamplerState::kName);
   std::exception_ptr refusal;
-  for (const auto& order : orders) {
+  for (const auto& order : step.orders) {
     if (const auto* cancelled = std::get_if<SamplerState::Cancel>(&order)) {
-      engine.cancel(cancelled->id);
+      engine.cancel(cancelled->number);
       continue;
     }
     const auto& request = std::get<SampleRequest>(order);
@@ -85,72 +102,77 @@ void takeOrders(SamplerState& state, SampleEngine& engine) {
       engine.submit(request);
     } catch (...) {
       if (!refusal) refusal = std::current_exception();
-      const std::lock_guard guard(state.lock);
-      state.live.erase(request.id);
+      step.refused.push_back(request.id);
     }
   }
   if (refusal) std::rethrow_exception(refusal);
-}
-
-// After a failed step: what the engine dropped is no longer live, what waits in orders still is.
-void forgetDropped(SamplerState& state, const SampleEngine& engine) {
-  if (!engine.idle()) return;
-  const std::lock_guard guard(state.lock);
-  state.live.clear();
-  for (const auto& order : state.orders) {
-    if (const auto* request = std::get_if<SampleRequest>(&order)) state.live.insert(request->id);
-  }
-}
-
-std::vector<SampleEvent> runStep(SamplerState& state) {
-  SampleEngine& engine = require(state.engine, SamplerState::kName);
-  takeOrders(state, engine);
-  std::vector<SampleEvent> events;
   try {
-    events = engine.step();
+    return engine.step();
   } catch (...) {
-    forgetDropped(state, engine);
+    step.dropped = engine.idle();
     throw;
   }
-  return events;
+}
+
+// After a failed step: what the engine refused or dropped has ended.
+void forgetLost(SamplerState& state, const Step& step) {
+  std::vector<int64_t> lost = step.refused;
+  if (step.dropped) {
+    for (const auto& [number, live] : state.live) {
+      if (live.step <= step.number) lost.push_back(number);
+    }
+  }
+  for (const int64_t number : lost) state.forget(number);
 }
 
 const char* finishName(Finish finish) {
   switch (finish) {
-    case Finish::kNone: return "none";
-    case Finish::kStop: return "stop";
-    case Finish::kLength: return "length";
-    case Finish::kContext: return "context";
+    case Finish::kNone:
+      return "none";
+    case Finish::kStop:
+      return "stop";
+    case Finish::kLength:
+      return "length";
+    case Finish::kContext:
+      return "context";
   }
   return "none";
 }
 
-// Events of requests that were cancelled while the step ran are left out.
+// Events of requests that were cancelled while the step ran are left out: they are not live any more.
 Napi::Value eventsValue(Napi::Env env, SamplerState& state, const std::vector<SampleEvent>& events) {
-  const std::lock_guard guard(state.lock);
-  std::set<int64_t> cancelled;
-  for (const auto& order : state.orders) {
-    if (const auto* each = std::get_if<SamplerState::Cancel>(&order)) cancelled.insert(each->id);
-  }
   Napi::Array array = Napi::Array::New(env);
   uint32_t count = 0;
   for (const SampleEvent& event : events) {
-    if (cancelled.contains(event.id)) continue;
-    if (event.finish != Finish::kNone) state.live.erase(event.id);
+    const auto found = state.live.find(event.id);
+    if (found == state.live.end()) continue;
     Napi::Object value = Napi::Object::New(env);
-    value.Set("id", static_cast<double>(event.id));
+    value.Set("id", static_cast<double>(found->second.id));
     value.Set("token", event.token);
     value.Set("logprob", event.logprob);
     value.Set("finish", finishName(event.finish));
     array.Set(count++, value);
+    if (event.finish != Finish::kNone) state.forget(event.id);
   }
   return array;
 }
 
 Napi::Value step(const Napi::CallbackInfo& info, const State& state) {
+  const auto job = std::make_shared<Step>();
+  job->number = state->steps++;
+  job->orders.swap(state->orders);
+  for (const auto& order : job->orders) {
+    const auto* request = std::get_if<SampleRequest>(&order);
+    const auto found = request == nullptr ? state->live.end() : state->live.find(request->id);
+    if (found != state->live.end()) found->second.step = job->number;
+  }
   return runAsync(
-      info.Env(), state->cancel, [state] { return runStep(*state); },
-      [state](Napi::Env env, const std::vector<SampleEvent>& events) { return eventsValue(env, *state, events); });
+      info.Env(), state->cancel, [state, job] { return runStep(*state, *job); },
+      [state](Napi::Env env, const std::vector<SampleEvent>& events) { return eventsValue(env, *state, events); },
+      [state, job](Napi::Env env, const Error& error) {
+        forgetLost(*state, *job);
+        return toJavaScript(env, error);
+      });
 }
 
 Napi::Value cancel(const Napi::CallbackInfo& info, const State& state) {
@@ -161,7 +183,7 @@ Napi::Value cancel(const Napi::CallbackInfo& info, const State& state) {
 }  // namespace
 
 Napi::Value createSampler(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model) {
-  const auto adapters = adaptersArgument(info[0], "adapters", model);
+  const auto adapters = adaptersArgument(info[0], "adapters");
   const SampleOptions options = sampleOptions(info[1], "options");
   const auto state = newChild<SamplerState>(model);
   state->adapters = static_cast<int32_t>(adapters.size());
@@ -172,7 +194,7 @@ Napi::Value createSampler(const Napi::CallbackInfo& info, const std::shared_ptr<
         const ModelConfig& config = require(model->model, ModelState::kName).config();
         state->vocabulary = config.vocabulary;
         state->contextLength = config.contextLength;
-        state->engine = std::make_unique<SampleEngine>(model->model, nativeAdapters(adapters), options);
+        state->engine = std::make_unique<SampleEngine>(model->model, nativeAdapters(adapters, *model->model), options);
         state->engine->setCancelFlag(&state->cancel->flag);
         return state->engine->memory();
       },
@@ -185,14 +207,15 @@ Napi::Value createSampler(const Napi::CallbackInfo& info, const std::shared_ptr<
 
 void defineSampler(Napi::Env env, Environment& environment) {
   using S = SamplerState;
-  defineClass<S>(env, environment,
-                 {
-                     getter("idle", syncMethod<S, idle, Alive::kAny>),
-                     method("submit", syncMethod<S, submit>),
-                     method("cancelRequest", syncMethod<S, cancelRequest, Alive::kAny>),  // as cancel: may come after dispose()
-                     method("step", asyncMethod<S, step>),
-                     method("cancel", syncMethod<S, cancel, Alive::kAny>),
-                 });
+  defineClass<S>(
+      env, environment,
+      {
+          getter("idle", syncMethod<S, idle, Alive::kAny>),
+          method("submit", syncMethod<S, submit>),
+          method("cancelRequest", syncMethod<S, cancelRequest, Alive::kAny>),  // as cancel: may come after dispose()
+          method("step", asyncMethod<S, step>),
+          method("cancel", syncMethod<S, cancel, Alive::kAny>),
+      });
 }
 
 }  // namespace mlit::addon

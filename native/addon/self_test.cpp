@@ -20,7 +20,8 @@ constexpr double kTolerance = 1e-4;  // of the largest value; float32 sums of a 
 template <class T>
 class Buffer {
  public:
-  Buffer(Backend& backend, size_t count) : backend_(backend), bytes_(std::max<size_t>(count, 1) * sizeof(T)), count_(count) {
+  Buffer(Backend& backend, size_t count)
+      : backend_(backend), bytes_(std::max<size_t>(count, 1) * sizeof(T)), count_(count) {
     memory_ = backend.allocate(bytes_);
     backend.zero(memory_, bytes_);
   }
@@ -71,8 +72,8 @@ struct LinearCase {
   static constexpr int64_t rows = 5, in = 96, out = 130;
   static constexpr int32_t rank = 3;
   static constexpr float scale = 1.5f;
-  Floats w = randoms(1, out * in), x = randoms(2, rows * in), a = randoms(3, rank * in), bT = randoms(4, rank * out),
-         dy = randoms(5, rows * out);
+  Floats w = randoms(1, out*in), x = randoms(2, rows*in), a = randoms(3, rank*in), bT = randoms(4, rank*out),
+         dy = randoms(5, rows*out);
 
   double projected(int64_t row, int32_t r) const {  // (x·Aᵀ)[row, r]
     double sum = 0;
@@ -121,12 +122,14 @@ double checkGradients(Backend& backend) {
   const WeightId weight = backend.createWeight(c.out, c.in, WeightFormat::kF32);
   backend.setWeightRows(weight, 0, c.out, c.w.data());
   const Buffer<float> x(backend, c.x), a(backend, c.a), bT(backend, c.bT), dy(backend, c.dy);
-  const Buffer<float> p(backend, c.rows * c.rank), u(backend, c.rows * c.rank), dx(backend, c.rows * c.in), dA(backend, c.rank * c.in),
-      dbT(backend, c.rank * c.out);
+  const Buffer<float> p(backend, c.rows * c.rank), u(backend, c.rows * c.rank), dx(backend, c.rows * c.in),
+      dA(backend, c.rank * c.in), dbT(backend, c.rank * c.out);
   const LoraSegment segment{0, static_cast<int32_t>(c.out), c.rank, 0, bT.at(), dbT.at()};
   const LoraGroup group{0, static_cast<int32_t>(c.rows), c.scale, c.rank, a.at(), dA.at(), {&segment, 1}};
-  backend.linearBackward(weight, x.at(), c.in, c.rows, dy.at(), c.out, dx.at(), c.in, false, {&group, 1}, p.at(), u.at());
-  std::vector<double> expectedDx, expectedDa(static_cast<size_t>(c.rank * c.in)), expectedDb(static_cast<size_t>(c.rank * c.out));
+  backend.linearBackward(weight, x.at(), c.in, c.rows, dy.at(), c.out, dx.at(), c.in, false, {&group, 1}, p.at(),
+                         u.at());
+  std::vector<double> expectedDx, expectedDa(static_cast<size_t>(c.rank * c.in)),
+      expectedDb(static_cast<size_t>(c.rank * c.out));
   for (int64_t row = 0; row < c.rows; ++row) {
     for (int64_t i = 0; i < c.in; ++i) {
       double sum = 0;
@@ -140,7 +143,8 @@ double checkGradients(Backend& backend) {
       for (int64_t o = 0; o < c.out; ++o) expectedDb[r * c.out + o] += down * c.dy[row * c.out + o];
     }
   }
-  const double most = std::max({difference(dx.read(), expectedDx), difference(dA.read(), expectedDa), difference(dbT.read(), expectedDb)});
+  const double most = std::max(
+      {difference(dx.read(), expectedDx), difference(dA.read(), expectedDa), difference(dbT.read(), expectedDb)});
   backend.destroyWeight(weight);
   return most;
 }
@@ -151,7 +155,8 @@ double checkAttention(Backend& backend) {
   const int64_t rows = documents.back(), ldq = kHeads * kDim, ldkv = kKvHeads * kDim;
   const AttentionShape shape{kHeads, kKvHeads, kDim, 0.25f, kWindow};
   const Floats qHost = randoms(6, rows * ldq), kHost = randoms(7, rows * ldkv), vHost = randoms(8, rows * ldkv);
-  const Buffer<float> q(backend, qHost), k(backend, kHost), v(backend, vHost), out(backend, rows * ldq), lse(backend, kHeads * rows);
+  const Buffer<float> q(backend, qHost), k(backend, kHost), v(backend, vHost), out(backend, rows * ldq),
+      lse(backend, kHeads * rows);
   backend.attentionForward(shape, documents, q.at(), ldq, k.at(), v.at(), ldkv, out.at(), ldq, lse.at());
   std::vector<double> expected(static_cast<size_t>(rows * ldq));
   for (size_t d = 0; d + 1 < documents.size(); ++d) {
@@ -162,7 +167,8 @@ double checkAttention(Backend& backend) {
         double* sums = expected.data() + t * ldq + h * kDim;
         for (int64_t s = std::max<int64_t>(documents[d], t - kWindow + 1); s <= t; ++s) {
           double dot = 0;
-          for (int32_t i = 0; i < kDim; ++i) dot += double{qHost[t * ldq + h * kDim + i]} * kHost[s * ldkv + kv * kDim + i];
+          for (int32_t i = 0; i < kDim; ++i)
+            dot += double{qHost[t * ldq + h * kDim + i]} * kHost[s * ldkv + kv * kDim + i];
           const double weight = std::exp(dot * shape.scale);
           total += weight;
           for (int32_t i = 0; i < kDim; ++i) sums[i] += weight * vHost[s * ldkv + kv * kDim + i];
@@ -207,7 +213,8 @@ double checkGreedy(Backend& backend) {
     const float* first = host.data() + row * kVocabulary;
     const auto best = static_cast<int32_t>(std::max_element(first, first + kUsable) - first);
     if (got[row] != best) {
-      throw Error(ErrorCode::kInternal, "row " + std::to_string(row) + ": token " + std::to_string(got[row]) + " instead of " + std::to_string(best));
+      throw Error(ErrorCode::kInternal, "row " + std::to_string(row) + ": token " + std::to_string(got[row]) +
+                                            " instead of " + std::to_string(best));
     }
   }
   return 0;
@@ -216,7 +223,8 @@ double checkGreedy(Backend& backend) {
 double checkOptimizer(Backend& backend) {
   constexpr int64_t kCount = 101;
   const Floats pHost = randoms(11, kCount), gHost = randoms(12, kCount);
-  const Buffer<float> parameters(backend, pHost), gradients(backend, gHost), m(backend, kCount), v(backend, kCount), squares(backend, size_t{1});
+  const Buffer<float> parameters(backend, pHost), gradients(backend, gHost), m(backend, kCount), v(backend, kCount),
+      squares(backend, size_t{1});
   AdamWParams params;
   params.learningRate = 0.01f;
   params.weightDecay = 0.1f;
@@ -240,8 +248,9 @@ double checkOptimizer(Backend& backend) {
 
 std::vector<Check> selfTest(Backend& backend) {
   const std::pair<const char*, double (*)(Backend&)> checks[] = {
-      {"products with LoRA", checkProducts}, {"their gradients", checkGradients}, {"attention", checkAttention},
-      {"loss", checkLoss},                   {"greedy choice", checkGreedy},      {"optimizer", checkOptimizer},
+      {"products with LoRA", checkProducts}, {"their gradients", checkGradients},
+      {"attention", checkAttention},         {"loss", checkLoss},
+      {"greedy choice", checkGreedy},        {"optimizer", checkOptimizer},
   };
   std::vector<Check> results;
   for (const auto& [name, check] : checks) {

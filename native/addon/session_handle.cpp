@@ -37,8 +37,10 @@ OwnedBatch batchArgument(Napi::Value value) {
   requireLength(env, batch.positions.size(), batch.tokens.size(), "batch.positions", perToken);
   requireLength(env, batch.targets.size(), batch.tokens.size(), "batch.targets", perToken);
   requireLength(env, batch.weights.size(), batch.tokens.size(), "batch.weights", perToken);
-  if (batch.cuSeqlens.size() < 2) throwRange(env, "batch.cuSeqlens", "have 2 elements or more", std::to_string(batch.cuSeqlens.size()));
-  requireLength(env, batch.adapters.size(), batch.cuSeqlens.size() - 1, "batch.adapters", "one a document of batch.cuSeqlens");
+  if (batch.cuSeqlens.size() < 2)
+    throwRange(env, "batch.cuSeqlens", "have 2 elements or more", std::to_string(batch.cuSeqlens.size()));
+  requireLength(env, batch.adapters.size(), batch.cuSeqlens.size() - 1, "batch.adapters",
+                "one a document of batch.cuSeqlens");
   return batch;
 }
 
@@ -80,7 +82,8 @@ Napi::Value forwardBackward(const Napi::CallbackInfo& info, const State& state) 
       [batch = batchArgument(info[0]), wantLogprobs](TrainSession& session) {
         Sums result;
         if (wantLogprobs) result.logprobs.emplace(batch.tokens.size());
-        result.sums = session.forwardBackward(batch.view(), result.logprobs ? std::span<float>(*result.logprobs) : std::span<float>());
+        result.sums = session.forwardBackward(
+            batch.view(), result.logprobs ? std::span<float>(*result.logprobs) : std::span<float>());
         return result;
       },
       sumsValue);
@@ -121,7 +124,8 @@ Napi::Value backward(const Napi::CallbackInfo& info, const State& state) {
 
 int32_t adapterIndex(Napi::Value value, const State& state) {
   const auto count = static_cast<int64_t>(state->steps.size());
-  if (count == 0) throwRange(value.Env(), "adapter", "be the index of an adapter, and this session has none", describe(value));
+  if (count == 0)
+    throwRange(value.Env(), "adapter", "be the index of an adapter, and this session has none", describe(value));
   return static_cast<int32_t>(integerArgument(value, "adapter", 0, count - 1));
 }
 
@@ -201,7 +205,7 @@ Napi::Value cancel(const Napi::CallbackInfo& info, const State& state) {
 }  // namespace
 
 Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model) {
-  const auto adapters = adaptersArgument(info[0], "adapters", model);
+  const auto adapters = adaptersArgument(info[0], "adapters");
   const TrainOptions options = trainOptions(info[1], "options");
   const auto state = newChild<TrainSessionState>(model);
   state->steps = std::vector<std::atomic<int64_t>>(adapters.size());
@@ -209,7 +213,7 @@ Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared
       info.Env(), model->cancel,
       [state, model, adapters, options] {
         require(model->model, ModelState::kName);
-        state->session = std::make_unique<TrainSession>(model->model, nativeAdapters(adapters), options);
+        state->session = std::make_unique<TrainSession>(model->model, nativeAdapters(adapters, *model->model), options);
         state->session->setCancelFlag(&state->cancel->flag);
         state->publish();
         return state->session->memory();
@@ -223,20 +227,17 @@ Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared
 
 void defineTrainSession(Napi::Env env, Environment& environment) {
   using S = TrainSessionState;
-  defineClass<S>(env, environment,
-                 {
-                     getter("gradientsPending", syncMethod<S, gradientsPending, Alive::kAny>),
-                     method("forwardBackward", asyncMethod<S, forwardBackward>),
-                     method("score", asyncMethod<S, score>),
-                     method("forward", asyncMethod<S, forward>),
-                     method("backward", asyncMethod<S, backward>),
-                     method("optimStep", asyncMethod<S, optimStep>),
-                     method("zeroGradients", asyncMethod<S, zeroGradients>),
-                     method("saveState", asyncMethod<S, saveState>),
-                     method("loadState", asyncMethod<S, loadState>),
-                     method("stepCount", syncMethod<S, stepCount>),
-                     method("cancel", syncMethod<S, cancel, Alive::kAny>),  // an abort may come after dispose()
-                 });
+  defineClass<S>(
+      env, environment,
+      {
+          getter("gradientsPending", syncMethod<S, gradientsPending, Alive::kAny>),
+          method("forwardBackward", asyncMethod<S, forwardBackward>), method("score", asyncMethod<S, score>),
+          method("forward", asyncMethod<S, forward>), method("backward", asyncMethod<S, backward>),
+          method("optimStep", asyncMethod<S, optimStep>), method("zeroGradients", asyncMethod<S, zeroGradients>),
+          method("saveState", asyncMethod<S, saveState>), method("loadState", asyncMethod<S, loadState>),
+          method("stepCount", syncMethod<S, stepCount>),
+          method("cancel", syncMethod<S, cancel, Alive::kAny>),  // an abort may come after dispose()
+      });
 }
 
 }  // namespace mlit::addon

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <atomic>
+#include <limits>
+#include <map>
 #include <memory>
-#include <mutex>
-#include <set>
 #include <variant>
 #include <vector>
 
@@ -56,26 +56,37 @@ class SamplerState final : public HandleState {
   static constexpr napi_type_tag kTag = {0x5b70e1c94d2a4886u, 0xb8f2963a07ce51ddu};
   void release() override { engine = nullptr; }
 
-  struct Cancel {
-    int64_t id;
-  };
-  using Order = std::variant<SampleRequest, Cancel>;
-
   std::unique_ptr<SampleEngine> engine;
   int32_t vocabulary = 0;
   int32_t contextLength = 0;
   int64_t cacheTokens = 0;
   int32_t adapters = 0;
 
-  std::mutex lock;            // guards what follows: requests come while a step is running
-  std::vector<Order> orders;  // for the next step, in order
-  std::set<int64_t> live;     // requests that have neither ended nor been dropped
+  // What follows belongs to the environment's thread: requests come while a step is running and wait here for the next
+  // step(), which takes them along. The engine knows them by numbers of ours, so that a caller's id is free again as soon
+  // as its request has ended or was cancelled.
+  struct Cancel {
+    int64_t number;
+  };
+  using Order = std::variant<SampleRequest, Cancel>;
+  static constexpr int64_t kWaiting = std::numeric_limits<int64_t>::max();
+  struct Live {
+    int64_t id;    // the caller's
+    int64_t step;  // the step that took it along, or kWaiting
+  };
+  std::vector<Order> orders;
+  std::map<int64_t, Live> live;         // by our number: requests that have not ended
+  std::map<int64_t, int64_t> numberOf;  // by the caller's id
+  int64_t nextNumber = 0;
+  int64_t steps = 0;
+
+  void forget(int64_t number);
 };
 
-// The native adapters of an array of handles, alive and of this model, to be looked up later on the compute thread.
-std::vector<std::shared_ptr<AdapterState>> adaptersArgument(Napi::Value value, const std::string& name,
-                                                            const std::shared_ptr<ModelState>& model);
-std::vector<std::shared_ptr<Adapter>> nativeAdapters(const std::vector<std::shared_ptr<AdapterState>>& states);
+// The states of an array of living handles; their native adapters are looked up later, on the compute thread.
+std::vector<std::shared_ptr<AdapterState>> adaptersArgument(Napi::Value value, const std::string& name);
+std::vector<std::shared_ptr<Adapter>> nativeAdapters(const std::vector<std::shared_ptr<AdapterState>>& states,
+                                                     const Model& model);
 
 // The four asynchronous creations of a Model's children, each in the file of what it makes.
 Napi::Value createAdapter(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);

@@ -99,6 +99,7 @@ SampleOptions sampleOptions(Napi::Value value, const std::string& name) {
   options.maxRows = reader.int32("maxRows", 1);
   options.cacheTokens = reader.integer("cacheTokens", 0, kMaxSafeInteger);
   options.prefillTokens = reader.int32("prefillTokens", 1);
+  options.usableTokens = reader.int32("usableTokens", 0);
   return options;
 }
 
@@ -128,7 +129,8 @@ Napi::Object specValue(Napi::Env env, const AdapterSpec& spec) {
   value.Set("rank", spec.rank);
   value.Set("alpha", spec.alpha);
   value.Set("rslora", spec.rslora);
-  value.Set("targetModules", arrayValue(env, modules, [&](const std::string& name) { return Napi::String::New(env, name); }));
+  value.Set("targetModules",
+            arrayValue(env, modules, [&](const std::string& name) { return Napi::String::New(env, name); }));
   return value;
 }
 
@@ -185,7 +187,8 @@ MemoryPlan planTraining(const std::string& path, const std::vector<AdapterSpec>&
   return TrainSession::plan(readModelConfig(path), *backend, adapters, options, load.format);
 }
 
-MemoryPlan planSampling(const std::string& path, const SampleOptions& options, int32_t maxAdapterRank, const LoadOptions& load) {
+MemoryPlan planSampling(const std::string& path, const SampleOptions& options, int32_t maxAdapterRank,
+                        const LoadOptions& load) {
   const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(load.threads, load.isa);
   const ModelConfig config = readModelConfig(path);
   MemoryPlan plan = SampleEngine::plan(config, *backend, options, maxAdapterRank);

@@ -36,6 +36,7 @@ Napi::Float64Array float64Value(Napi::Env env, const std::vector<double>& values
 // The shared backend where there is one, or one for the time of the plan; on the compute thread.
 MemoryPlan planTraining(const std::string& path, const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                         const LoadOptions& load);
-MemoryPlan planSampling(const std::string& path, const SampleOptions& options, int32_t maxAdapterRank, const LoadOptions& load);
+MemoryPlan planSampling(const std::string& path, const SampleOptions& options, int32_t maxAdapterRank,
+                        const LoadOptions& load);
 
 }  // namespace mlit::addon
