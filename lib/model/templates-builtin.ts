@@ -17,10 +17,10 @@ const ALTERNATE = `
   {%- endif -%}
 {%- endfor -%}`;
 
-/** Cuts a leading system turn off: \`system\` is its text (or empty), \`turns\` the rest. */
+/** Cuts a leading system turn off: `system` is its text and a blank line (or empty), `turns` the rest. */
 const SPLIT_SYSTEM = `
 {%- if messages and messages[0]['role'] == 'system' -%}
-  {%- set system = messages[0]['content'] -%}
+  {%- set system = messages[0]['content'] + '\\n\\n' -%}
   {%- set turns = messages[1:] -%}
 {%- else -%}
   {%- set system = '' -%}
@@ -30,7 +30,7 @@ const SPLIT_SYSTEM = `
 const gemma = `{{- bos_token -}}${SPLIT_SYSTEM}${ALTERNATE}
 {%- for message in turns -%}
   {{- '<start_of_turn>' + ('model' if message['role'] == 'assistant' else 'user') + '\\n' -}}
-  {{- system + '\\n\\n' if loop.first and system else '' -}}
+  {{- system if loop.first else '' -}}
   {{- message['content'] | trim -}}
   {{- '<end_of_turn>\\n' -}}
 {%- endfor -%}
@@ -53,14 +53,14 @@ const llama3 = `{{- bos_token -}}
 const mistral = `{{- bos_token -}}${SPLIT_SYSTEM}${ALTERNATE}
 {%- for message in turns -%}
   {%- if message['role'] == 'user' -%}
-    {{- '[INST] ' + (system + '\\n\\n' if loop.first and system else '') + message['content'] + ' [/INST]' -}}
+    {{- '[INST] ' + (system if loop.first else '') + message['content'] + ' [/INST]' -}}
   {%- else -%}
     {{- ' ' + message['content'] + eos_token -}}
   {%- endif -%}
 {%- endfor -%}`;
 
 const alpaca = `{{- bos_token -}}${SPLIT_SYSTEM}
-{{- system + '\\n\\n' if system else '' -}}
+{{- system -}}
 {%- for message in turns -%}
   {%- if message['role'] == 'user' -%}
     {{- '### Instruction:\\n' + message['content'] + '\\n\\n' -}}
