@@ -103,12 +103,28 @@ HWY_INLINE void startTile(const Tile& t, int64_t rows) {
   }
 }
 
-// Softmax of rows [r, r + count) of a tile whose first row is firstRow.
-HWY_INLINE void softmaxRows(const Tile& t, int64_t firstRow, int64_t r, int64_t count, int64_t group, int64_t window, int64_t keyBegin,
-                            int64_t keys, Span wide) {
-  for (int64_t i = r; i < r + count; ++i) {
-    const int64_t token = (firstRow + i) / group;
-    t.factor[i] = softmaxStep(t.scores + i * kKeys, visible(token, token, window, keyBegin, keys), wide, t.maximum + i, t.sum + i);
+// Scores of all rows against a block of keys, and their step of the softmax. What a row does not see becomes zero.
+HWY_INLINE void scoreBlock(const Tile& t, int64_t firstRow, int64_t rows, int64_t group, int64_t window, const float* k, int64_t ldk,
+                           int64_t keyBegin, int64_t keys, int64_t dim) {
+  for (int64_t r = 0; r < rows; r += kDotRows) {
+    const int64_t count = smaller(kDotRows, rows - r);
+    const Span s = visible((firstRow + r) / group, (firstRow + r + count - 1) / group, window, keyBegin, keys);
+    if (s.empty()) {
+      for (int64_t i = r; i < r + count; ++i) {
+        t.factor[i] = 1.0f;
+        clearRow(t.scores + i * kKeys, kKeys);
+      }
+      continue;
+    }
+    dotRows(count, t.q + r * t.ld, t.ld, k, ldk, s.begin, s.end, keys, dim, t.scores + r * kKeys, kKeys);
+    const Span wide = widened(s);
+    for (int64_t i = r; i < r + count; ++i) {
+      const int64_t token = (firstRow + i) / group;
+      float* scores = t.scores + i * kKeys;
+      t.factor[i] = softmaxStep(scores, visible(token, token, window, keyBegin, keys), wide, t.maximum + i, t.sum + i);
+      clearRow(scores, wide.begin);
+      clearRow(scores + wide.end, kKeys - wide.end);
+    }
   }
 }
 
@@ -137,7 +153,6 @@ HWY_INLINE void finishTile(const Tile& t, int64_t firstRow, int64_t rows, int64_
 void forward(const AttentionHead& h, int64_t firstRow, int64_t rows, float* out, int64_t ldo, float* lse, int64_t ldLse, float* scratch) {
   const int64_t padded = roundUp(h.dim, kGranule), ld = padded + kGranule;  // an odd number of cache lines a row
   const Tile t = makeTile(scratch, ld);
-  float* keysT = take(scratch, h.dim * kKeys);
   float* values = take(scratch, kKeys * ld);
   packHeadRows(h.q, h.ldq, h.group, h.dim, firstRow, rows, h.scale, t.q, ld);
   startTile(t, rows);
@@ -146,17 +161,8 @@ void forward(const AttentionHead& h, int64_t firstRow, int64_t rows, float* out,
   const int64_t firstKey = h.window > 0 ? larger(0, firstToken - h.window + 1) : 0;
   for (int64_t kb = firstKey / kKeys * kKeys; kb <= lastToken; kb += kKeys) {
     const int64_t keys = smaller(kKeys, lastToken + 1 - kb);
-    packTransposed(h.k + kb * h.ldkv, h.ldkv, keys, h.dim, keysT, kKeys);
     for (int64_t j = 0; j < keys; ++j) packRow(h.v + (kb + j) * h.ldkv, h.dim, padded, 1.0f, values + j * ld);
-    for (int64_t r = 0; r < rows; r += kTileRows) {
-      const int64_t count = smaller(kTileRows, rows - r);
-      const Span s = visible((firstRow + r) / h.group, (firstRow + r + count - 1) / h.group, h.window, kb, keys);
-      if (s.empty()) continue;
-      const Span wide = widened(s);
-      tileRow<TileMode::kStore>(count, wide.end - wide.begin, t.q + r * ld, ld, 1, keysT + wide.begin, kKeys, h.dim,
-                                t.scores + r * kKeys + wide.begin, kKeys, nullptr);
-      softmaxRows(t, firstRow, r, count, h.group, h.window, kb, keys, wide);
-    }
+    scoreBlock(t, firstRow, rows, h.group, h.window, h.k + kb * h.ldkv, h.ldkv, kb, keys, h.dim);
     accumulateValues(t, firstRow, rows, h.group, h.window, kb, keys, values, ld, padded);
   }
 
@@ -212,8 +218,6 @@ void backward(const AttentionHead& h, int64_t queryBlock, int64_t keyBlock, cons
   const int64_t keys = smaller(kKeys, h.length - keyBegin);
   const int64_t allRows = smaller(kKeys, h.length - queryBegin) * h.group;
 
-  float* keysT = take(scratch, h.dim * kKeys);
-  float* valuesT = take(scratch, h.dim * kKeys);
   float* keyRows = take(scratch, kKeys * ld);
   float* gradKeys = take(scratch, kKeys * ld);
   float* gradValues = take(scratch, kKeys * ld);
@@ -223,8 +227,6 @@ void backward(const AttentionHead& h, int64_t queryBlock, int64_t keyBlock, cons
   float* p = take(scratch, kRows * kKeys);
   float* ds = take(scratch, kRows * kKeys);
 
-  packTransposed(h.k + keyBegin * h.ldkv, h.ldkv, keys, h.dim, keysT, kKeys);
-  packTransposed(h.v + keyBegin * h.ldkv, h.ldkv, keys, h.dim, valuesT, kKeys);
   for (int64_t j = 0; j < keys; ++j) {
     packRow(h.k + (keyBegin + j) * h.ldkv, h.dim, padded, 1.0f, keyRows + j * ld);
     clearRow(gradKeys + j * ld, padded);
@@ -240,16 +242,14 @@ void backward(const AttentionHead& h, int64_t queryBlock, int64_t keyBlock, cons
     const auto spanOf = [&](int64_t r, int64_t count) {
       return visible((firstRow + r) / h.group, (firstRow + r + count - 1) / h.group, h.window, keyBegin, keys);
     };
-    for (int64_t r = 0; r < rows; r += kTileRows) {
-      const int64_t count = smaller(kTileRows, rows - r);
+    for (int64_t r = 0; r < rows; r += kDotRows) {
+      const int64_t count = smaller(kDotRows, rows - r);
       const Span s = spanOf(r, count);
       Span wide = {0, 0};
       if (!s.empty()) {
         wide = widened(s);
-        tileRow<TileMode::kStore>(count, wide.end - wide.begin, queries + r * ld, ld, 1, keysT + wide.begin, kKeys, h.dim,
-                                  p + r * kKeys + wide.begin, kKeys, nullptr);
-        tileRow<TileMode::kStore>(count, wide.end - wide.begin, gradOut + r * ld, ld, 1, valuesT + wide.begin, kKeys, h.dim,
-                                  ds + r * kKeys + wide.begin, kKeys, nullptr);
+        dotRows(count, queries + r * ld, ld, h.k + keyBegin * h.ldkv, h.ldkv, s.begin, s.end, keys, h.dim, p + r * kKeys, kKeys);
+        dotRows(count, gradOut + r * ld, ld, h.v + keyBegin * h.ldkv, h.ldkv, s.begin, s.end, keys, h.dim, ds + r * kKeys, kKeys);
       }
       for (int64_t i = r; i < r + count; ++i) {
         const int64_t token = (firstRow + i) / h.group, member = (firstRow + i) % h.group;
@@ -291,17 +291,6 @@ void backward(const AttentionHead& h, int64_t queryBlock, int64_t keyBlock, cons
   }
 }
 
-constexpr int64_t kDotRows = kLanes == 8 ? 2 : 4;  // what the registers of the instruction set hold with 4 keys
-
-HWY_INLINE void dotRows(int64_t rows, const float* q, int64_t ldq, const float* k, int64_t ldk, int64_t dim, float* s, int64_t lds) {
-  switch (rows) {
-    case 1: return dotTile<1>(q, ldq, k, ldk, dim, s, lds);
-    case 2: return dotTile<2>(q, ldq, k, ldk, dim, s, lds);
-    case 3: return dotTile<3>(q, ldq, k, ldk, dim, s, lds);
-    default: return dotTile<4>(q, ldq, k, ldk, dim, s, lds);
-  }
-}
-
 void cachedRows(const CachedHead& h, int64_t position, int64_t firstRow, int64_t rows, const float* q, int64_t ldq, float* out, int64_t ldo,
                 float* scratch) {
   const int64_t padded = roundUp(h.dim, kGranule), ld = padded + kGranule;
@@ -324,23 +313,7 @@ void cachedRows(const CachedHead& h, int64_t position, int64_t firstRow, int64_t
       v = packedValues;
       ldv = ld;
     }
-    for (int64_t r = 0; r < rows; r += kDotRows) {
-      const int64_t count = smaller(kDotRows, rows - r);
-      const Span s = visible((absoluteRow + r) / h.group, (absoluteRow + r + count - 1) / h.group, h.window, kb, keys);
-      if (s.empty()) {
-        for (int64_t i = r; i < r + count; ++i) {
-          t.factor[i] = 1.0f;
-          clearRow(t.scores + i * kKeys, kPageTokens);
-        }
-        continue;
-      }
-      // A page has 32 keys: a step of 4 reads no other memory, and what it reads beyond s is masked.
-      for (int64_t j = s.begin / 4 * 4; j < s.end; j += 4) {
-        dotRows(count, t.q + r * ld, ld, k + j * h.ldkv, h.ldkv, h.dim, t.scores + r * kKeys + j, kKeys);
-      }
-      // The whole page, so that the values' wider row blocks find zeros wherever these rows saw nothing.
-      softmaxRows(t, absoluteRow, r, count, h.group, h.window, kb, keys, Span{0, kPageTokens});
-    }
+    scoreBlock(t, absoluteRow, rows, h.group, h.window, k, h.ldkv, kb, keys, h.dim);
     accumulateValues(t, absoluteRow, rows, h.group, h.window, kb, keys, v, ldv, padded);
   }
   finishTile(t, firstRow, rows, h.group, h.dim, out, ldo);

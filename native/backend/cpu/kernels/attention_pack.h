@@ -52,32 +52,5 @@ HWY_INLINE void packHeadRows(const float* from, int64_t ld, int64_t group, int64
   }
 }
 
-// to[d * ldTo + j] = from[j * ld + d] for n rows; columns [n, roundUp(n, kGranule)) become zero.
-inline void packTransposed(const float* from, int64_t ld, int64_t n, int64_t dim, float* to, int64_t ldTo) {
-  const hn::FixedTag<float, 4> four;
-  const hn::FixedTag<double, 2> two;
-  const int64_t wholeKeys = n / 4 * 4, wholeDim = dim / 4 * 4;
-  for (int64_t d = 0; d < wholeDim; d += 4) {
-    for (int64_t j = 0; j < wholeKeys; j += 4) {
-      const float* p = from + j * ld + d;
-      const auto r0 = hn::LoadU(four, p), r1 = hn::LoadU(four, p + ld);
-      const auto r2 = hn::LoadU(four, p + 2 * ld), r3 = hn::LoadU(four, p + 3 * ld);
-      const auto low01 = hn::BitCast(two, hn::InterleaveLower(four, r0, r1)), high01 = hn::BitCast(two, hn::InterleaveUpper(four, r0, r1));
-      const auto low23 = hn::BitCast(two, hn::InterleaveLower(four, r2, r3)), high23 = hn::BitCast(two, hn::InterleaveUpper(four, r2, r3));
-      float* t = to + d * ldTo + j;
-      hn::StoreU(hn::BitCast(four, hn::InterleaveLower(two, low01, low23)), four, t);
-      hn::StoreU(hn::BitCast(four, hn::InterleaveUpper(two, low01, low23)), four, t + ldTo);
-      hn::StoreU(hn::BitCast(four, hn::InterleaveLower(two, high01, high23)), four, t + 2 * ldTo);
-      hn::StoreU(hn::BitCast(four, hn::InterleaveUpper(two, high01, high23)), four, t + 3 * ldTo);
-    }
-  }
-  const int64_t padded = roundUp(n, kGranule);
-  for (int64_t d = 0; d < dim; ++d) {
-    const int64_t done = d < wholeDim ? wholeKeys : 0;
-    for (int64_t j = done; j < n; ++j) to[d * ldTo + j] = from[j * ld + d];
-    for (int64_t j = n; j < padded; ++j) to[d * ldTo + j] = 0;
-  }
-}
-
 }  // namespace MLIT_ISA_NAMESPACE
 }  // namespace mlit

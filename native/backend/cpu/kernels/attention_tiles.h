@@ -78,16 +78,6 @@ void tileOf(int64_t rows, int64_t columns, const float* a, int64_t rowStride, in
   tileOfRows<kTileVectors, kMode>(rows, a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
 }
 
-// columns of any multiple of kGranule, rows <= kTileRows.
-template <TileMode kMode>
-HWY_INLINE void tileRow(int64_t rows, int64_t columns, const float* a, int64_t rowStride, int64_t stepStride, const float* b,
-                        int64_t ldb, int64_t steps, float* c, int64_t ldc, const float* rowScale) {
-  for (int64_t j = 0; j < columns; j += kTileColumns) {
-    const int64_t width = columns - j < kTileColumns ? columns - j : kTileColumns;
-    tileOf<kMode>(rows, width, a, rowStride, stepStride, b + j, ldb, steps, c + j, ldc, rowScale);
-  }
-}
-
 // Four sums over all lanes at once: {sum a, sum b, sum c, sum d}.
 HWY_INLINE auto sumLanesOfFour(Floats a, Floats b, Floats c, Floats d) {
   const hn::Repartition<double, FloatTag> pairs;
@@ -110,9 +100,13 @@ HWY_INLINE auto sumLanesOfFour(Floats a, Floats b, Floats c, Floats d) {
 }
 
 // s[i * lds + j] = q[i] · k[j] for kRows rows and 4 keys that lie as rows: lanes run along the head's dimension, so
-// that a single row pays for no transposition. q is padded with zeros to whole vectors.
+// that keys need no transposition (measured: as fast as the tile above, which would pay 15 % for one). q is padded with
+// zeros to whole vectors. Where fewer than 4 keys are left the last one is taken again and its columns mean nothing.
 template <int kRows>
-HWY_INLINE void dotTile(const float* q, int64_t ldq, const float* k, int64_t ldk, int64_t dim, float* s, int64_t lds) {
+HWY_INLINE void dotTile(const float* q, int64_t ldq, const float* k, int64_t ldk, int64_t left, int64_t dim, float* s, int64_t lds) {
+  const float* k1 = k + (left > 1 ? ldk : 0);
+  const float* k2 = k1 + (left > 2 ? ldk : 0);
+  const float* k3 = k2 + (left > 3 ? ldk : 0);
   Floats sum[kRows][4];
 #pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i) {
@@ -129,18 +123,32 @@ HWY_INLINE void dotTile(const float* q, int64_t ldq, const float* k, int64_t ldk
   };
   int64_t p = 0;
   for (; p + kLanes <= dim; p += kLanes) {
-    const Floats keys[4] = {load(k + p), load(k + ldk + p), load(k + 2 * ldk + p), load(k + 3 * ldk + p)};
+    const Floats keys[4] = {load(k + p), load(k1 + p), load(k2 + p), load(k3 + p)};
     step(p, keys);
   }
   if (p < dim) {
     const int64_t n = dim - p;
-    const Floats keys[4] = {loadFirst(k + p, n), loadFirst(k + ldk + p, n), loadFirst(k + 2 * ldk + p, n),
-                            loadFirst(k + 3 * ldk + p, n)};
+    const Floats keys[4] = {loadFirst(k + p, n), loadFirst(k1 + p, n), loadFirst(k2 + p, n), loadFirst(k3 + p, n)};
     step(p, keys);
   }
   const hn::FixedTag<float, 4> four;
 #pragma GCC unroll 4
   for (int i = 0; i < kRows; ++i) hn::StoreU(sumLanesOfFour(sum[i][0], sum[i][1], sum[i][2], sum[i][3]), four, s + i * lds);
+}
+
+inline constexpr int64_t kDotRows = kLanes == 8 ? 2 : 4;  // what the registers of the instruction set hold with 4 keys
+
+// Scores of rows (<= kDotRows) against keys [begin, end) of a block of count, in steps of 4 from a multiple of 4.
+HWY_INLINE void dotRows(int64_t rows, const float* q, int64_t ldq, const float* k, int64_t ldk, int64_t begin, int64_t end, int64_t count,
+                        int64_t dim, float* s, int64_t lds) {
+  for (int64_t j = begin / 4 * 4; j < end; j += 4) {
+    const float* key = k + j * ldk;
+    if (rows == kDotRows) {
+      dotTile<kDotRows>(q, ldq, key, ldk, count - j, dim, s + j, lds);
+      continue;
+    }
+    for (int64_t i = 0; i < rows; ++i) dotTile<1>(q + i * ldq, ldq, key, ldk, count - j, dim, s + i * lds + j, lds);
+  }
 }
 
 }  // namespace MLIT_ISA_NAMESPACE
