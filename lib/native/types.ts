@@ -2,7 +2,17 @@
 // Promises are settled by the process's one compute thread; calls on all handles are served first come, first served.
 
 /** Metadata of a GGUF file. Integers beyond 2^53 are bigint. */
-export type GgufValue = string | number | bigint | boolean | string[] | Int32Array | Float32Array | Float64Array | bigint[] | boolean[];
+export type GgufValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | string[]
+  | Int32Array
+  | Float32Array
+  | Float64Array
+  | bigint[]
+  | boolean[];
 export type GgufMetadata = Record<string, GgufValue>;
 
 export interface NativeModelConfig {
@@ -166,7 +176,12 @@ export interface NativeSampler extends NativeHandle {
 
 export interface NativeDoctor {
   version: string;
-  cpu: { model: string; features: string[]; usableProcessors: number; isas: { name: string; usable: boolean; reason: string }[] };
+  cpu: {
+    model: string;
+    features: string[];
+    usableProcessors: number;
+    isas: { name: string; usable: boolean; reason: string }[];
+  };
   memory: { totalBytes: number; availableBytes: number; limitBytes: number };
   backends: { name: string; usable: boolean; reason: string; description: string }[];
 }
@@ -184,7 +199,7 @@ export interface NativeLoadOptions {
 /** What `require('…/mlit.node')` gives. */
 export interface NativeAddon {
   /** Called once by lib/native/addon.ts: native code throws this class. */
-  setErrorClass(constructor: new (code: never, message: string, options?: object) => Error): void;
+  setErrorClass(errorClass: new (code: never, message: string, options?: object) => Error): void;
   doctor(): NativeDoctor;
   /** A short numerical check of the backend (products, attention, loss against known values). */
   selfTest(isa: string, threads: number): Promise<{ name: string; passed: boolean; detail: string }[]>;
@@ -195,6 +210,16 @@ export interface NativeAddon {
   readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;
 
   loadModel(path: string, options: NativeLoadOptions): Promise<NativeModel>;
-  planTraining(path: string, adapters: NativeAdapterSpec[], options: NativeTrainOptions, load: NativeLoadOptions): Promise<NativeMemoryPlan>;
-  planSampling(path: string, options: NativeSampleOptions, maxAdapterRank: number, load: NativeLoadOptions): Promise<NativeMemoryPlan>;
+  planTraining(
+    path: string,
+    adapters: NativeAdapterSpec[],
+    options: NativeTrainOptions,
+    load: NativeLoadOptions,
+  ): Promise<NativeMemoryPlan>;
+  planSampling(
+    path: string,
+    options: NativeSampleOptions,
+    maxAdapterRank: number,
+    load: NativeLoadOptions,
+  ): Promise<NativeMemoryPlan>;
 }
