@@ -4,6 +4,7 @@
 #include "addon/arguments.h"
 #include "addon/async.h"
 #include "addon/machine.h"
+#include "addon/measure.h"
 #include "addon/self_test.h"
 #include "addon/states.h"
 #include "addon/values.h"
@@ -90,6 +91,15 @@ Napi::Value runSelfTest(const Napi::CallbackInfo& info) {
       });
 }
 
+Napi::Value measure(const Napi::CallbackInfo& info) {
+  return runAsync(
+      info.Env(), nullptr,
+      [isa = textArgument(info[0], "isa"), threads = threadsArgument(info[1], "threads")] {
+        return measureRate(*createCpuBackend(threads, isa));
+      },
+      [](Napi::Env env, double gflops) { return Napi::Number::New(env, gflops); });
+}
+
 Napi::Value readGgufMetadata(const Napi::CallbackInfo& info) {
   return runAsync(
       info.Env(), nullptr, [path = textArgument(info[0], "path")] { return openGguf(path); },
@@ -145,6 +155,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       method("setErrorClass", syncFunction<setErrorClass>),
       method("doctor", syncFunction<doctor>),
       method("selfTest", asyncFunction<runSelfTest>),
+      method("measureRate", asyncFunction<measure>),
       method("readGgufMetadata", asyncFunction<readGgufMetadata>),
       method("readModelConfig", asyncFunction<readConfig>),
       method("readPeftConfig", asyncFunction<readPeft>),
