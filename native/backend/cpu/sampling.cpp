@@ -55,7 +55,8 @@ class RowSampler {
     if (!(params.topP > 0)) return static_cast<int32_t>(best);
     if (params.topP < 1) applyTopP(static_cast<double>(params.topP));
     const int32_t token = draw(uniform(params.seed, params.position));
-    return token < 0 ? static_cast<int32_t>(best) : token;
+    if (token < 0) return static_cast<int32_t>(best);
+    return ids_ == nullptr ? token : ids_[token];
   }
 
  private:
@@ -63,6 +64,19 @@ class RowSampler {
     return kernels_.expSum(row_, usable_, 0, max_, inverseTemperature_, cut, nullptr);
   }
   static SampleCut from(float value) { return SampleCut{value, kAnyId, 0.0f}; }
+
+  // Goes on with the tokens at or above low alone where they are few, in the order of their ids as before; from then on
+  // positions in the list stand for ids.
+  void narrow(float low) {
+    if (ids_ != nullptr || kernels_.countBetween(row_, usable_, low, high()) > kCandidates) return;
+    float* values = scratch_ + 3 * kCandidates;
+    int32_t* ids = reinterpret_cast<int32_t*>(scratch_ + 4 * kCandidates);
+    usable_ = kernels_.collect(row_, usable_, low, high(), values, ids, kCandidates);
+    row_ = values;
+    ids_ = ids;
+  }
+
+  float high() const { return std::nextafter(max_, kInfinity); }  // just above everything
 
   // Keeps the k largest logits and whatever ties with the k-th.
   void applyTopK(int64_t k) {
@@ -75,7 +89,7 @@ class RowSampler {
       low = scratch_[k - 1];
     }
     // Elements at or above high are fewer than k; those at or above low are k or more.
-    float high = std::nextafter(max_, kInfinity);
+    float high = this->high();
     int64_t above = 0;
     int64_t inside = kernels_.countBetween(row_, usable_, low, high);
     if (inside < k) return;  // NaN in the row: fewer than k numbers
@@ -100,6 +114,7 @@ class RowSampler {
     float* values = candidateValues();
     std::nth_element(values, values + (k - 1 - above), values + count, std::greater<>());
     cut_.value = values[k - 1 - above];
+    narrow(cut_.value);
   }
 
   // Keeps a token while the mass before it, in order, is below topP of what top-k left.
@@ -115,7 +130,8 @@ class RowSampler {
         break;
       }
     }
-    float high = std::nextafter(max_, kInfinity);
+    narrow(low);
+    float high = this->high();
     double above = 0;
     int64_t inside = kernels_.countBetween(row_, usable_, low, high);
     for (int step = 0; inside > kCandidates; ++step) {
@@ -222,6 +238,7 @@ class RowSampler {
   const float* row_;
   int64_t usable_;
   float* scratch_;
+  const int32_t* ids_ = nullptr;  // of a narrowed row
   float max_ = 0;
   float inverseTemperature_ = 1;
   SampleCut cut_{-kInfinity, kAnyId, 0.0f};
