@@ -18,6 +18,7 @@ constexpr int64_t kForwardRows = 132;      // rows of x that stay in L2 beside a
 constexpr int64_t kBackwardRows = 1056;    // rows that share one transposed block of W,
 constexpr int64_t kBackwardPass = 96;      // and those of them that stay in L2 beside it
 constexpr int64_t kProjectRows = 264;      // rows that share one transposed block of A
+constexpr int64_t kProjectPass = 48;       // and those of them that are fetched while as many are multiplied
 constexpr int64_t kSumRows = 256;          // rows summed in registers by the weight gradients
 constexpr int64_t kSumTiles = 4;           // 64-column tiles of a weight gradient in one task
 constexpr int64_t kMaxPanelsPerTask = 16;
@@ -58,6 +59,12 @@ Range part(int64_t total, int64_t parts, int64_t index, int64_t unit = 1) {
 // The depth of a block along K: a function of K alone, or rows would depend on each other.
 int64_t depthOf(int64_t k, int64_t most = kForwardDepth) { return ceilDiv(ceilDiv(k, ceilDiv(k, most)), kPanel) * kPanel; }
 
+// Rows of floats [count][columns] to be prefetched.
+GemmAhead aheadRows(const float* from, int64_t ld, int64_t count, int64_t columns) {
+  constexpr auto kBytes = static_cast<int64_t>(sizeof(float));
+  return {from, columns * kBytes, ld * kBytes, count};
+}
+
 // out[rows, rank] = factor * x[rows, k] · aᵀ, a [rank, k].
 void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows, int64_t k, const float* a, int64_t rank, float factor,
              float* out, int64_t ldo, const Scratch& scratch) {
@@ -68,7 +75,13 @@ void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows,
       const int64_t columns = std::min(kPanel, rank - r);
       const int64_t width = ceilDiv(columns, 16) * 16;
       gemm.transpose(a + r * k + k0, k, columns, steps, scratch.blocks, width);
-      gemm.block({rows, columns, steps, x + k0, ldx, 1, scratch.blocks, width, true, out + r, ldo, k0 > 0, {}}, scratch.tail);
+      for (int64_t row = 0; row < rows; row += kProjectPass) {
+        const int64_t count = std::min(kProjectPass, rows - row);
+        const float* from = x + row * ldx + k0;
+        const GemmAhead next = aheadRows(from + count * ldx, ldx, std::min(kProjectPass, rows - row - count), steps);
+        gemm.block({count, columns, steps, from, ldx, 1, scratch.blocks, width, true, out + row * ldo + r, ldo, k0 > 0, {next}},
+                   scratch.tail);
+      }
     }
   }
   gemm.scaleRows(out, ldo, rows, rank, factor);
@@ -94,8 +107,12 @@ void sumOverRows(const GemmKernels& gemm, const float* left, int64_t ldLeft, int
   for (int64_t row = 0; row < rows; row += kSumRows) {
     const int64_t steps = std::min(kSumRows, rows - row);
     for (int64_t j = 0; j < columns; j += kPanel) {
-      gemm.block({rank, std::min(kPanel, columns - j), steps, left + row * ldLeft, 1, ldLeft, right + row * ldRight + j, ldRight, false,
-                  sum + j, ldSum, true, {}},
+      const float* from = right + row * ldRight + j;
+      const GemmAhead next = j + kPanel < columns ? aheadRows(from + kPanel, ldRight, steps, std::min(kPanel, columns - j - kPanel))
+                                                  : aheadRows(right + (row + steps) * ldRight, ldRight, std::min(kSumRows, rows - row - steps),
+                                                              std::min(kPanel, columns));
+      gemm.block({rank, std::min(kPanel, columns - j), steps, left + row * ldLeft, 1, ldLeft, from, ldRight, false, sum + j, ldSum, true,
+                  {next}},
                  scratch.tail);
     }
   }
@@ -235,21 +252,20 @@ void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, M
         }
         if (block + 1 == blocks.end) {
           const Range next = pass + 1 < passes ? part(rows.size(), passes, pass + 1, kGemmRows) : Range{};
-          const auto floatBytes = static_cast<int64_t>(sizeof(float));
-          inputRows = {dy.data + (rows.begin + next.begin) * dy.ld + k0, steps * floatBytes, dy.ld * floatBytes, next.size()};
+          inputRows = aheadRows(dy.data + (rows.begin + next.begin) * dy.ld + k0, dy.ld, next.size(), steps);
         }
         gemm.block({own.size(), inputs, steps, dy.data + row * dy.ld + k0, dy.ld, 1, b, kPanel, true,
                     dx.data + row * dx.ld + block * kPanel, dx.ld, accumulate || k0 > 0, {weights, inputRows}},
                    scratch.tail);
+        if (!last) continue;
+        for (const LoraGroup& group : groups) {
+          const Range both = intersect({row, row + own.size()}, rowsOf(group));
+          if (both.empty() || group.rankTotal <= 0) continue;
+          expand(gemm, u.data + both.begin * u.ld, u.ld, both.size(), group.rankTotal, group.a.raw() + block * kPanel, w.in, inputs,
+                 dx.data + both.begin * dx.ld + block * kPanel, dx.ld, scratch);
+        }
       }
     }
-  }
-  const Range columns{blocks.begin * kPanel, std::min(w.in, blocks.end * kPanel)};
-  for (const LoraGroup& group : groups) {
-    const Range own = intersect(rows, rowsOf(group));
-    if (own.empty() || group.rankTotal <= 0) continue;
-    expand(gemm, u.data + own.begin * u.ld, u.ld, own.size(), group.rankTotal, group.a.raw() + columns.begin, w.in, columns.size(),
-           dx.data + own.begin * dx.ld + columns.begin, dx.ld, scratch);
   }
 }
 

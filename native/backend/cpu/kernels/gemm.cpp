@@ -41,8 +41,9 @@ struct Tile {
   float* c;
   int64_t ldc;
   bool add;
-  const char* ahead;   // aheadLines cache lines are prefetched every kPrefetchSteps steps along k
+  const char* ahead;  // every kPrefetchSteps steps along k, aheadLines cache lines are prefetched; then aheadStep bytes on
   int64_t aheadLines;
+  int64_t aheadStep;
 };
 
 constexpr int64_t kPrefetchSteps = 4;
@@ -78,11 +79,12 @@ void multiply(const Tile& t) {
     }
   };
   const char* ahead = t.ahead;
-  const int64_t aheadLines = t.aheadLines;
+  const int64_t aheadLines = t.aheadLines, aheadStep = t.aheadStep;
   const int64_t touchAt = t.k < kTouchSteps ? t.k : kTouchSteps;
   int64_t left = t.k;
   for (; left >= kPrefetchSteps; left -= kPrefetchSteps) {
-    for (int64_t i = 0; i < aheadLines; ++i, ahead += kLine) __builtin_prefetch(ahead, 0, 2);
+    for (int64_t i = 0; i < aheadLines; ++i) __builtin_prefetch(ahead + i * kLine, 0, 2);
+    ahead += aheadStep;
     if (left - touchAt < kPrefetchSteps && left >= touchAt) {
       MLIT_UNROLL for (int r = 0; r < kRows; ++r) {
         MLIT_UNROLL for (int64_t i = 0; i < kVectors * kLanes; i += kLine / 4) __builtin_prefetch(t.c + r * t.ldc + i, 1, 3);
@@ -124,20 +126,17 @@ Multiply multiplyFor(int64_t rows, int64_t columns) {
   return multiplyOf<kStep, kUnitK, kPanelB>(rows);
 }
 
-int64_t linesOf(const GemmAhead& ahead) { return (ahead.bytes + kLine - 1) / kLine * ahead.count; }
-
-// Walks through what is ahead, a piece for each tile.
+// Walks through what is ahead, a piece for each tile: part of a long run, or several short ones.
 class Ahead {
  public:
   Ahead(const GemmBlock& g, int64_t tiles) : lists_(g.ahead), slots_(g.k / kPrefetchSteps) {
-    const int64_t lines = linesOf(g.ahead[0]) + linesOf(g.ahead[1]);
+    int64_t lines = 0;
+    for (const GemmAhead& list : g.ahead) lines += linesOf(list) * list.count;
     const int64_t slots = tiles * slots_;
     linesPerSlot_ = lines == 0 || slots == 0 ? 0 : (lines + slots - 1) / slots;
-    if (linesPerSlot_ > 16) linesPerSlot_ = 16;
+    if (linesPerSlot_ > kMostLines) linesPerSlot_ = kMostLines;
   }
   void next(Tile& tile) {
-    tile.ahead = nullptr;
-    tile.aheadLines = 0;
     if (linesPerSlot_ == 0) return;
     while (list_ < 2 && run_ >= lists_[list_].count) {
       ++list_;
@@ -147,7 +146,14 @@ class Ahead {
     if (list_ == 2) return;
     const GemmAhead& list = lists_[list_];
     tile.ahead = static_cast<const char*>(list.from) + run_ * list.stride + done_;
+    if (linesOf(list) <= kShortRun) {
+      tile.aheadLines = linesOf(list);
+      tile.aheadStep = list.stride;
+      run_ += slots_;
+      return;
+    }
     tile.aheadLines = linesPerSlot_;
+    tile.aheadStep = linesPerSlot_ * kLine;
     done_ += slots_ * linesPerSlot_ * kLine;
     if (done_ >= list.bytes) {
       ++run_;
@@ -156,6 +162,10 @@ class Ahead {
   }
 
  private:
+  static constexpr int64_t kMostLines = 16;
+  static constexpr int64_t kShortRun = 4;  // lines
+  static int64_t linesOf(const GemmAhead& list) { return (list.bytes + kLine - 1) / kLine; }
+
   const GemmAhead* lists_;
   int64_t slots_;
   int64_t linesPerSlot_ = 0;
@@ -176,7 +186,7 @@ void wholeColumns(const GemmBlock& g, const float* b, int64_t ldb, float* c, int
     const int64_t rows = small + (tile < large ? 1 : 0);
     for (int64_t column = 0; column < columns; column += kTileColumns) {
       const int64_t width = columns - column < kTileColumns ? columns - column : kTileColumns;
-      Tile t{g.k, g.a + row * g.aRow, g.aRow, g.aK, b + column, ldb, c + row * ldc + column, ldc, add, nullptr, 0};
+      Tile t{g.k, g.a + row * g.aRow, g.aRow, g.aK, b + column, ldb, c + row * ldc + column, ldc, add, nullptr, 0, 0};
       ahead.next(t);
       const Multiply multiplyTile = !unitK            ? multiplyFor<false, false>(rows, width)
                                     : ldb == kPanel ? multiplyFor<true, true>(rows, width)
