@@ -34,7 +34,7 @@ function describe(
     `processor   ${cpu.model}, ${cpu.usableProcessors} usable`,
     `features    ${cpu.features.join(' ') || 'none that matter here'}`,
     ...cpu.isas.map((isa) => `  ${isa.usable ? '✓' : '–'} ${isa.name.padEnd(8)} ${isa.reason}`),
-    `memory      ${size(memory.totalBytes)} in all, ${size(Math.min(memory.availableBytes, memory.limitBytes))} available`,
+    `memory      ${size(memory.totalBytes)} in all, ${size(Math.min(memory.availableBytes, memory.limitBytes || Number.POSITIVE_INFINITY))} available`,
     'backends',
     ...backends.map((backend) => `  ${backend.usable ? '✓' : '–'} ${backend.name.padEnd(8)} ${backend.usable ? backend.description : backend.reason}`),
     'self-test',

@@ -89,7 +89,8 @@ export function checkMemory(plan: TrainPlan): void {
 /** What the process may still take: the smaller of the system's free memory and the control group's rest. */
 export function availableBytes(): number {
   const { memory } = loadAddon().doctor();
-  return Math.min(memory.availableBytes, memory.limitBytes);
+  // A limit of 0 is none.
+  return Math.min(memory.availableBytes, memory.limitBytes || Number.POSITIVE_INFINITY);
 }
 
 async function adapterSpec(options: TrainOptions): Promise<NativeAdapterSpec> {
