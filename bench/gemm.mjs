@@ -31,10 +31,10 @@ export async function nativeGemm({ threads, filter = '', repeats = 9 }) {
   return output?.split('\n').map((line) => JSON.parse(line));
 }
 
-/** Multiply-adds × 2 a second of the square product, the best of a few; undefined where it can't be had. */
-export async function nativeGemmRate(threads) {
+/** Multiply-adds × 2 a second of the square product: by the clock, and by the threads' own time; {} where not to be had. */
+export async function nativeGemmRates(threads) {
   const square = (await nativeGemm({ threads, filter: 'square' }))?.[0];
-  return square && square.gflops_best * 1e9;
+  return square ? { gemmRate: square.gflops_best * 1e9, gemmCpuRate: square.gflops_cpu * 1e9 } : {};
 }
 
 export async function benchGemm({ threads }) {

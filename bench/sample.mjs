@@ -52,6 +52,8 @@ export async function benchSample(options) {
 
 function summarize(load, runs, { own, peer, threads }) {
   const ratios = runs[own.name].map((run, at) => run.tokensPerSecond / runs[peer.name][at].tokensPerSecond);
+  const cpuRate = (run) => run.newTokens / run.cpuSeconds;
+  const cpuRatios = runs[own.name].map((run, at) => cpuRate(run) / cpuRate(runs[peer.name][at]));
   const ownPeak = median(runs[own.name].map((run) => run.peakBytes));
   const contestants = [own, peer].map(({ name }) => {
     const peakBytes = median(runs[name].map((run) => run.peakBytes));
@@ -71,16 +73,19 @@ function summarize(load, runs, { own, peer, threads }) {
     c.newTokens ?? c.runs[0].failed,
     rate(c.tokensPerSecond),
     c.name === own.name ? times(1) : times(median(ratios)),
+    c.name === own.name ? times(1) : times(median(cpuRatios)),
     gigabytes(c.peakBytes),
     times(c.memoryRatio),
     percent(c.cpuShare),
   ]);
   const title = `${load.prompts} prompts × ${load.newTokens} new tokens`;
-  console.log(table([title, 'new tokens', 'tokens/s', 'ours is', 'peak GB', 'to ours', 'CPU had'], rows));
+  console.log(
+    table([title, 'new tokens', 'tokens/s', 'ours is', 'by CPU', 'peak GB', 'to ours', 'CPU had'], rows),
+  );
   if (agreement !== undefined) console.log(`Responses with the same ids: ${percent(agreement)}.`);
   warnWhereShared(contestants);
   console.log('');
-  return { ...load, speedRatio: median(ratios), agreement, contestants };
+  return { ...load, speedRatio: median(ratios), cpuRatio: median(cpuRatios), agreement, contestants };
 }
 
 /** Greedy answers of the same weights are the same but for ties within rounding: the proof that both did the same. */

@@ -2,7 +2,7 @@
 // run, so that what disturbs the machine disturbs everybody. The answer is ratios; rates alone are a machine's business.
 import { ensurePeers } from '../scripts/peers/ensure-venv.mjs';
 import { totalFlops, trainingFlops } from './flops.mjs';
-import { nativeGemmRate } from './gemm.mjs';
+import { nativeGemmRates } from './gemm.mjs';
 import { availableBytes, contest, contestantPath, peerPath } from './process.mjs';
 import { gigabytes, median, percent, rate, say, table, times } from './report.mjs';
 import { prepareWork } from './work.mjs';
@@ -29,7 +29,8 @@ export async function benchTrain(options) {
     Math.round((at * work.records.length) / rounds),
   );
   say(`${work.records.length} records of ${work.data}, template ${work.template}, ${rounds} rounds`);
-  const gemm = { own: await nativeGemmRate(threads), torch: undefined };
+  const gemm = { own: {}, torch: {} };
+  keepBest(gemm.own, await nativeGemmRates(threads));
   const results = new Map();
 
   const runOne = async (contestant, round) => {
@@ -51,7 +52,7 @@ export async function benchTrain(options) {
         ? [process.execPath, contestantPath('mlit-train.mjs')]
         : [python, peerPath('train.py'), '--dtype', contestant.dtype];
     const result = { round, ...(await contest(command, [...start, ...common, ...slice], { threads })) };
-    gemm.torch = Math.max(gemm.torch ?? 0, result.gemmRate ?? 0) || undefined;
+    keepBest(gemm.torch, result);
     const told =
       result.failed ?? `${rate(result.tokensPerSecond)} tokens/s, ${gigabytes(result.peakBytes)} GB`;
     say(`round ${round + 1}  ${contestant.name}: ${told}`);
@@ -71,8 +72,15 @@ export async function benchTrain(options) {
     if (round === 0) peers = [...USUAL, ...(await findBestBatch(results, runOne))];
     await runOne(OWN, round);
   }
-  gemm.own = Math.max(gemm.own ?? 0, (await nativeGemmRate(threads)) ?? 0) || undefined;
+  keepBest(gemm.own, await nativeGemmRates(threads));
   return summarize({ options, work, bounds, gemm, results });
+}
+
+/** The larger of what was seen so far and of what is seen now. */
+function keepBest(rates, seen) {
+  for (const name of ['gemmRate', 'gemmCpuRate']) {
+    if (seen[name] > (rates[name] ?? 0)) rates[name] = seen[name];
+  }
 }
 
 /** The first round's rates at other batch sizes; the fastest goes on, unless it is the usual one. */
@@ -98,25 +106,33 @@ function summarize({ options, work, bounds, gemm, results }) {
     const records = work.records.slice(bounds[round], end);
     return totalFlops(trainingFlops(work.config, { rank: options.rank, records }));
   });
-  const bigGemm = Math.max(gemm.own ?? 0, gemm.torch ?? 0) || undefined;
+  const best = {};
+  keepBest(best, gemm.own);
+  keepBest(best, gemm.torch);
+  const share = (flops, rate) => (flops && rate ? flops / rate : undefined);
   const ownRuns = results.get(OWN.name).runs.filter((run) => !run.failed);
   const ownRate = (round) =>
     median(ownRuns.filter((run) => run.round === round).map((run) => run.tokensPerSecond));
+  const ownCpuRate = (round) =>
+    median(ownRuns.filter((run) => run.round === round).map((run) => run.tokens / run.cpuSeconds));
   const ownPeak = median(ownRuns.map((run) => run.peakBytes));
 
   const contestants = [...results.values()].map(({ contestant, runs }) => {
     const good = runs.filter((run) => !run.failed);
     const flopRate = median(good.map((run) => sliceFlops[run.round] / run.seconds));
+    const flopCpuRate = median(good.map((run) => (sliceFlops[run.round] / run.cpuSeconds) * options.threads));
     const peak = good.length > 0 ? Math.max(...good.map((run) => run.peakBytes)) : undefined;
     return {
       name: contestant.name,
       tokensPerSecond: median(good.map((run) => run.tokensPerSecond)),
       speedRatio: median(good.map((run) => ownRate(run.round) / run.tokensPerSecond)),
+      cpuRatio: median(good.map((run) => ownCpuRate(run.round) / (run.tokens / run.cpuSeconds))),
       peakBytes: peak,
       peakStepBytes: median(good.map((run) => run.peakStepBytes)),
       memoryRatio: peak && ownPeak ? peak / ownPeak : undefined,
       flopRate,
-      gemmShare: flopRate && bigGemm ? flopRate / bigGemm : undefined,
+      gemmShare: share(flopRate, best.gemmRate),
+      gemmCpuShare: share(flopCpuRate, best.gemmCpuRate),
       cpuShare: median(good.map((run) => run.cpuSeconds / run.seconds / options.threads)),
       baseLoss: good.map((run) => [run.round, run.baseLoss]),
       runs,
@@ -129,7 +145,6 @@ function summarize({ options, work, bounds, gemm, results }) {
   printTable(contestants, gemm, { tokens, supervised, flops });
   return {
     bench: 'train',
-
     work: { ...about, tokens, supervised, flops },
     gemm,
     contestants,
@@ -141,10 +156,12 @@ function printTable(contestants, gemm, { tokens, supervised, flops }) {
     c.name,
     rate(c.tokensPerSecond),
     times(c.speedRatio),
+    times(c.cpuRatio),
     gigabytes(c.peakBytes),
     times(c.memoryRatio),
     rate(c.flopRate && c.flopRate / 1e9),
     percent(c.gemmShare),
+    percent(c.gemmCpuShare),
     percent(c.cpuShare),
     c.baseLoss[0]?.[1].toFixed(4) ?? c.runs[0].failed,
   ]);
@@ -152,10 +169,12 @@ function printTable(contestants, gemm, { tokens, supervised, flops }) {
     '',
     'tokens/s',
     'ours is',
+    'by CPU',
     'peak GB',
     'to ours',
     'GFLOP/s',
     'of GEMM',
+    'by CPU',
     'CPU had',
     'base loss',
   ];
@@ -163,7 +182,7 @@ function printTable(contestants, gemm, { tokens, supervised, flops }) {
   const giga = (value) => rate(value && value / 1e9);
   console.log(
     `\n${tokens} real tokens, ${supervised} supervised, ${rate(totalFlops(flops) / tokens / 1e6)} MFLOP a token.` +
-      ` Big square float32 product: own ${giga(gemm.own)}, torch ${giga(gemm.torch)} GFLOP/s.`,
+      ` Big square float32 product: own ${giga(gemm.own.gemmRate)}, torch ${giga(gemm.torch.gemmRate)} GFLOP/s.`,
   );
   warnWhereShared(contestants);
   checkBaseLosses(contestants);

@@ -159,7 +159,7 @@ void runCase(Backend& backend, ThreadPool& pool, const std::string& isa, const C
     backend.synchronize();
   };
   once();
-  std::vector<double> wallRatios, cpuRatios, walls;
+  std::vector<double> wallRatios, cpuRatios, walls, cpus;
   double peak = 0;
   for (int i = 0; i < repeats; ++i) {
     double rawWork = 0;
@@ -167,6 +167,7 @@ void runCase(Backend& backend, ThreadPool& pool, const std::string& isa, const C
     const Seconds own = timed(once);
     peak = std::max(peak, rawWork / raw.wall);
     walls.push_back(own.wall);
+    cpus.push_back(own.cpu);
     wallRatios.push_back(work / own.wall / (rawWork / raw.wall));
     cpuRatios.push_back(work / own.cpu / (rawWork / raw.cpu));
   }
@@ -176,9 +177,11 @@ void runCase(Backend& backend, ThreadPool& pool, const std::string& isa, const C
   };
   std::printf(
       "{\"case\":\"%s\",\"rows\":%lld,\"out\":%lld,\"in\":%lld,\"rank\":%d,\"threads\":%d,\"gflops_best\":%.1f,\"gflops_median\":%.1f,"
+      "\"gflops_cpu\":%.1f,"
       "\"peak_gflops\":%.1f,\"of_peak_wall\":%.3f,\"of_peak_cpu\":%.3f,\"ms_best\":%.4f}\n",
       c.name, static_cast<long long>(c.rows), static_cast<long long>(c.out), static_cast<long long>(c.in), c.rank, pool.threads(),
-      work / *std::min_element(walls.begin(), walls.end()) / 1e9, work / median(walls) / 1e9, peak / 1e9, median(wallRatios),
+      work / *std::min_element(walls.begin(), walls.end()) / 1e9, work / median(walls) / 1e9,
+      work / median(cpus) * pool.threads() / 1e9, peak / 1e9, median(wallRatios),
       median(cpuRatios), *std::min_element(walls.begin(), walls.end()) * 1e3 / c.copies);
   std::fflush(stdout);
   for (const WeightId weight : weights) backend.destroyWeight(weight);

@@ -66,8 +66,8 @@ def main() -> None:
             "loadSeconds": load_seconds,
             "peakBytes": max(filter(None, [peak_load, common.peak_bytes()]), default=None),
             "peakStepBytes": peak_steps,
-            "gemmRate": common.gemm_rate(),
         }
+        | common.gemm_rates()
     )
 
 

@@ -101,9 +101,9 @@ def main() -> None:
             "peakBytes": max(filter(None, [peak_load, common.peak_bytes()]), default=None),
             "peakStepBytes": peak_steps,
             "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "gemmRate": common.gemm_rate(),
             "peft": peft.__version__,
         }
+        | common.gemm_rates()
     )
 
 
