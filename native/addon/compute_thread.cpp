@@ -15,7 +15,7 @@ namespace mlit::addon {
 namespace {
 
 // What exit() waits for a running task at most; tasks look at their cancel flag far more often than that.
-constexpr std::chrono::milliseconds kExitPatience{800};
+constexpr std::chrono::milliseconds kExitPatience{600};
 
 thread_local bool onComputeThread = false;
 
