@@ -34,8 +34,8 @@ export function trainingFlops(config, { rank, records }) {
 function attentionPairs({ layers, window, architecture }, length) {
   const full = (length * (length + 1)) / 2;
   const rest = Math.max(0, length - window);
-  const local = window > 0 ? full - (rest * (rest + 1)) / 2 : full;
-  // Gemma 3: every sixth layer is global.
+  const local = full - (rest * (rest + 1)) / 2;
+  // Gemma 3: every sixth layer is global; of the other families all are.
   const isGlobal = (layer) => architecture !== 'gemma3' || (layer + 1) % 6 === 0;
   return Array.from({ length: layers }, (_, layer) => (isGlobal(layer) ? full : local));
 }

@@ -8,6 +8,7 @@ import { root } from '../scripts/setup/common.mjs';
 /** The environment without what would tune one of the contestants' libraries by hand. */
 function plainEnvironment(threads) {
   const env = { ...process.env, OMP_NUM_THREADS: String(threads), MKL_NUM_THREADS: String(threads) };
+  env.TQDM_DISABLE = '1'; // progress bars would bury the reason of a failure
   for (const name of Object.keys(env))
     if (/^(OPENBLAS|GOTO|KMP|GOMP|MKL_(?!NUM_THREADS))/.test(name)) delete env[name];
   return env;

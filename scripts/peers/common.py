@@ -10,8 +10,6 @@ import time
 import warnings
 from pathlib import Path
 
-os.environ["TQDM_DISABLE"] = "1"  # read when transformers imports its progress bars
-
 import torch
 import transformers
 from transformers import AutoModelForCausalLM, PreTrainedModel
