@@ -1,6 +1,6 @@
-// Where tests find the tiny checkpoints, the real model where it is there, and a folder that is gone afterwards.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+// Where tests find the tiny checkpoints, records to train on, and a folder that is gone afterwards.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
 
@@ -20,15 +20,6 @@ export function scratch(): string {
   const folder = mkdtempSync(join(tmpdir(), 'mlit-test-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
-}
-
-/** The real Gemma 3 270M: by MLIT_TEST_MODEL, or where `mlit pull` puts it; undefined, said once, where it is not there. */
-export function realModel(): string | undefined {
-  const cache = process.env.MLIT_CACHE ?? join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'mlit');
-  const path = process.env.MLIT_TEST_MODEL ?? join(cache, 'models', 'gemma-3-270m-q4_k_m.gguf');
-  if (existsSync(path)) return path;
-  process.stderr.write(`skipped: the real model is not at ${path}; \`mlit pull gemma-3-270m\` fetches it\n`);
-  return undefined;
 }
 
 export interface Doc {

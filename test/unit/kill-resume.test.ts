@@ -16,7 +16,7 @@ function start(out: string, resume: boolean) {
   if (resume) args.push('--resume');
   else {
     args.push('--model', fixture('smol-tiny', 'model'), '--data', data, '--rank', '4', '--learning-rate', '1e-2');
-    args.push('--batch-examples', '4', '--epochs', '6', '--save-every', '1', '--threads', '2', '--dev', '3', '--eval-every', '20');
+    args.push('--batch-examples', '4', '--epochs', '24', '--save-every', '1', '--threads', '2', '--dev', '3', '--eval-every', '40');
   }
   const child = spawn(process.execPath, [join(root, 'bin', 'mlit.mjs'), ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   let stderr = '';
