@@ -58,7 +58,11 @@ struct Problem {
 // Forward and, by the textbook formulas, backward in float64.
 struct Reference {
   Reference(const Problem& p, const Doubles& q, const Doubles& k, const Doubles& v)
-      : out(q.size(), 0), lse(static_cast<size_t>(p.shape.heads * p.tokens)), dq(q.size(), 0), dk(k.size(), 0), dv(v.size(), 0) {
+      : out(q.size(), 0),
+        lse(static_cast<size_t>(p.shape.heads * p.tokens)),
+        dq(q.size(), 0),
+        dk(k.size(), 0),
+        dv(v.size(), 0) {
     const int64_t dim = p.shape.headDim, group = p.shape.heads / p.shape.kvHeads;
     const double scale = static_cast<double>(p.shape.scale);
     const auto dot = [&](const double* a, const double* b) {
@@ -76,7 +80,8 @@ struct Reference {
           Doubles weights;
           double top = -1e300, sum = 0;
           for (int64_t j = first; j <= t; ++j) {
-            weights.push_back(scale * dot(&q[static_cast<size_t>(row)], &k[static_cast<size_t>(j * p.kvWidth() + kvColumn)]));
+            weights.push_back(scale *
+                              dot(&q[static_cast<size_t>(row)], &k[static_cast<size_t>(j * p.kvWidth() + kvColumn)]));
             top = std::max(top, weights.back());
           }
           for (double& weight : weights) sum += weight = std::exp(weight - top);
@@ -95,7 +100,8 @@ struct Reference {
             mean += weight * gradients.back();
           }
           for (int64_t j = first; j <= t; ++j) {
-            const double ds = weights[static_cast<size_t>(j - first)] * (gradients[static_cast<size_t>(j - first)] - mean) * scale;
+            const double ds =
+                weights[static_cast<size_t>(j - first)] * (gradients[static_cast<size_t>(j - first)] - mean) * scale;
             const size_t at = static_cast<size_t>(j * p.kvWidth() + kvColumn);
             for (int64_t i = 0; i < dim; ++i) {
               dq[static_cast<size_t>(row + i)] += ds * k[at + static_cast<size_t>(i)];
@@ -118,13 +124,15 @@ struct Result {
 Result compute(Backend& backend, const Problem& p, int64_t padding) {
   DeviceMatrix q(backend, p.tokens, p.qWidth(), padding, p.q);
   DeviceMatrix k(backend, p.tokens, p.kvWidth(), padding, p.k), v(backend, p.tokens, p.kvWidth(), padding, p.v);
-  DeviceMatrix out(backend, p.tokens, p.qWidth(), padding, kPoison), dout(backend, p.tokens, p.qWidth(), padding, p.dout);
+  DeviceMatrix out(backend, p.tokens, p.qWidth(), padding, kPoison),
+      dout(backend, p.tokens, p.qWidth(), padding, p.dout);
   DeviceFloats lse(backend, p.tokens * p.shape.heads, kPoison), delta(backend, p.tokens * p.shape.heads, kPoison);
   DeviceMatrix dq(backend, p.tokens, p.qWidth(), padding, kPoison);
-  DeviceMatrix dk(backend, p.tokens, p.kvWidth(), padding, kPoison), dv(backend, p.tokens, p.kvWidth(), padding, kPoison);
+  DeviceMatrix dk(backend, p.tokens, p.kvWidth(), padding, kPoison),
+      dv(backend, p.tokens, p.kvWidth(), padding, kPoison);
   backend.attentionForward(p.shape, p.cu, q.ptr(), q.ld(), k.ptr(), v.ptr(), k.ld(), out.ptr(), out.ld(), lse.ptr());
-  backend.attentionBackward(p.shape, p.cu, q.ptr(), q.ld(), k.ptr(), v.ptr(), k.ld(), out.ptr(), dout.ptr(), out.ld(), lse.ptr(),
-                            delta.ptr(), dq.ptr(), dq.ld(), dk.ptr(), dv.ptr(), dk.ld());
+  backend.attentionBackward(p.shape, p.cu, q.ptr(), q.ld(), k.ptr(), v.ptr(), k.ld(), out.ptr(), dout.ptr(), out.ld(),
+                            lse.ptr(), delta.ptr(), dq.ptr(), dq.ld(), dk.ptr(), dv.ptr(), dk.ld());
   return {out.read(), lse.read(), dq.read(), dk.read(), dv.read()};
 }
 
@@ -185,9 +193,11 @@ TEST_P(AttentionTest, WorksInStackedBuffers) {
   DeviceFloats out(backend(), p.tokens * p.qWidth(), kPoison), dout(backend(), p.dout);
   DeviceFloats lse(backend(), p.tokens * p.shape.heads, kPoison), delta(backend(), p.tokens * p.shape.heads, kPoison);
   const int64_t kAt = p.qWidth(), vAt = kAt + p.kvWidth();
-  backend().attentionForward(p.shape, p.cu, qkv.ptr(), width, qkv.ptr() + kAt, qkv.ptr() + vAt, width, out.ptr(), p.qWidth(), lse.ptr());
-  backend().attentionBackward(p.shape, p.cu, qkv.ptr(), width, qkv.ptr() + kAt, qkv.ptr() + vAt, width, out.ptr(), dout.ptr(),
-                              p.qWidth(), lse.ptr(), delta.ptr(), dqkv.ptr(), width, dqkv.ptr() + kAt, dqkv.ptr() + vAt, width);
+  backend().attentionForward(p.shape, p.cu, qkv.ptr(), width, qkv.ptr() + kAt, qkv.ptr() + vAt, width, out.ptr(),
+                             p.qWidth(), lse.ptr());
+  backend().attentionBackward(p.shape, p.cu, qkv.ptr(), width, qkv.ptr() + kAt, qkv.ptr() + vAt, width, out.ptr(),
+                              dout.ptr(), p.qWidth(), lse.ptr(), delta.ptr(), dqkv.ptr(), width, dqkv.ptr() + kAt,
+                              dqkv.ptr() + vAt, width);
   const Result apart = compute(backend(), p, 0);
   expectSameBytes(out.read(), apart.out, "out");
   const std::vector<float> gradients = dqkv.read();
@@ -231,7 +241,8 @@ TEST_P(AttentionTest, RowsDoNotKnowWhatFollows) {
     shorter.k.assign(longer.k.begin(), longer.k.begin() + length * longer.kvWidth());
     shorter.v.assign(longer.v.begin(), longer.v.begin() + length * longer.kvWidth());
     const Result start = compute(backend(), shorter, 0);
-    expectSameBytes(start.out, std::vector<float>(whole.out.begin(), whole.out.begin() + length * longer.qWidth()), "out");
+    expectSameBytes(start.out, std::vector<float>(whole.out.begin(), whole.out.begin() + length * longer.qWidth()),
+                    "out");
   }
 }
 
@@ -258,7 +269,8 @@ class Cache {
     }
     DeviceMatrix k(backend, p.tokens, p.kvWidth(), 3, p.k), v(backend, p.tokens, p.kvWidth(), 3, p.v);
     DeviceArray<int32_t> pagesOnDevice(backend, rowPages), slotsOnDevice(backend, rowSlots);
-    backend.kvStore(p.shape, k.ptr(), v.ptr(), k.ld(), p.tokens, pagesOnDevice.ptr(), slotsOnDevice.ptr(), pool_->ptr());
+    backend.kvStore(p.shape, k.ptr(), v.ptr(), k.ld(), p.tokens, pagesOnDevice.ptr(), slotsOnDevice.ptr(),
+                    pool_->ptr());
     backend.synchronize();
   }
 
@@ -274,9 +286,11 @@ class Cache {
     }
     const int64_t n = static_cast<int64_t>(rows.size());
     DeviceMatrix queries(backend_, n, p_.qWidth(), padding, q), out(backend_, n, p_.qWidth(), padding, kPoison);
-    DeviceArray<int32_t> positionsOnDevice(backend_, positions), tablesOnDevice(backend_, tables), pages(backend_, table_);
-    backend_.attentionCached(p_.shape, queries.ptr(), queries.ld(), n, positionsOnDevice.ptr(), tablesOnDevice.ptr(), pages.ptr(),
-                             *std::max_element(positions.begin(), positions.end()), pool_->ptr(), out.ptr(), out.ld());
+    DeviceArray<int32_t> positionsOnDevice(backend_, positions), tablesOnDevice(backend_, tables),
+        pages(backend_, table_);
+    backend_.attentionCached(p_.shape, queries.ptr(), queries.ld(), n, positionsOnDevice.ptr(), tablesOnDevice.ptr(),
+                             pages.ptr(), *std::max_element(positions.begin(), positions.end()), pool_->ptr(),
+                             out.ptr(), out.ld());
     return out.read();
   }
 
@@ -304,8 +318,9 @@ TEST_P(AttentionTest, CachedEqualsForward) {
 }
 
 TEST_P(AttentionTest, CachedRowsDoNotKnowEachOther) {
-  for (const AttentionCase& c : {AttentionCase{"", 4, 1, 64, 0, {150, 77}}, AttentionCase{"", 3, 1, 20, 9, {150, 77}},
-                                 AttentionCase{"", 2, 2, 256, 33, {101, 5}}, AttentionCase{"", 7, 1, 36, 0, {90, 40}}}) {
+  for (const AttentionCase& c :
+       {AttentionCase{"", 4, 1, 64, 0, {150, 77}}, AttentionCase{"", 3, 1, 20, 9, {150, 77}},
+        AttentionCase{"", 2, 2, 256, 33, {101, 5}}, AttentionCase{"", 7, 1, 36, 0, {90, 40}}}) {
     const Problem p(c);
     const Cache cache(backend(), p);
     const int64_t width = p.qWidth();
@@ -315,7 +330,8 @@ TEST_P(AttentionTest, CachedRowsDoNotKnowEachOther) {
     }
     const std::vector<float> whole = cache.attend(all);
     const auto rowOf = [&](const std::vector<float>& from, size_t r) {
-      return std::vector<float>(from.begin() + static_cast<int64_t>(r) * width, from.begin() + static_cast<int64_t>(r + 1) * width);
+      return std::vector<float>(from.begin() + static_cast<int64_t>(r) * width,
+                                from.begin() + static_cast<int64_t>(r + 1) * width);
     };
     for (const size_t chunk : {1, 7, 33}) {
       std::vector<float> joined;
@@ -344,13 +360,15 @@ INSTANTIATE_TEST_SUITE_P(Backends, AttentionTest, ::testing::ValuesIn(backendFac
 
 TEST(AttentionThreads, DoNotChangeBits) {
   for (const std::string& isa : availableIsas()) {
-    for (const AttentionCase& c : {AttentionCase{"", 4, 2, 64, 0, {130, 1, 257}}, AttentionCase{"", 4, 1, 256, 50, {100, 90}}}) {
+    for (const AttentionCase& c :
+         {AttentionCase{"", 4, 2, 64, 0, {130, 1, 257}}, AttentionCase{"", 4, 1, 256, 50, {100, 90}}}) {
       const Problem p(c);
       const auto one = createCpuBackend(1, isa);
       const Result expected = compute(*one, p, 0);
       for (const int threads : {2, 3, 8}) {
         const auto many = createCpuBackend(threads, isa);
-        for (int repeat = 0; repeat < 3; ++repeat) expectSame(compute(*many, p, 0), expected, isa + " " + std::to_string(threads));
+        for (int repeat = 0; repeat < 3; ++repeat)
+          expectSame(compute(*many, p, 0), expected, isa + " " + std::to_string(threads));
       }
     }
   }
@@ -360,9 +378,11 @@ TEST(AttentionShapes, RefusesWhatItCannotHold) {
   const auto backend = createCpuBackend(1);
   const std::vector<int32_t> cu = {0, 1};
   DeviceFloats memory(*backend, 4096, 0.0f);
-  for (const AttentionShape& shape : {AttentionShape{3, 2, 8, 1, 0}, AttentionShape{1, 1, 1000, 1, 0}, AttentionShape{1, 1, 0, 1, 0}}) {
+  for (const AttentionShape& shape :
+       {AttentionShape{3, 2, 8, 1, 0}, AttentionShape{1, 1, 1000, 1, 0}, AttentionShape{1, 1, 0, 1, 0}}) {
     try {
-      backend->attentionForward(shape, cu, memory.ptr(), 1, memory.ptr(), memory.ptr(), 1, memory.ptr(), 1, memory.ptr());
+      backend->attentionForward(shape, cu, memory.ptr(), 1, memory.ptr(), memory.ptr(), 1, memory.ptr(), 1,
+                                memory.ptr());
       ADD_FAILURE() << "no error";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::kInvalidArgument);

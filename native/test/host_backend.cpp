@@ -1,35 +1,13 @@
-// Queue, addresses and checks of the test backend, and each op as "check now, poison and run later".
-#include "test/host_backend.h"
+// Queue, addresses and weights of the test backend.
+#include "test/host_backend_checks.h"
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
-
-#include "core/error.h"
 
 namespace mlit::test {
 namespace {
 
 constexpr uint64_t kGuard = 1 << 16;  // between allocations: a pointer that runs over finds nothing
-
-[[noreturn]] void refuse(const std::string& what, const std::string& why) {
-  throw Error(ErrorCode::kInvalidArgument, what + ": " + why);
-}
-
-void poison(DevF32 at, int64_t rows, int64_t ld, int64_t width) {
-  if (!at) return;
-  for (int64_t r = 0; r < rows; ++r) {
-    std::fill_n(at.raw() + r * ld, width, std::numeric_limits<float>::quiet_NaN());
-  }
-}
-void poison(DevF32 at, int64_t n) { poison(at, 1, n, n); }
-
-void checkBelow(DevConstI32 values, int64_t n, int64_t limit, const char* what) {
-  for (int64_t i = 0; i < n; ++i) {
-    const int32_t value = values.raw()[i];
-    if (value < 0 || value >= limit) refuse(what, std::to_string(value) + " is not in [0, " + std::to_string(limit) + ")");
-  }
-}
 
 }  // namespace
 
@@ -73,22 +51,6 @@ HostBackend::Place HostBackend::place(const void* address, const char* what) con
   const auto& [start, allocation] = *--next;
   if (at - start > allocation.bytes) refuse(what, "outside of every live allocation");
   return {allocation.memory + (at - start), allocation.bytes - (at - start)};
-}
-
-template <class T>
-DevicePtr<T> HostBackend::matrix(DevicePtr<T> at, int64_t rows, int64_t ld, int64_t width, const char* what, bool optional) const {
-  if (rows <= 0 || width <= 0) return {};
-  if (!at) {
-    if (optional) return {};
-    refuse(what, "null");
-  }
-  if (rows > 1 && ld < width) refuse(what, "leading dimension " + std::to_string(ld) + " for rows of " + std::to_string(width));
-  const Place found = place(at.raw(), what);
-  const size_t needed = static_cast<size_t>((rows - 1) * ld + width) * sizeof(T);
-  if (needed > found.bytes) {
-    refuse(what, "needs " + std::to_string(needed) + " bytes where " + std::to_string(found.bytes) + " are left of its allocation");
-  }
-  return DevicePtr<T>(reinterpret_cast<T*>(found.memory));
 }
 
 void HostBackend::upload(DevicePtr<std::byte> to, const void* from, size_t bytes) {
@@ -165,18 +127,22 @@ void HostBackend::gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, 
   });
 }
 
-std::shared_ptr<HostBackend::Groups> HostBackend::realGroups(std::span<const LoraGroup> groups, int64_t rows, int64_t out, int64_t in) const {
+std::shared_ptr<HostBackend::Groups> HostBackend::realGroups(std::span<const LoraGroup> groups, int64_t rows,
+                                                             int64_t out, int64_t in) const {
   auto real = std::make_shared<Groups>();
   for (const LoraGroup& group : groups) {
-    if (group.rowBegin < 0 || group.rowBegin > group.rowEnd || group.rowEnd > rows) refuse("LoraGroup", "rows outside of the call");
+    if (group.rowBegin < 0 || group.rowBegin > group.rowEnd || group.rowEnd > rows)
+      refuse("LoraGroup", "rows outside of the call");
     LoraGroup copied = group;
     copied.a = matrix(group.a, group.rankTotal, in, in, "LoraGroup a");
     copied.dA = matrix(group.dA, group.rankTotal, in, in, "LoraGroup dA", true);
     std::vector<LoraSegment> segments(group.segments.begin(), group.segments.end());
     for (LoraSegment& segment : segments) {
       const int64_t width = segment.outEnd - segment.outBegin;
-      if (segment.outBegin < 0 || width < 0 || segment.outEnd > out) refuse("LoraSegment", "columns outside of the weight");
-      if (segment.rankBegin < 0 || segment.rankBegin + segment.rank > group.rankTotal) refuse("LoraSegment", "ranks outside of the group");
+      if (segment.outBegin < 0 || width < 0 || segment.outEnd > out)
+        refuse("LoraSegment", "columns outside of the weight");
+      if (segment.rankBegin < 0 || segment.rankBegin + segment.rank > group.rankTotal)
+        refuse("LoraSegment", "ranks outside of the group");
       segment.bT = matrix(segment.bT, segment.rank, width, width, "LoraSegment bT");
       segment.dbT = matrix(segment.dbT, segment.rank, width, width, "LoraSegment dbT", true);
     }
@@ -202,8 +168,9 @@ void HostBackend::linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int
   });
 }
 
-void HostBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, DevF32 dx,
-                                 int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p, DevF32 u) {
+void HostBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy,
+                                 int64_t lddy, DevF32 dx, int64_t lddx, bool accumulate,
+                                 std::span<const LoraGroup> groups, DevF32 p, DevF32 u) {
   const Weight shape = weightAt(weight);
   const auto real = realGroups(groups, rows, shape.out, shape.in);
   const auto realX = matrix(x, rows, ldx, shape.in, "linearBackward x", groups.empty());
@@ -215,244 +182,9 @@ void HostBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, in
     if (!accumulate) poison(realDx, rows, lddx, shape.in);
     poison(realP, rows * real->rank);
     poison(realU, rows * real->rank);
-    inner_->linearBackward(weight, realX, ldx, rows, realDy, lddy, realDx, lddx, accumulate, real->groups, realP, realU);
+    inner_->linearBackward(weight, realX, ldx, rows, realDy, lddy, realDx, lddx, accumulate, real->groups, realP,
+                           realU);
   });
-}
-
-// --- row-wise ops ---------------------------------------------------------------------------------------------------------
-
-void HostBackend::rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy, DevConstF32 addTo,
-                                 DevF32 invRms) {
-  const int64_t rows = xRows.rows, width = int64_t{xRows.heads} * xRows.dim;
-  const auto realX = matrix(x, rows, xRows.ld, width, "rmsNormForward x");
-  const auto realWeight = array(weight, xRows.dim, "rmsNormForward weight");
-  const auto realY = matrix(y, rows, ldy, width, "rmsNormForward y");
-  const auto realAdd = matrix(addTo, rows, ldy, width, "rmsNormForward addTo", true);
-  const auto realInverse = array(invRms, rows * xRows.heads, "rmsNormForward invRms", true);
-  enqueue([=, this] {
-    if (realY.raw() != realX.raw() && realY.raw() != realAdd.raw()) poison(realY, rows, ldy, width);
-    poison(realInverse, rows * xRows.heads);
-    inner_->rmsNormForward(realX, xRows, realWeight, eps, realY, ldy, realAdd, realInverse);
-  });
-}
-
-void HostBackend::rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 weight, DevConstF32 invRms,
-                                  DevF32 dx, int64_t lddx, bool accumulate) {
-  const int64_t rows = xRows.rows, width = int64_t{xRows.heads} * xRows.dim;
-  const auto realDy = matrix(dy, rows, lddy, width, "rmsNormBackward dy");
-  const auto realX = matrix(x, rows, xRows.ld, width, "rmsNormBackward x");
-  const auto realWeight = array(weight, xRows.dim, "rmsNormBackward weight");
-  const auto realInverse = array(invRms, rows * xRows.heads, "rmsNormBackward invRms");
-  const auto realDx = matrix(dx, rows, lddx, width, "rmsNormBackward dx");
-  enqueue([=, this] {
-    if (!accumulate && realDx.raw() != realDy.raw()) poison(realDx, rows, lddx, width);
-    inner_->rmsNormBackward(realDy, lddy, realX, xRows, realWeight, realInverse, realDx, lddx, accumulate);
-  });
-}
-
-void HostBackend::rope(DevF32 x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) {
-  const auto realX = matrix(x, rows.rows, rows.ld, int64_t{rows.heads} * rows.dim, "rope x");
-  const auto realPositions = array(positions, rows.rows, "rope positions");
-  const auto realTable = array(table, rows.rows > 0 ? 1 : 0, "rope table");
-  const int64_t entries = rows.rows > 0 ? static_cast<int64_t>(place(table.raw(), "rope table").bytes / sizeof(float)) / rows.dim : 0;
-  enqueue([=, this] {
-    checkBelow(realPositions, rows.rows, entries, "rope positions");
-    inner_->rope(realX, rows, realPositions, realTable, direction);
-  });
-}
-
-void HostBackend::gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) {
-  const auto realGateUp = array(gateUp, rows * 2 * f, "gatedForward gateUp");
-  const auto realH = array(h, rows * f, "gatedForward h");
-  enqueue([=, this] {
-    poison(realH, rows * f);
-    inner_->gatedForward(act, realGateUp, rows, f, realH);
-  });
-}
-
-void HostBackend::gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) {
-  const auto realGateUp = array(gateUp, rows * 2 * f, "gatedBackward gateUp");
-  const auto realDh = array(dh, rows * f, "gatedBackward dh");
-  const auto realH = array(h, rows * f, "gatedBackward h", true);
-  enqueue([=, this] {
-    if (realH.raw() != realDh.raw()) poison(realH, rows * f);
-    inner_->gatedBackward(act, realGateUp, rows, f, realDh, realH);
-  });
-}
-
-void HostBackend::add(DevF32 y, DevConstF32 x, int64_t n) {
-  const auto realY = array(y, n, "add y");
-  const auto realX = array(x, n, "add x");
-  enqueue([=, this] { inner_->add(realY, realX, n); });
-}
-
-void HostBackend::scale(DevF32 y, float factor, int64_t n) {
-  const auto realY = array(y, n, "scale y");
-  enqueue([=, this] { inner_->scale(realY, factor, n); });
-}
-
-void HostBackend::gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d, DevF32 out) {
-  if (n <= 0) return;
-  const auto realX = array(x, d, "gatherRows x");
-  const int64_t available = static_cast<int64_t>(place(x.raw(), "gatherRows x").bytes / sizeof(float));
-  const auto realRows = array(rows, n, "gatherRows rows");
-  const auto realOut = matrix(out, n, d, d, "gatherRows out");
-  enqueue([=, this] {
-    checkBelow(realRows, n, (available - d) / ldx + 1, "gatherRows rows");
-    poison(realOut, n, d, d);
-    inner_->gatherRows(realX, ldx, realRows, n, d, realOut);
-  });
-}
-
-void HostBackend::scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx, bool accumulate) {
-  if (n <= 0) return;
-  const auto realIn = matrix(in, n, d, d, "scatterRows in");
-  const auto realX = array(x, d, "scatterRows x");
-  const int64_t available = static_cast<int64_t>(place(x.raw(), "scatterRows x").bytes / sizeof(float));
-  const auto realRows = array(rows, n, "scatterRows rows");
-  enqueue([=, this] {
-    checkBelow(realRows, n, (available - d) / ldx + 1, "scatterRows rows");
-    std::vector<int32_t> sorted(realRows.raw(), realRows.raw() + n);
-    std::sort(sorted.begin(), sorted.end());
-    if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) refuse("scatterRows rows", "not distinct");
-    inner_->scatterRows(realIn, realRows, n, d, realX, ldx, accumulate);
-  });
-}
-
-// --- attention ------------------------------------------------------------------------------------------------------------
-
-void HostBackend::attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq,
-                                   DevConstF32 k, DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo, DevF32 lse) {
-  const int64_t tokens = cuSeqlens.back(), width = int64_t{shape.heads} * shape.headDim, kvWidth = int64_t{shape.kvHeads} * shape.headDim;
-  const auto realQ = matrix(q, tokens, ldq, width, "attentionForward q");
-  const auto realK = matrix(k, tokens, ldkv, kvWidth, "attentionForward k");
-  const auto realV = matrix(v, tokens, ldkv, kvWidth, "attentionForward v");
-  const auto realOut = matrix(out, tokens, ldo, width, "attentionForward out");
-  const auto realLse = array(lse, tokens * shape.heads, "attentionForward lse");
-  enqueue([=, this, cu = std::vector<int32_t>(cuSeqlens.begin(), cuSeqlens.end())] {
-    poison(realOut, tokens, ldo, width);
-    poison(realLse, tokens * shape.heads);
-    inner_->attentionForward(shape, cu, realQ, ldq, realK, realV, ldkv, realOut, ldo, realLse);
-  });
-}
-
-void HostBackend::attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq,
-                                    DevConstF32 k, DevConstF32 v, int64_t ldkv, DevConstF32 out, DevConstF32 dout, int64_t ldo,
-                                    DevConstF32 lse, DevF32 delta, DevF32 dq, int64_t lddq, DevF32 dk, DevF32 dv, int64_t lddkv) {
-  const int64_t tokens = cuSeqlens.back(), width = int64_t{shape.heads} * shape.headDim, kvWidth = int64_t{shape.kvHeads} * shape.headDim;
-  const auto realQ = matrix(q, tokens, ldq, width, "attentionBackward q");
-  const auto realK = matrix(k, tokens, ldkv, kvWidth, "attentionBackward k");
-  const auto realV = matrix(v, tokens, ldkv, kvWidth, "attentionBackward v");
-  const auto realOut = matrix(out, tokens, ldo, width, "attentionBackward out");
-  const auto realDout = matrix(dout, tokens, ldo, width, "attentionBackward dout");
-  const auto realLse = array(lse, tokens * shape.heads, "attentionBackward lse");
-  const auto realDelta = array(delta, tokens * shape.heads, "attentionBackward delta");
-  const auto realDq = matrix(dq, tokens, lddq, width, "attentionBackward dq");
-  const auto realDk = matrix(dk, tokens, lddkv, kvWidth, "attentionBackward dk");
-  const auto realDv = matrix(dv, tokens, lddkv, kvWidth, "attentionBackward dv");
-  enqueue([=, this, cu = std::vector<int32_t>(cuSeqlens.begin(), cuSeqlens.end())] {
-    poison(realDelta, tokens * shape.heads);
-    poison(realDq, tokens, lddq, width);
-    poison(realDk, tokens, lddkv, kvWidth);
-    poison(realDv, tokens, lddkv, kvWidth);
-    inner_->attentionBackward(shape, cu, realQ, ldq, realK, realV, ldkv, realOut, realDout, ldo, realLse, realDelta, realDq, lddq, realDk,
-                              realDv, lddkv);
-  });
-}
-
-void HostBackend::kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows, DevConstI32 rowPages,
-                          DevConstI32 rowSlots, DevF32 pool) {
-  if (rows <= 0) return;
-  const int64_t width = int64_t{shape.kvHeads} * shape.headDim, pageFloats = 2 * kKvPageTokens * width;
-  const auto realK = matrix(k, rows, ldkv, width, "kvStore k");
-  const auto realV = matrix(v, rows, ldkv, width, "kvStore v");
-  const auto realPages = array(rowPages, rows, "kvStore rowPages");
-  const auto realSlots = array(rowSlots, rows, "kvStore rowSlots");
-  const auto realPool = array(pool, pageFloats, "kvStore pool");
-  const int64_t pages = static_cast<int64_t>(place(pool.raw(), "kvStore pool").bytes / sizeof(float)) / pageFloats;
-  enqueue([=, this] {
-    checkBelow(realPages, rows, pages, "kvStore rowPages");
-    checkBelow(realSlots, rows, kKvPageTokens, "kvStore rowSlots");
-    inner_->kvStore(shape, realK, realV, ldkv, rows, realPages, realSlots, realPool);
-  });
-}
-
-void HostBackend::attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows, DevConstI32 positions,
-                                  DevConstI32 rowTables, DevConstI32 pageTables, int32_t maxPosition, DevConstF32 pool, DevF32 out,
-                                  int64_t ldo) {
-  if (rows <= 0) return;
-  const int64_t width = int64_t{shape.heads} * shape.headDim;
-  const int64_t pageFloats = 2 * kKvPageTokens * int64_t{shape.kvHeads} * shape.headDim;
-  const auto realQ = matrix(q, rows, ldq, width, "attentionCached q");
-  const auto realPositions = array(positions, rows, "attentionCached positions");
-  const auto realTables = array(rowTables, rows, "attentionCached rowTables");
-  const auto realPages = array(pageTables, 1, "attentionCached pageTables");
-  const auto realPool = array(pool, pageFloats, "attentionCached pool");
-  const auto realOut = matrix(out, rows, ldo, width, "attentionCached out");
-  const int64_t entries = static_cast<int64_t>(place(pageTables.raw(), "attentionCached pageTables").bytes / sizeof(int32_t));
-  const int64_t pages = static_cast<int64_t>(place(pool.raw(), "attentionCached pool").bytes / sizeof(float)) / pageFloats;
-  enqueue([=, this] {
-    checkBelow(realPositions, rows, int64_t{maxPosition} + 1, "attentionCached positions");
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t position = realPositions.raw()[r], table = realTables.raw()[r];
-      if (table < 0 || table + position / kKvPageTokens >= entries) refuse("attentionCached rowTables", "outside of pageTables");
-      // Pages before the window may have been given back: only those that a row reads are looked at.
-      const int64_t firstKey = shape.window > 0 ? std::max<int64_t>(0, position - shape.window + 1) : 0;
-      for (int64_t page = firstKey / kKvPageTokens; page <= position / kKvPageTokens; ++page) {
-        checkBelow(realPages + (table + page), 1, pages, "attentionCached pageTables");
-      }
-    }
-    poison(realOut, rows, ldo, width);
-    inner_->attentionCached(shape, realQ, ldq, rows, realPositions, realTables, realPages, maxPosition, realPool, realOut, ldo);
-  });
-}
-
-// --- loss, sampling, optimiser ----------------------------------------------------------------------------------------------
-
-void HostBackend::crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights, DevF32 logprobs) {
-  const auto realLogits = matrix(logits, n, vocabulary, vocabulary, "crossEntropy logits");
-  const auto realTargets = array(targets, n, "crossEntropy targets");
-  const auto realWeights = array(weights, n, "crossEntropy weights", true);
-  const auto realLogprobs = array(logprobs, n, "crossEntropy logprobs");
-  enqueue([=, this] {
-    checkBelow(realTargets, n, vocabulary, "crossEntropy targets");
-    poison(realLogprobs, n);
-    inner_->crossEntropy(realLogits, n, vocabulary, realTargets, realWeights, realLogprobs);
-  });
-}
-
-void HostBackend::sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64_t usable, std::span<const SampleParams> params,
-                             DevI32 tokens, DevF32 logprobs) {
-  if (static_cast<int64_t>(params.size()) != n) refuse("sampleRows params", "not one a row");
-  if (usable < 1 || usable > vocabulary) refuse("sampleRows usable", "not in [1, vocabulary]");
-  const auto realLogits = matrix(logits, n, vocabulary, vocabulary, "sampleRows logits");
-  const auto realTokens = array(tokens, n, "sampleRows tokens");
-  const auto realLogprobs = array(logprobs, n, "sampleRows logprobs");
-  enqueue([=, this, copied = std::vector<SampleParams>(params.begin(), params.end())] {
-    std::fill_n(realTokens.raw(), n, std::numeric_limits<int32_t>::min());
-    poison(realLogprobs, n);
-    inner_->sampleRows(realLogits, n, vocabulary, usable, copied, realTokens, realLogprobs);
-    poison(realLogits, n, vocabulary, vocabulary);  // "destroyed"
-  });
-}
-
-void HostBackend::sumSquares(DevConstF32 x, int64_t n, DevF32 out) {
-  const auto realX = array(x, n, "sumSquares x");
-  const auto realOut = array(out, 1, "sumSquares out");
-  enqueue([=, this] {
-    poison(realOut, 1);
-    inner_->sumSquares(realX, n, realOut);
-  });
-}
-
-void HostBackend::adamW(DevF32 parameters, DevConstF32 gradients, DevF32 m, DevF32 v, int64_t n, DevConstF32 sumSquares,
-                        const AdamWParams& params) {
-  const auto realParameters = array(parameters, n, "adamW parameters");
-  const auto realGradients = array(gradients, n, "adamW gradients");
-  const auto realM = array(m, n, "adamW m");
-  const auto realV = array(v, n, "adamW v");
-  const auto realSquares = array(sumSquares, 1, "adamW sumSquares", params.maxGradNorm <= 0);
-  enqueue([=, this] { inner_->adamW(realParameters, realGradients, realM, realV, n, realSquares, params); });
 }
 
 }  // namespace mlit::test

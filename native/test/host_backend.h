@@ -33,43 +33,49 @@ class HostBackend final : public Backend {
   void copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) override;
   void synchronize() override;
 
-  size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const override { return inner_->weightBytes(out, in, format); }
+  size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const override {
+    return inner_->weightBytes(out, in, format);
+  }
   WeightId createWeight(int64_t out, int64_t in, WeightFormat format) override;
   void setWeightRows(WeightId weight, int64_t firstRow, int64_t count, const float* host) override;
   void destroyWeight(WeightId weight) override;
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) override;
 
-  void linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevF32 y, int64_t ldy, std::span<const LoraGroup> groups,
-                     DevF32 p) override;
-  void linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, DevF32 dx, int64_t lddx,
-                      bool accumulate, std::span<const LoraGroup> groups, DevF32 p, DevF32 u) override;
+  void linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevF32 y, int64_t ldy,
+                     std::span<const LoraGroup> groups, DevF32 p) override;
+  void linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy,
+                      DevF32 dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p,
+                      DevF32 u) override;
 
-  void rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy, DevConstF32 addTo,
-                      DevF32 invRms) override;
-  void rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 weight, DevConstF32 invRms, DevF32 dx,
-                       int64_t lddx, bool accumulate) override;
+  void rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy,
+                      DevConstF32 addTo, DevF32 invRms) override;
+  void rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 weight,
+                       DevConstF32 invRms, DevF32 dx, int64_t lddx, bool accumulate) override;
   void rope(DevF32 x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) override;
   void gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) override;
   void gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) override;
   void add(DevF32 y, DevConstF32 x, int64_t n) override;
   void scale(DevF32 y, float factor, int64_t n) override;
 
-  void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq, DevConstF32 k,
-                        DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo, DevF32 lse) override;
-  void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq, DevConstF32 k,
-                         DevConstF32 v, int64_t ldkv, DevConstF32 out, DevConstF32 dout, int64_t ldo, DevConstF32 lse, DevF32 delta,
-                         DevF32 dq, int64_t lddq, DevF32 dk, DevF32 dv, int64_t lddkv) override;
-  void kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows, DevConstI32 rowPages,
-               DevConstI32 rowSlots, DevF32 pool) override;
+  void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq,
+                        DevConstF32 k, DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo, DevF32 lse) override;
+  void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq,
+                         DevConstF32 k, DevConstF32 v, int64_t ldkv, DevConstF32 out, DevConstF32 dout, int64_t ldo,
+                         DevConstF32 lse, DevF32 delta, DevF32 dq, int64_t lddq, DevF32 dk, DevF32 dv,
+                         int64_t lddkv) override;
+  void kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows,
+               DevConstI32 rowPages, DevConstI32 rowSlots, DevF32 pool) override;
   void attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows, DevConstI32 positions,
                        DevConstI32 rowTables, DevConstI32 pageTables, int32_t maxPosition, DevConstF32 pool, DevF32 out,
                        int64_t ldo) override;
 
   void gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d, DevF32 out) override;
-  void scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx, bool accumulate) override;
-  void crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights, DevF32 logprobs) override;
-  void sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64_t usable, std::span<const SampleParams> params, DevI32 tokens,
-                  DevF32 logprobs) override;
+  void scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx,
+                   bool accumulate) override;
+  void crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights,
+                    DevF32 logprobs) override;
+  void sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64_t usable, std::span<const SampleParams> params,
+                  DevI32 tokens, DevF32 logprobs) override;
   void sumSquares(DevConstF32 x, int64_t n, DevF32 out) override;
   void adamW(DevF32 parameters, DevConstF32 gradients, DevF32 m, DevF32 v, int64_t n, DevConstF32 sumSquares,
              const AdamWParams& params) override;
@@ -97,7 +103,8 @@ class HostBackend final : public Backend {
   Place place(const void* address, const char* what) const;
   // rows x width elements with leading dimension ld, all inside one allocation; null stays null where optional.
   template <class T>
-  DevicePtr<T> matrix(DevicePtr<T> at, int64_t rows, int64_t ld, int64_t width, const char* what, bool optional = false) const;
+  DevicePtr<T> matrix(DevicePtr<T> at, int64_t rows, int64_t ld, int64_t width, const char* what,
+                      bool optional = false) const;
   template <class T>
   DevicePtr<T> array(DevicePtr<T> at, int64_t n, const char* what, bool optional = false) const {
     return matrix(at, 1, n, n, what, optional);

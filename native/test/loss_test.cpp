@@ -7,7 +7,8 @@ namespace {
 class LossTest : public OpTest {};
 
 struct LossReference {
-  LossReference(const Doubles& logits, int64_t n, int64_t vocabulary, const std::vector<int32_t>& targets, const std::vector<float>& weights)
+  LossReference(const Doubles& logits, int64_t n, int64_t vocabulary, const std::vector<int32_t>& targets,
+                const std::vector<float>& weights)
       : gradient(logits.size()) {
     for (int64_t i = 0; i < n; ++i) {
       const auto row = logits.begin() + i * vocabulary;
@@ -19,7 +20,8 @@ struct LossReference {
       for (int64_t j = 0; j < vocabulary; ++j) {
         const double p = std::exp(row[j] - top) / sum;
         const double slope = j == target ? std::expm1(logprobs.back()) : p;
-        gradient[static_cast<size_t>(i * vocabulary + j)] = static_cast<double>(weights[static_cast<size_t>(i)]) * slope;
+        gradient[static_cast<size_t>(i * vocabulary + j)] =
+            static_cast<double>(weights[static_cast<size_t>(i)]) * slope;
       }
     }
   }
@@ -42,13 +44,16 @@ void check(Backend& backend, const std::vector<float>& logits, int64_t n, int64_
   const std::vector<float> gradient = device.read();
   for (size_t i = 0; i < gradient.size(); ++i) {
     // What is below the smallest normal float may come out as 0.
-    ASSERT_NEAR(static_cast<double>(gradient[i]), want.gradient[i], 2e-6 * std::abs(want.gradient[i]) + 1.2e-38) << name << " element " << i;
+    ASSERT_NEAR(static_cast<double>(gradient[i]), want.gradient[i], 2e-6 * std::abs(want.gradient[i]) + 1.2e-38)
+        << name << " element " << i;
   }
 }
 
 TEST_P(LossTest, MatchesTheReference) {
-  for (const auto& [n, vocabulary] : {std::pair<int64_t, int64_t>{1, 1}, {3, 2}, {5, 17}, {2, 2048}, {3, 2049}, {7, 5003}, {1, 32000}}) {
-    check(backend(), scaled(randomFloats(n * vocabulary, 1), 12), n, vocabulary, "vocabulary " + std::to_string(vocabulary));
+  for (const auto& [n, vocabulary] :
+       {std::pair<int64_t, int64_t>{1, 1}, {3, 2}, {5, 17}, {2, 2048}, {3, 2049}, {7, 5003}, {1, 32000}}) {
+    check(backend(), scaled(randomFloats(n * vocabulary, 1), 12), n, vocabulary,
+          "vocabulary " + std::to_string(vocabulary));
   }
 }
 

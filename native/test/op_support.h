@@ -25,7 +25,8 @@ inline std::vector<float> scaled(std::vector<float> values, float factor, float 
 
 // Each element within tolerance, relative to itself or, for the small ones, to the root mean square of all (or to least,
 // where everything may be zero).
-inline void expectClose(const std::vector<float>& got, const Doubles& want, double tolerance, const std::string& what, double least = 0) {
+inline void expectClose(const std::vector<float>& got, const Doubles& want, double tolerance, const std::string& what,
+                        double least = 0) {
   ASSERT_EQ(got.size(), want.size()) << what;
   double squares = 0;
   for (const double value : want) squares += value * value;

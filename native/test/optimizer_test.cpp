@@ -21,7 +21,8 @@ TEST_P(OptimizerTest, TwentySteps) {
   for (const int64_t n : {1, 17, 1000, 40001}) {
     for (const float maxNorm : {0.0f, 0.5f, 1e9f}) {
       const std::vector<float> start = randomFloats(n, 2);
-      DeviceFloats parameters(backend(), start), m(backend(), n, 0.0f), v(backend(), n, 0.0f), squares(backend(), 1, kPoison);
+      DeviceFloats parameters(backend(), start), m(backend(), n, 0.0f), v(backend(), n, 0.0f),
+          squares(backend(), 1, kPoison);
       Doubles p = toDoubles(start), first(p.size(), 0), second(p.size(), 0);
       for (int64_t step = 1; step <= 20; ++step) {
         const std::vector<float> gradient = scaled(randomFloats(n, 100 + static_cast<uint64_t>(step)), 30);
@@ -63,7 +64,8 @@ TEST_P(OptimizerTest, TwentySteps) {
 TEST_P(OptimizerTest, PlaceInTheArrayDoesNotMatter) {
   const int64_t n = 70001;
   const std::vector<float> values(static_cast<size_t>(n), 0.37f), gradients(static_cast<size_t>(n), -0.11f);
-  DeviceFloats p(backend(), values), g(backend(), gradients), m(backend(), n, 0.2f), v(backend(), n, 0.3f), squares(backend(), 1, 4.0f);
+  DeviceFloats p(backend(), values), g(backend(), gradients), m(backend(), n, 0.2f), v(backend(), n, 0.3f),
+      squares(backend(), 1, 4.0f);
   AdamWParams params;
   params.learningRate = 1e-3f;
   backend().adamW(p.ptr(), g.ptr(), m.ptr(), v.ptr(), n, squares.ptr(), params);
@@ -81,7 +83,8 @@ TEST(OptimizerThreads, DoNotChangeBits) {
     std::vector<float> expected;
     for (const int threads : {1, 2, 5}) {
       const auto backend = createCpuBackend(threads, isa);
-      DeviceFloats device(*backend, x), p(*backend, x), m(*backend, n, 0.0f), v(*backend, n, 0.0f), out(*backend, 1, kPoison);
+      DeviceFloats device(*backend, x), p(*backend, x), m(*backend, n, 0.0f), v(*backend, n, 0.0f),
+          out(*backend, 1, kPoison);
       AdamWParams params;
       params.learningRate = 0.1f;
       backend->sumSquares(device.ptr(), n, out.ptr());

@@ -14,13 +14,15 @@ struct NormShape {
   int64_t padding;
 };
 
-const NormShape kNormShapes[] = {{1, 1, 1, 0}, {3, 1, 7, 2}, {5, 3, 16, 1}, {2, 4, 33, 5}, {9, 1, 640, 0}, {130, 2, 129, 3}, {4, 1, 2049, 0}};
+const NormShape kNormShapes[] = {{1, 1, 1, 0},   {3, 1, 7, 2},     {5, 3, 16, 1},  {2, 4, 33, 5},
+                                 {9, 1, 640, 0}, {130, 2, 129, 3}, {4, 1, 2049, 0}};
 
 struct NormReference {
   Doubles y, inverse, dx;
 };
 
-NormReference normReference(const NormShape& s, const Doubles& x, const Doubles& weight, const Doubles& dy, double eps) {
+NormReference normReference(const NormShape& s, const Doubles& x, const Doubles& weight, const Doubles& dy,
+                            double eps) {
   NormReference r{Doubles(x.size()), Doubles(static_cast<size_t>(s.rows * s.heads)), Doubles(x.size())};
   const size_t dim = static_cast<size_t>(s.dim);
   for (size_t head = 0; head < r.inverse.size(); ++head) {
@@ -40,7 +42,8 @@ NormReference normReference(const NormShape& s, const Doubles& x, const Doubles&
 
 TEST(RowsReference, NormAgreesWithFiniteDifferences) {
   const NormShape s{2, 2, 5, 0};
-  const Doubles x = toDoubles(randomFloats(20, 1)), weight = toDoubles(randomFloats(5, 2)), dy = toDoubles(randomFloats(20, 3));
+  const Doubles x = toDoubles(randomFloats(20, 1)), weight = toDoubles(randomFloats(5, 2)),
+                dy = toDoubles(randomFloats(20, 3));
   const NormReference reference = normReference(s, x, weight, dy, 1e-3);
   for (size_t i = 0; i < x.size(); ++i) {
     double loss[2] = {0, 0};
@@ -60,7 +63,8 @@ TEST_P(RowsTest, RmsNorm) {
     const std::string name = std::to_string(s.rows) + "x" + std::to_string(s.heads) + "x" + std::to_string(s.dim);
     const std::vector<float> x = scaled(randomFloats(s.rows * width, 1), 3), weight = randomFloats(s.dim, 2);
     const std::vector<float> dy = randomFloats(s.rows * width, 3), base = randomFloats(s.rows * width, 4);
-    const NormReference want = normReference(s, toDoubles(x), toDoubles(weight), toDoubles(dy), static_cast<double>(1e-5f));
+    const NormReference want =
+        normReference(s, toDoubles(x), toDoubles(weight), toDoubles(dy), static_cast<double>(1e-5f));
     Doubles added = want.y, accumulated = want.dx;
     for (size_t i = 0; i < added.size(); ++i) added[i] += static_cast<double>(base[i]);
     for (size_t i = 0; i < accumulated.size(); ++i) accumulated[i] += static_cast<double>(base[i]);
@@ -92,13 +96,15 @@ TEST_P(RowsTest, RmsNorm) {
 }
 
 TEST_P(RowsTest, Rope) {
-  for (const NormShape& s : {NormShape{1, 1, 2, 0}, NormShape{3, 2, 6, 1}, NormShape{7, 3, 34, 2}, NormShape{40, 4, 256, 0}}) {
+  for (const NormShape& s :
+       {NormShape{1, 1, 2, 0}, NormShape{3, 2, 6, 1}, NormShape{7, 3, 34, 2}, NormShape{40, 4, 256, 0}}) {
     const int64_t width = int64_t{s.heads} * s.dim, half = s.dim / 2, positions = 50;
     std::vector<float> table;
     for (int64_t p = 0; p < positions; ++p) {
       for (const bool sine : {false, true}) {
         for (int64_t i = 0; i < half; ++i) {
-          const double angle = static_cast<double>(p) * std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(half));
+          const double angle =
+              static_cast<double>(p) * std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(half));
           table.push_back(static_cast<float>(sine ? std::sin(angle) : std::cos(angle)));
         }
       }
@@ -111,8 +117,10 @@ TEST_P(RowsTest, Rope) {
       for (int64_t head = 0; head < s.heads; ++head) {
         for (int64_t i = 0; i < half; ++i) {
           const double c = static_cast<double>(table[static_cast<size_t>(at[static_cast<size_t>(r)] * s.dim + i)]);
-          const double n = static_cast<double>(table[static_cast<size_t>(at[static_cast<size_t>(r)] * s.dim + half + i)]);
-          const size_t first = static_cast<size_t>(r * width + head * s.dim + i), second = first + static_cast<size_t>(half);
+          const double n =
+              static_cast<double>(table[static_cast<size_t>(at[static_cast<size_t>(r)] * s.dim + half + i)]);
+          const size_t first = static_cast<size_t>(r * width + head * s.dim + i),
+                       second = first + static_cast<size_t>(half);
           const double u = static_cast<double>(x[first]), v = static_cast<double>(x[second]);
           want[0][first] = u * c - v * n;
           want[0][second] = v * c + u * n;
@@ -195,7 +203,8 @@ TEST_P(RowsTest, AddAndScale) {
 }
 
 TEST_P(RowsTest, GatherAndScatter) {
-  for (const auto& [n, d, padding] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0}, {5, 7, 3}, {13, 640, 0}, {200, 33, 1}}) {
+  for (const auto& [n, d, padding] :
+       {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0}, {5, 7, 3}, {13, 640, 0}, {200, 33, 1}}) {
     const int64_t rows = n + 9;
     const std::vector<float> x = randomFloats(rows * d, 10), in = randomFloats(n * d, 11);
     std::vector<int32_t> ids;
@@ -224,13 +233,15 @@ TEST_P(RowsTest, GatherAndScatter) {
 
 TEST_P(RowsTest, RowsDoNotKnowEachOther) {
   const int64_t rows = 67, dim = 77;
-  const std::vector<float> x = randomFloats(rows * dim, 12), weight = randomFloats(dim, 13), gateUp = randomFloats(rows * 2 * dim, 14);
+  const std::vector<float> x = randomFloats(rows * dim, 12), weight = randomFloats(dim, 13),
+                           gateUp = randomFloats(rows * 2 * dim, 14);
   DeviceFloats w(backend(), weight);
   const auto compute = [&](int64_t first, int64_t count) {
     DeviceFloats in(backend(), {x.begin() + first * dim, x.begin() + (first + count) * dim});
     DeviceFloats gates(backend(), {gateUp.begin() + first * 2 * dim, gateUp.begin() + (first + count) * 2 * dim});
     DeviceFloats y(backend(), count * dim, kPoison), h(backend(), count * dim, kPoison);
-    backend().rmsNormForward(in.ptr(), {count, dim, 1, static_cast<int32_t>(dim)}, w.ptr(), 1e-6f, y.ptr(), dim, {}, {});
+    backend().rmsNormForward(in.ptr(), {count, dim, 1, static_cast<int32_t>(dim)}, w.ptr(), 1e-6f, y.ptr(), dim, {},
+                             {});
     backend().gatedForward(GatedActivation::kSilu, gates.ptr(), count, dim, h.ptr());
     return std::pair(y.read(), h.read());
   };

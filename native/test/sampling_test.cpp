@@ -14,7 +14,8 @@ struct Sampled {
   std::vector<float> logprobs;
 };
 
-Sampled sample(Backend& backend, const std::vector<float>& logits, int64_t vocabulary, int64_t usable, const std::vector<SampleParams>& params) {
+Sampled sample(Backend& backend, const std::vector<float>& logits, int64_t vocabulary, int64_t usable,
+               const std::vector<SampleParams>& params) {
   const int64_t n = static_cast<int64_t>(params.size());
   DeviceFloats device(backend, logits), logprobs(backend, n, kPoison);
   DeviceArray<int32_t> tokens(backend, n, -1);
@@ -23,7 +24,8 @@ Sampled sample(Backend& backend, const std::vector<float>& logits, int64_t vocab
 }
 
 // Many draws from one row of logits.
-std::vector<int32_t> draws(Backend& backend, const std::vector<float>& row, int64_t usable, SampleParams params, int64_t count) {
+std::vector<int32_t> draws(Backend& backend, const std::vector<float>& row, int64_t usable, SampleParams params,
+                           int64_t count) {
   std::vector<float> logits;
   std::vector<SampleParams> all;
   for (int64_t i = 0; i < count; ++i) {
@@ -43,7 +45,8 @@ Doubles filtered(const std::vector<float>& row, int64_t usable, const SamplePara
     order.push_back(static_cast<int32_t>(i));
     scores.push_back(static_cast<double>(row[i]) / static_cast<double>(params.temperature));
   }
-  std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return row[static_cast<size_t>(a)] > row[static_cast<size_t>(b)]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int32_t a, int32_t b) { return row[static_cast<size_t>(a)] > row[static_cast<size_t>(b)]; });
   const auto score = [&](size_t rank) { return scores[static_cast<size_t>(order[rank])]; };
   size_t kept = n;
   if (params.topK > 0 && static_cast<size_t>(params.topK) < n) {
@@ -56,7 +59,8 @@ Doubles filtered(const std::vector<float>& row, int64_t usable, const SamplePara
   if (params.topP < 1) {
     double before = 0;
     size_t rank = 0;
-    for (; rank < kept && (rank == 0 || before < static_cast<double>(params.topP) * sum); ++rank) before += weight(rank);
+    for (; rank < kept && (rank == 0 || before < static_cast<double>(params.topP) * sum); ++rank)
+      before += weight(rank);
     kept = rank;
   }
   while (kept > 1 && weight(kept - 1) < static_cast<double>(params.minP)) --kept;
@@ -94,7 +98,8 @@ TEST_P(SamplingTest, LogprobIsThatOfTheUnmodifiedDistribution) {
   }
   const Sampled got = sample(backend(), logits, 300, 300, params);
   for (size_t i = 0; i < got.tokens.size(); ++i) {
-    EXPECT_NEAR(static_cast<double>(got.logprobs[i]), static_cast<double>(row[static_cast<size_t>(got.tokens[i])]) - std::log(sum), 2e-6);
+    EXPECT_NEAR(static_cast<double>(got.logprobs[i]),
+                static_cast<double>(row[static_cast<size_t>(got.tokens[i])]) - std::log(sum), 2e-6);
   }
 }
 
@@ -105,9 +110,10 @@ struct FilterCase {
   float minP;
 };
 
-const FilterCase kFilters[] = {{1, 1, 0, 0},      {0.7f, 1, 5, 0},    {1, 0.8f, 0, 0},      {1.3f, 1, 0, 0.2f},  {0.8f, 0.7f, 9, 0.1f},
-                               {2, 0.95f, 0, 0.4f}, {1, 0.001f, 0, 0}, {1, 0, 0, 0},         {1, 1, 1, 0},        {5, 0.999f, 30, 0},
-                               {1, 1, 1000, 0},   {1, 1, 0, 1},       {0.2f, 0.5f, 3, 0.5f}};
+const FilterCase kFilters[] = {{1, 1, 0, 0},          {0.7f, 1, 5, 0},     {1, 0.8f, 0, 0},   {1.3f, 1, 0, 0.2f},
+                               {0.8f, 0.7f, 9, 0.1f}, {2, 0.95f, 0, 0.4f}, {1, 0.001f, 0, 0}, {1, 0, 0, 0},
+                               {1, 1, 1, 0},          {5, 0.999f, 30, 0},  {1, 1, 1000, 0},   {1, 1, 0, 1},
+                               {0.2f, 0.5f, 3, 0.5f}};
 
 TEST_P(SamplingTest, SupportAndFrequencies) {
   const std::vector<float> row = scaled(randomFloats(37, 3), 2.5f);
@@ -123,7 +129,8 @@ TEST_P(SamplingTest, SupportAndFrequencies) {
     double chi = 0, cells = 0;
     for (size_t i = 0; i < row.size(); ++i) {
       if (want[i] == 0) {
-        EXPECT_EQ(seen[i], 0) << "token " << i << " was filtered out; topP " << f.topP << " topK " << f.topK << " minP " << f.minP;
+        EXPECT_EQ(seen[i], 0) << "token " << i << " was filtered out; topP " << f.topP << " topK " << f.topK << " minP "
+                              << f.minP;
         continue;
       }
       const double expected = want[i] * static_cast<double>(count);
@@ -134,7 +141,8 @@ TEST_P(SamplingTest, SupportAndFrequencies) {
       ++cells;
     }
     // Mean cells - 1, variance twice that: six deviations away is no accident.
-    EXPECT_LT(chi, cells - 1 + 6 * std::sqrt(2 * cells)) << "topP " << f.topP << " topK " << f.topK << " minP " << f.minP;
+    EXPECT_LT(chi, cells - 1 + 6 * std::sqrt(2 * cells))
+        << "topP " << f.topP << " topK " << f.topK << " minP " << f.minP;
   }
 }
 
@@ -153,8 +161,9 @@ TEST_P(SamplingTest, SupportOfLargeVocabularies) {
   for (size_t i = 0; i < 50; ++i) mixed[i * 600] = static_cast<float>(i) * 0.1f;
   rows.emplace_back("tiny values", mixed);
   for (const auto& [name, row] : rows) {
-    for (const FilterCase& f : {FilterCase{1, 0.9f, 0, 0}, FilterCase{1, 0.5f, 0, 0}, FilterCase{1, 1, 50, 0}, FilterCase{1, 1, 9000, 0},
-                                FilterCase{1, 0.7f, 12000, 0}, FilterCase{1, 0.3f, 200, 0}, FilterCase{0.3f, 0.99f, 0, 0.05f}}) {
+    for (const FilterCase& f :
+         {FilterCase{1, 0.9f, 0, 0}, FilterCase{1, 0.5f, 0, 0}, FilterCase{1, 1, 50, 0}, FilterCase{1, 1, 9000, 0},
+          FilterCase{1, 0.7f, 12000, 0}, FilterCase{1, 0.3f, 200, 0}, FilterCase{0.3f, 0.99f, 0, 0.05f}}) {
       const SampleParams params{f.temperature, f.topP, f.topK, f.minP, 17, 0};
       const Doubles want = filtered(row, vocabulary, params);
       const int64_t support = std::count_if(want.begin(), want.end(), [](double p) { return p > 0; });
@@ -216,9 +225,11 @@ TEST_P(SamplingTest, SurvivesWhatIsNotANumber) {
     for (std::vector<float> row : all) {
       for (const bool oneNumber : {false, true}) {
         if (oneNumber) row[static_cast<size_t>(vocabulary / 2)] = 1.5f;
-        for (const FilterCase& f : {FilterCase{0, 1, 0, 0}, FilterCase{1, 1, 0, 0}, FilterCase{1, 0.9f, 0, 0}, FilterCase{1, 1, 20, 0.1f},
-                                    FilterCase{1e-30f, 0.5f, 3, 0}, FilterCase{1e-45f, 1, 0, 0}, FilterCase{1e30f, 0.5f, 0, 0}}) {
-          const Sampled got = sample(backend(), row, vocabulary, vocabulary, {SampleParams{f.temperature, f.topP, f.topK, f.minP, 1, 2}});
+        for (const FilterCase& f :
+             {FilterCase{0, 1, 0, 0}, FilterCase{1, 1, 0, 0}, FilterCase{1, 0.9f, 0, 0}, FilterCase{1, 1, 20, 0.1f},
+              FilterCase{1e-30f, 0.5f, 3, 0}, FilterCase{1e-45f, 1, 0, 0}, FilterCase{1e30f, 0.5f, 0, 0}}) {
+          const Sampled got = sample(backend(), row, vocabulary, vocabulary,
+                                     {SampleParams{f.temperature, f.topP, f.topK, f.minP, 1, 2}});
           ASSERT_TRUE(got.tokens[0] >= 0 && got.tokens[0] < vocabulary);
           if (oneNumber && !(row[0] > 1.5f) && f.temperature > 0) {
             EXPECT_EQ(got.tokens[0], static_cast<int32_t>(vocabulary / 2)) << "the only number";

@@ -14,10 +14,11 @@ namespace {
 
 void checkShape(const AttentionShape& shape) {
   if (shape.headDim < 1 || shape.headDim > kAttentionMaxDim || shape.kvHeads < 1 || shape.heads % shape.kvHeads != 0) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "attention of " + std::to_string(shape.heads) + " heads over " + std::to_string(shape.kvHeads) + " kv heads of dimension " +
-                    std::to_string(shape.headDim) + ": heads must be a multiple of kv heads and the dimension at most " +
-                    std::to_string(kAttentionMaxDim));
+    throw Error(ErrorCode::kInvalidArgument, "attention of " + std::to_string(shape.heads) + " heads over " +
+                                                 std::to_string(shape.kvHeads) + " kv heads of dimension " +
+                                                 std::to_string(shape.headDim) +
+                                                 ": heads must be a multiple of kv heads and the dimension at most " +
+                                                 std::to_string(kAttentionMaxDim));
   }
 }
 
@@ -65,8 +66,9 @@ struct Inputs {
 
 }  // namespace
 
-void CpuBackend::attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq,
-                                  DevConstF32 k, DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo, DevF32 lse) {
+void CpuBackend::attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q,
+                                  int64_t ldq, DevConstF32 k, DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo,
+                                  DevF32 lse) {
   checkShape(shape);
   if (cuSeqlens.empty()) return;
   const Inputs in{shape, q.raw(), ldq, k.raw(), v.raw(), ldkv};
@@ -99,9 +101,10 @@ void CpuBackend::attentionForward(const AttentionShape& shape, std::span<const i
   });
 }
 
-void CpuBackend::attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq,
-                                   DevConstF32 k, DevConstF32 v, int64_t ldkv, DevConstF32 out, DevConstF32 dout, int64_t ldo,
-                                   DevConstF32 lse, DevF32 delta, DevF32 dq, int64_t lddq, DevF32 dk, DevF32 dv, int64_t lddkv) {
+void CpuBackend::attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q,
+                                   int64_t ldq, DevConstF32 k, DevConstF32 v, int64_t ldkv, DevConstF32 out,
+                                   DevConstF32 dout, int64_t ldo, DevConstF32 lse, DevF32 delta, DevF32 dq,
+                                   int64_t lddq, DevF32 dk, DevF32 dv, int64_t lddkv) {
   checkShape(shape);
   if (cuSeqlens.empty()) return;
   const Inputs in{shape, q.raw(), ldq, k.raw(), v.raw(), ldkv};
@@ -136,16 +139,16 @@ void CpuBackend::attentionBackward(const AttentionShape& shape, std::span<const 
       const int64_t column = in.column(task.kvHead), kvColumn = int64_t{task.kvHead} * shape.headDim;
       const int64_t statistics = task.kvHead * group * total + document.begin;
       kernels_.attention->backward(in.head(document, task.kvHead), task.keyBlock + round, task.keyBlock,
-                                   dout.raw() + document.begin * ldo + column, ldo, lse.raw() + statistics, delta.raw() + statistics,
-                                   total, dq.raw() + document.begin * lddq + column, lddq, round == 0,
-                                   dk.raw() + document.begin * lddkv + kvColumn, dv.raw() + document.begin * lddkv + kvColumn, lddkv,
-                                   round == 0, scratch(thread));
+                                   dout.raw() + document.begin * ldo + column, ldo, lse.raw() + statistics,
+                                   delta.raw() + statistics, total, dq.raw() + document.begin * lddq + column, lddq,
+                                   round == 0, dk.raw() + document.begin * lddkv + kvColumn,
+                                   dv.raw() + document.begin * lddkv + kvColumn, lddkv, round == 0, scratch(thread));
     });
   }
 }
 
-void CpuBackend::kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows, DevConstI32 rowPages,
-                         DevConstI32 rowSlots, DevF32 pool) {
+void CpuBackend::kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows,
+                         DevConstI32 rowPages, DevConstI32 rowSlots, DevF32 pool) {
   const int64_t width = int64_t{shape.kvHeads} * shape.headDim;
   const size_t bytes = static_cast<size_t>(width) * sizeof(float);
   forRanges(pool_, rows, 2 * width, [&](int64_t first, int64_t count) {
@@ -158,8 +161,9 @@ void CpuBackend::kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32
   });
 }
 
-void CpuBackend::attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows, DevConstI32 positions,
-                                 DevConstI32 rowTables, DevConstI32 pageTables, int32_t, DevConstF32 pool, DevF32 out, int64_t ldo) {
+void CpuBackend::attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows,
+                                 DevConstI32 positions, DevConstI32 rowTables, DevConstI32 pageTables, int32_t,
+                                 DevConstF32 pool, DevF32 out, int64_t ldo) {
   checkShape(shape);
   // Consecutive rows of one sequence share its keys; how many of them come together does not touch their bits.
   struct Run {
@@ -197,8 +201,8 @@ void CpuBackend::attentionCached(const AttentionShape& shape, DevConstF32 q, int
     head.ldkv = width;
     head.pageTable = pageTables.raw() + rowTables.raw()[run.firstRow];
     const int64_t column = run.kvHead * group * shape.headDim;
-    kernels_.attention->cached(head, positions.raw()[run.firstRow], run.rows, q.raw() + run.firstRow * ldq + column, ldq,
-                               out.raw() + run.firstRow * ldo + column, ldo, scratch(thread));
+    kernels_.attention->cached(head, positions.raw()[run.firstRow], run.rows, q.raw() + run.firstRow * ldq + column,
+                               ldq, out.raw() + run.firstRow * ldo + column, ldo, scratch(thread));
   });
 }
 

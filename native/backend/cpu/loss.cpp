@@ -7,7 +7,8 @@
 
 namespace mlit {
 
-void CpuBackend::crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights, DevF32 logprobs) {
+void CpuBackend::crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights,
+                              DevF32 logprobs) {
   pool_.run(n, [&](int64_t i, int) {
     float* row = logits.raw() + i * vocabulary;
     const int32_t target = targets.raw()[i];

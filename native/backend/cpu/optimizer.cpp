@@ -42,7 +42,8 @@ void CpuBackend::adamW(DevF32 parameters, DevConstF32 gradients, DevF32 m, DevF3
   factors.inverseRootBias2 = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(beta2, step)));
   factors.epsilon = params.epsilon;
   forRanges(pool_, n, 4, [&](int64_t first, int64_t count) {
-    kernels_.optimizer->adamW(parameters.raw() + first, gradients.raw() + first, m.raw() + first, v.raw() + first, count, factors);
+    kernels_.optimizer->adamW(parameters.raw() + first, gradients.raw() + first, m.raw() + first, v.raw() + first,
+                              count, factors);
   });
 }
 

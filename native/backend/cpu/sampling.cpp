@@ -48,7 +48,8 @@ class RowSampler {
     const int64_t best = kernels_.firstEqual(row_, usable_, max_);
     if (best < 0) return 0;  // no number in the row: the log-probability says so
     inverseTemperature_ = 1.0f / params.temperature;
-    if (!(params.temperature > 0) || !std::isfinite(inverseTemperature_) || !std::isfinite(max_)) return static_cast<int32_t>(best);
+    if (!(params.temperature > 0) || !std::isfinite(inverseTemperature_) || !std::isfinite(max_))
+      return static_cast<int32_t>(best);
 
     cut_ = SampleCut{-kInfinity, kAnyId, std::min(params.minP, 1.0f)};
     if (params.topK > 0 && params.topK < usable_) applyTopK(params.topK);
@@ -162,9 +163,8 @@ class RowSampler {
     const int32_t* ids = candidateIds();
     int32_t* order = candidateOrder();
     for (int64_t i = 0; i < count; ++i) order[i] = static_cast<int32_t>(i);
-    std::sort(order, order + count, [&](int32_t a, int32_t b) {
-      return values[a] != values[b] ? values[a] > values[b] : ids[a] < ids[b];
-    });
+    std::sort(order, order + count,
+              [&](int32_t a, int32_t b) { return values[a] != values[b] ? values[a] > values[b] : ids[a] < ids[b]; });
     double before = above;
     for (int64_t i = 0; i < count; ++i) {
       cut_.value = values[order[i]];
@@ -179,7 +179,8 @@ class RowSampler {
     double* sums = reinterpret_cast<double*>(scratch_);
     float* terms = scratch_ + CpuBackend::kThreadScratchBytes / sizeof(float) - kDrawBlock;
     const int64_t blocks = (usable_ + kDrawBlock - 1) / kDrawBlock;
-    const bool keepsSums = blocks <= static_cast<int64_t>((CpuBackend::kThreadScratchBytes - kDrawBlock * sizeof(float)) / sizeof(double));
+    const bool keepsSums =
+        blocks <= static_cast<int64_t>((CpuBackend::kThreadScratchBytes - kDrawBlock * sizeof(float)) / sizeof(double));
     double total = 0;
     for (int64_t b = 0; b < blocks; ++b) {
       const double sum = blockMass(b, nullptr);
@@ -213,11 +214,13 @@ class RowSampler {
 
   double blockMass(int64_t block, float* terms) const {
     const int64_t first = block * kDrawBlock;
-    return kernels_.expSum(row_ + first, std::min(kDrawBlock, usable_ - first), static_cast<int32_t>(first), max_, inverseTemperature_,
-                           cut_, terms);
+    return kernels_.expSum(row_ + first, std::min(kDrawBlock, usable_ - first), static_cast<int32_t>(first), max_,
+                           inverseTemperature_, cut_, terms);
   }
 
-  double term(float value) const { return kernels_.expSum(&value, 1, 0, max_, inverseTemperature_, from(-kInfinity), nullptr); }
+  double term(float value) const {
+    return kernels_.expSum(&value, 1, 0, max_, inverseTemperature_, from(-kInfinity), nullptr);
+  }
 
   // Halves by value, which suits most logits, and every other time by bits, which ends whatever they are.
   static float between(float low, float high, int step) {
@@ -246,8 +249,8 @@ class RowSampler {
 
 }  // namespace
 
-void CpuBackend::sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64_t usable, std::span<const SampleParams> params,
-                            DevI32 tokens, DevF32 logprobs) {
+void CpuBackend::sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64_t usable,
+                            std::span<const SampleParams> params, DevI32 tokens, DevF32 logprobs) {
   pool_.run(n, [&](int64_t i, int thread) {
     const float* row = logits.raw() + i * vocabulary;
     float max;

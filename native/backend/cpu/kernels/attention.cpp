@@ -104,8 +104,8 @@ HWY_INLINE void startTile(const Tile& t, int64_t rows) {
 }
 
 // Scores of all rows against a block of keys, and their step of the softmax. What a row does not see becomes zero.
-HWY_INLINE void scoreBlock(const Tile& t, int64_t firstRow, int64_t rows, int64_t group, int64_t window, const float* k, int64_t ldk,
-                           int64_t keyBegin, int64_t keys, int64_t dim) {
+HWY_INLINE void scoreBlock(const Tile& t, int64_t firstRow, int64_t rows, int64_t group, int64_t window, const float* k,
+                           int64_t ldk, int64_t keyBegin, int64_t keys, int64_t dim) {
   for (int64_t r = 0; r < rows; r += kDotRows) {
     const int64_t count = smaller(kDotRows, rows - r);
     const Span s = visible((firstRow + r) / group, (firstRow + r + count - 1) / group, window, keyBegin, keys);
@@ -129,28 +129,30 @@ HWY_INLINE void scoreBlock(const Tile& t, int64_t firstRow, int64_t rows, int64_
 }
 
 // out = factor * out + p · v, slice by slice of the head's dimension, so that a slice of v stays in L1 for all rows.
-HWY_INLINE void accumulateValues(const Tile& t, int64_t firstRow, int64_t rows, int64_t group, int64_t window, int64_t keyBegin,
-                                 int64_t keys, const float* v, int64_t ldv, int64_t padded) {
+HWY_INLINE void accumulateValues(const Tile& t, int64_t firstRow, int64_t rows, int64_t group, int64_t window,
+                                 int64_t keyBegin, int64_t keys, const float* v, int64_t ldv, int64_t padded) {
   for (int64_t c = 0; c < padded; c += kTileColumns) {
     const int64_t width = smaller(kTileColumns, padded - c);
     for (int64_t r = 0; r < rows; r += kTileRows) {
       const int64_t count = smaller(kTileRows, rows - r);
       const Span s = visible((firstRow + r) / group, (firstRow + r + count - 1) / group, window, keyBegin, keys);
       if (s.empty()) continue;
-      tileOf<TileMode::kScale>(count, width, t.scores + r * kKeys + s.begin, kKeys, 1, v + s.begin * ldv + c, ldv, s.end - s.begin,
-                               t.out + r * t.ld + c, t.ld, t.factor + r);
+      tileOf<TileMode::kScale>(count, width, t.scores + r * kKeys + s.begin, kKeys, 1, v + s.begin * ldv + c, ldv,
+                               s.end - s.begin, t.out + r * t.ld + c, t.ld, t.factor + r);
     }
   }
 }
 
-HWY_INLINE void finishTile(const Tile& t, int64_t firstRow, int64_t rows, int64_t group, int64_t dim, float* out, int64_t ldo) {
+HWY_INLINE void finishTile(const Tile& t, int64_t firstRow, int64_t rows, int64_t group, int64_t dim, float* out,
+                           int64_t ldo) {
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t token = (firstRow + r) / group, member = (firstRow + r) % group;
     unpackRow(t.out + r * t.ld, dim, 1.0f / t.sum[r], false, out + token * ldo + member * dim);
   }
 }
 
-void forward(const AttentionHead& h, int64_t firstRow, int64_t rows, float* out, int64_t ldo, float* lse, int64_t ldLse, float* scratch) {
+void forward(const AttentionHead& h, int64_t firstRow, int64_t rows, float* out, int64_t ldo, float* lse, int64_t ldLse,
+             float* scratch) {
   const int64_t padded = roundUp(h.dim, kGranule), ld = padded + kGranule;  // an odd number of cache lines a row
   const Tile t = makeTile(scratch, ld);
   float* values = take(scratch, kKeys * ld);
@@ -173,8 +175,8 @@ void forward(const AttentionHead& h, int64_t firstRow, int64_t rows, float* out,
   }
 }
 
-void delta(const float* out, const float* dout, int64_t ldo, int64_t first, int64_t count, int64_t group, int64_t dim, float* result,
-           int64_t ldDelta) {
+void delta(const float* out, const float* dout, int64_t ldo, int64_t first, int64_t count, int64_t group, int64_t dim,
+           float* result, int64_t ldDelta) {
   for (int64_t t = first; t < first + count; ++t) {
     for (int64_t head = 0; head < group; ++head) {
       const float* a = out + t * ldo + head * dim;
@@ -210,9 +212,9 @@ HWY_INLINE void probabilityRow(float* s, float* dp, Span keys, Span wide, float 
 }
 
 // With P recomputed from lse: dV = Pᵀ·dO, dP = dO·Vᵀ, dS = P∘(dP - delta), dQ = scale·dS·K, dK = dSᵀ·(scale·Q).
-void backward(const AttentionHead& h, int64_t queryBlock, int64_t keyBlock, const float* dout, int64_t ldo, const float* lse,
-              const float* deltas, int64_t ldLse, float* dq, int64_t lddq, bool storeDq, float* dk, float* dv, int64_t lddkv,
-              bool storeDkv, float* scratch) {
+void backward(const AttentionHead& h, int64_t queryBlock, int64_t keyBlock, const float* dout, int64_t ldo,
+              const float* lse, const float* deltas, int64_t ldLse, float* dq, int64_t lddq, bool storeDq, float* dk,
+              float* dv, int64_t lddkv, bool storeDkv, float* scratch) {
   const int64_t padded = roundUp(h.dim, kGranule), ld = padded + kGranule;
   const int64_t queryBegin = queryBlock * kKeys, keyBegin = keyBlock * kKeys;
   const int64_t keys = smaller(kKeys, h.length - keyBegin);
@@ -248,8 +250,10 @@ void backward(const AttentionHead& h, int64_t queryBlock, int64_t keyBlock, cons
       Span wide = {0, 0};
       if (!s.empty()) {
         wide = widened(s);
-        dotRows(count, queries + r * ld, ld, h.k + keyBegin * h.ldkv, h.ldkv, s.begin, s.end, keys, h.dim, p + r * kKeys, kKeys);
-        dotRows(count, gradOut + r * ld, ld, h.v + keyBegin * h.ldkv, h.ldkv, s.begin, s.end, keys, h.dim, ds + r * kKeys, kKeys);
+        dotRows(count, queries + r * ld, ld, h.k + keyBegin * h.ldkv, h.ldkv, s.begin, s.end, keys, h.dim,
+                p + r * kKeys, kKeys);
+        dotRows(count, gradOut + r * ld, ld, h.v + keyBegin * h.ldkv, h.ldkv, s.begin, s.end, keys, h.dim,
+                ds + r * kKeys, kKeys);
       }
       for (int64_t i = r; i < r + count; ++i) {
         const int64_t token = (firstRow + i) / h.group, member = (firstRow + i) % h.group;
@@ -264,19 +268,20 @@ void backward(const AttentionHead& h, int64_t queryBlock, int64_t keyBlock, cons
         const int64_t count = smaller(kTileRows, rows - r);
         Span s = spanOf(r, count);
         if (s.empty()) s = {0, 0};
-        tileOf<TileMode::kStore>(count, width, ds + r * kKeys + s.begin, kKeys, 1, keyRows + s.begin * ld + c, ld, s.end - s.begin,
-                                 gradQueries + r * ld + c, ld, nullptr);
+        tileOf<TileMode::kStore>(count, width, ds + r * kKeys + s.begin, kKeys, 1, keyRows + s.begin * ld + c, ld,
+                                 s.end - s.begin, gradQueries + r * ld + c, ld, nullptr);
       }
       for (int64_t j = 0; j < keys; j += kTileRows) {
         const int64_t count = smaller(kTileRows, keys - j);
         // Rows whose token may see one of these keys.
         const int64_t begin = larger(0, (keyBegin + j) * h.group - firstRow);
-        const int64_t end = h.window > 0 ? smaller(rows, (keyBegin + j + count - 1 + h.window) * h.group - firstRow) : rows;
+        const int64_t end =
+            h.window > 0 ? smaller(rows, (keyBegin + j + count - 1 + h.window) * h.group - firstRow) : rows;
         if (end <= begin) continue;
         tileOf<TileMode::kAdd>(count, width, p + begin * kKeys + j, 1, kKeys, gradOut + begin * ld + c, ld, end - begin,
                                gradValues + j * ld + c, ld, nullptr);
-        tileOf<TileMode::kAdd>(count, width, ds + begin * kKeys + j, 1, kKeys, queries + begin * ld + c, ld, end - begin,
-                               gradKeys + j * ld + c, ld, nullptr);
+        tileOf<TileMode::kAdd>(count, width, ds + begin * kKeys + j, 1, kKeys, queries + begin * ld + c, ld,
+                               end - begin, gradKeys + j * ld + c, ld, nullptr);
       }
     }
     for (int64_t r = 0; r < rows; ++r) {
@@ -291,8 +296,8 @@ void backward(const AttentionHead& h, int64_t queryBlock, int64_t keyBlock, cons
   }
 }
 
-void cachedRows(const CachedHead& h, int64_t position, int64_t firstRow, int64_t rows, const float* q, int64_t ldq, float* out, int64_t ldo,
-                float* scratch) {
+void cachedRows(const CachedHead& h, int64_t position, int64_t firstRow, int64_t rows, const float* q, int64_t ldq,
+                float* out, int64_t ldo, float* scratch) {
   const int64_t padded = roundUp(h.dim, kGranule), ld = padded + kGranule;
   const Tile t = makeTile(scratch, ld);
   float* packedValues = take(scratch, kPageTokens * ld);
@@ -319,7 +324,8 @@ void cachedRows(const CachedHead& h, int64_t position, int64_t firstRow, int64_t
   finishTile(t, firstRow, rows, h.group, h.dim, out, ldo);
 }
 
-void cached(const CachedHead& h, int64_t position, int64_t tokens, const float* q, int64_t ldq, float* out, int64_t ldo, float* scratch) {
+void cached(const CachedHead& h, int64_t position, int64_t tokens, const float* q, int64_t ldq, float* out, int64_t ldo,
+            float* scratch) {
   const int64_t all = tokens * h.group;
   for (int64_t first = 0; first < all; first += kRows) {
     cachedRows(h, position, first, smaller(kRows, all - first), q, ldq, out, ldo, scratch);

@@ -27,31 +27,31 @@ struct CachedHead {
   int64_t dim;
   float scale;
   int64_t window;
-  const float* pool;         // at the kv head's first column of page 0's keys
+  const float* pool;  // at the kv head's first column of page 0's keys
   int64_t pageFloats;
-  int64_t valuesOffset;      // from a page's keys to its values
-  int64_t ldkv;              // from one token of a page to the next
+  int64_t valuesOffset;  // from a page's keys to its values
+  int64_t ldkv;          // from one token of a page to the next
   const int32_t* pageTable;
 };
 
 struct AttentionKernels {
   // Rows [firstRow, firstRow + rows) of the length * group rows; out like q; lse[head * ldLse + token].
-  void (*forward)(const AttentionHead& head, int64_t firstRow, int64_t rows, float* out, int64_t ldo, float* lse, int64_t ldLse,
-                  float* scratch);
+  void (*forward)(const AttentionHead& head, int64_t firstRow, int64_t rows, float* out, int64_t ldo, float* lse,
+                  int64_t ldLse, float* scratch);
   // delta = sum of out * dout for each (token, head) of the group, for tokens [first, first + count).
-  void (*delta)(const float* out, const float* dout, int64_t ldo, int64_t first, int64_t count, int64_t group, int64_t dim,
-                float* delta, int64_t ldDelta);
+  void (*delta)(const float* out, const float* dout, int64_t ldo, int64_t first, int64_t count, int64_t group,
+                int64_t dim, float* delta, int64_t ldDelta);
   // Contribution of (query block, key block) to dq, dk, dv: stored where the flag says so, else added.
-  void (*backward)(const AttentionHead& head, int64_t queryBlock, int64_t keyBlock, const float* dout, int64_t ldo, const float* lse,
-                   const float* delta, int64_t ldLse, float* dq, int64_t lddq, bool storeDq, float* dk, float* dv, int64_t lddkv,
-                   bool storeDkv, float* scratch);
+  void (*backward)(const AttentionHead& head, int64_t queryBlock, int64_t keyBlock, const float* dout, int64_t ldo,
+                   const float* lse, const float* delta, int64_t ldLse, float* dq, int64_t lddq, bool storeDq,
+                   float* dk, float* dv, int64_t lddkv, bool storeDkv, float* scratch);
   // tokens consecutive tokens of one sequence from position on; q and out at the first of them.
-  void (*cached)(const CachedHead& head, int64_t position, int64_t tokens, const float* q, int64_t ldq, float* out, int64_t ldo,
-                 float* scratch);
+  void (*cached)(const CachedHead& head, int64_t position, int64_t tokens, const float* q, int64_t ldq, float* out,
+                 int64_t ldo, float* scratch);
 };
 
-inline constexpr int64_t kAttentionTileRows = 96;   // (query, head) rows of a forward tile
-inline constexpr int64_t kAttentionBlock = 64;      // queries and keys of a backward pair, keys of a forward step
-inline constexpr int64_t kAttentionMaxDim = 512;    // what fits into a thread's scratch
+inline constexpr int64_t kAttentionTileRows = 96;  // (query, head) rows of a forward tile
+inline constexpr int64_t kAttentionBlock = 64;     // queries and keys of a backward pair, keys of a forward step
+inline constexpr int64_t kAttentionMaxDim = 512;   // what fits into a thread's scratch
 
 }  // namespace mlit

@@ -40,8 +40,8 @@ HWY_INLINE void unpackRow(const float* from, int64_t dim, float factor, bool add
 }
 
 // (query, head) rows [first, first + rows) of a group, query-major.
-HWY_INLINE void packHeadRows(const float* from, int64_t ld, int64_t group, int64_t dim, int64_t first, int64_t rows, float factor,
-                             float* to, int64_t ldTo) {
+HWY_INLINE void packHeadRows(const float* from, int64_t ld, int64_t group, int64_t dim, int64_t first, int64_t rows,
+                             float factor, float* to, int64_t ldTo) {
   int64_t token = first / group, head = first % group;
   for (int64_t r = 0; r < rows; ++r) {
     packRow(from + token * ld + head * dim, dim, ldTo - kGranule, factor, to + r * ldTo);

@@ -8,17 +8,17 @@
 namespace mlit {
 namespace MLIT_ISA_NAMESPACE {
 
-inline constexpr int kTileRows = 6;                                // rows of a register block
-inline constexpr int kTileVectors = kLanes == 8 ? 2 : 4;           // vectors a row: 24 or 12 accumulators
+inline constexpr int kTileRows = 6;                       // rows of a register block
+inline constexpr int kTileVectors = kLanes == 8 ? 2 : 4;  // vectors a row: 24 or 12 accumulators
 inline constexpr int64_t kTileColumns = kTileVectors * kLanes;
-inline constexpr int64_t kGranule = 16;                            // packed widths are multiples of this
+inline constexpr int64_t kGranule = 16;  // packed widths are multiples of this
 
 enum class TileMode { kStore, kAdd, kScale };  // c = a·b, c + a·b, rowScale[i]·c + a·b
 
 // c[i][j] over kRows x (kVectors * kLanes): a at a[i * rowStride + p * stepStride], b at b[p * ldb + j].
 template <int kRows, int kVectors, TileMode kMode>
-HWY_INLINE void tile(const float* a, int64_t rowStride, int64_t stepStride, const float* b, int64_t ldb, int64_t steps, float* c,
-                     int64_t ldc, const float* rowScale) {
+HWY_INLINE void tile(const float* a, int64_t rowStride, int64_t stepStride, const float* b, int64_t ldb, int64_t steps,
+                     float* c, int64_t ldc, const float* rowScale) {
   Floats sum[kRows][kVectors];
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i) {
@@ -54,22 +54,28 @@ HWY_INLINE void tile(const float* a, int64_t rowStride, int64_t stepStride, cons
 }
 
 template <int kVectors, TileMode kMode>
-HWY_INLINE void tileOfRows(int64_t rows, const float* a, int64_t rowStride, int64_t stepStride, const float* b, int64_t ldb,
-                           int64_t steps, float* c, int64_t ldc, const float* rowScale) {
+HWY_INLINE void tileOfRows(int64_t rows, const float* a, int64_t rowStride, int64_t stepStride, const float* b,
+                           int64_t ldb, int64_t steps, float* c, int64_t ldc, const float* rowScale) {
   switch (rows) {
-    case 1: return tile<1, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
-    case 2: return tile<2, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
-    case 3: return tile<3, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
-    case 4: return tile<4, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
-    case 5: return tile<5, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
-    default: return tile<6, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
+    case 1:
+      return tile<1, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
+    case 2:
+      return tile<2, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
+    case 3:
+      return tile<3, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
+    case 4:
+      return tile<4, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
+    case 5:
+      return tile<5, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
+    default:
+      return tile<6, kVectors, kMode>(a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
   }
 }
 
 // rows <= kTileRows, columns <= kTileColumns and a multiple of kGranule.
 template <TileMode kMode>
-void tileOf(int64_t rows, int64_t columns, const float* a, int64_t rowStride, int64_t stepStride, const float* b, int64_t ldb,
-            int64_t steps, float* c, int64_t ldc, const float* rowScale) {
+void tileOf(int64_t rows, int64_t columns, const float* a, int64_t rowStride, int64_t stepStride, const float* b,
+            int64_t ldb, int64_t steps, float* c, int64_t ldc, const float* rowScale) {
   if constexpr (kLanes == 16) {
     if (columns == 16) return tileOfRows<1, kMode>(rows, a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
     if (columns == 32) return tileOfRows<2, kMode>(rows, a, rowStride, stepStride, b, ldb, steps, c, ldc, rowScale);
@@ -103,7 +109,8 @@ HWY_INLINE auto sumLanesOfFour(Floats a, Floats b, Floats c, Floats d) {
 // that keys need no transposition (measured: as fast as the tile above, which would pay 15 % for one). q is padded with
 // zeros to whole vectors. Where fewer than 4 keys are left the last one is taken again and its columns mean nothing.
 template <int kRows>
-HWY_INLINE void dotTile(const float* q, int64_t ldq, const float* k, int64_t ldk, int64_t left, int64_t dim, float* s, int64_t lds) {
+HWY_INLINE void dotTile(const float* q, int64_t ldq, const float* k, int64_t ldk, int64_t left, int64_t dim, float* s,
+                        int64_t lds) {
   const float* k1 = k + (left > 1 ? ldk : 0);
   const float* k2 = k1 + (left > 2 ? ldk : 0);
   const float* k3 = k2 + (left > 3 ? ldk : 0);
@@ -133,14 +140,15 @@ HWY_INLINE void dotTile(const float* q, int64_t ldq, const float* k, int64_t ldk
   }
   const hn::FixedTag<float, 4> four;
 #pragma GCC unroll 4
-  for (int i = 0; i < kRows; ++i) hn::StoreU(sumLanesOfFour(sum[i][0], sum[i][1], sum[i][2], sum[i][3]), four, s + i * lds);
+  for (int i = 0; i < kRows; ++i)
+    hn::StoreU(sumLanesOfFour(sum[i][0], sum[i][1], sum[i][2], sum[i][3]), four, s + i * lds);
 }
 
 inline constexpr int64_t kDotRows = kLanes == 8 ? 2 : 4;  // what the registers of the instruction set hold with 4 keys
 
 // Scores of rows (<= kDotRows) against keys [begin, end) of a block of count, in steps of 4 from a multiple of 4.
-HWY_INLINE void dotRows(int64_t rows, const float* q, int64_t ldq, const float* k, int64_t ldk, int64_t begin, int64_t end, int64_t count,
-                        int64_t dim, float* s, int64_t lds) {
+HWY_INLINE void dotRows(int64_t rows, const float* q, int64_t ldq, const float* k, int64_t ldk, int64_t begin,
+                        int64_t end, int64_t count, int64_t dim, float* s, int64_t lds) {
   for (int64_t j = begin / 4 * 4; j < end; j += 4) {
     const float* key = k + j * ldk;
     if (rows == kDotRows) {

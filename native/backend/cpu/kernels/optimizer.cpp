@@ -51,8 +51,8 @@ void adamW(float* parameters, const float* gradients, float* m, float* v, int64_
         store(u.v, v + i);
       },
       [&](int64_t i, int64_t left) {
-        const Updated u = update(loadFirst(parameters + i, left), loadFirst(gradients + i, left), loadFirst(m + i, left),
-                                 loadFirst(v + i, left));
+        const Updated u = update(loadFirst(parameters + i, left), loadFirst(gradients + i, left),
+                                 loadFirst(m + i, left), loadFirst(v + i, left));
         storeFirst(u.p, parameters + i, left);
         storeFirst(u.m, m + i, left);
         storeFirst(u.v, v + i, left);

@@ -7,7 +7,7 @@ namespace mlit {
 
 // One AdamW step with everything that does not depend on the element worked out beforehand.
 struct AdamWFactors {
-  float gradient;          // gradScale times the clip factor
+  float gradient;  // gradScale times the clip factor
   float beta1, oneMinusBeta1;
   float beta2, oneMinusBeta2;
   float keep;              // 1 - learningRate * weightDecay

@@ -40,8 +40,8 @@ HWY_INLINE double dotProduct3(const float* a, const float* b, const float* c, in
   return sumLanesDouble(s0) + sumLanesDouble(s1);
 }
 
-void rmsNormForward(const float* x, int64_t ldx, int64_t rows, int64_t heads, int64_t dim, const float* weight, float eps, float* y,
-                    int64_t ldy, const float* addTo, float* invRms) {
+void rmsNormForward(const float* x, int64_t ldx, int64_t rows, int64_t heads, int64_t dim, const float* weight,
+                    float eps, float* y, int64_t ldy, const float* addTo, float* invRms) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t head = 0; head < heads; ++head) {
       const float* in = x + r * ldx + head * dim;
@@ -56,7 +56,8 @@ void rmsNormForward(const float* x, int64_t ldx, int64_t rows, int64_t heads, in
             dim,
             [&](int64_t i) { store(hn::MulAdd(hn::Mul(load(in + i), s), load(weight + i), load(base + i)), out + i); },
             [&](int64_t i, int64_t n) {
-              storeFirst(hn::MulAdd(hn::Mul(loadFirst(in + i, n), s), loadFirst(weight + i, n), loadFirst(base + i, n)), out + i, n);
+              storeFirst(hn::MulAdd(hn::Mul(loadFirst(in + i, n), s), loadFirst(weight + i, n), loadFirst(base + i, n)),
+                         out + i, n);
             });
       } else {
         forVectors(
@@ -70,8 +71,8 @@ void rmsNormForward(const float* x, int64_t ldx, int64_t rows, int64_t heads, in
 }
 
 // With g = dy * weight and s = 1 / rms: dx = s * (g - x * s² * mean(g · x)).
-void rmsNormBackward(const float* dy, int64_t lddy, const float* x, int64_t ldx, int64_t rows, int64_t heads, int64_t dim,
-                     const float* weight, const float* invRms, float* dx, int64_t lddx, bool accumulate) {
+void rmsNormBackward(const float* dy, int64_t lddy, const float* x, int64_t ldx, int64_t rows, int64_t heads,
+                     int64_t dim, const float* weight, const float* invRms, float* dx, int64_t lddx, bool accumulate) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t head = 0; head < heads; ++head) {
       const float* in = x + r * ldx + head * dim;
@@ -81,7 +82,9 @@ void rmsNormBackward(const float* dy, int64_t lddy, const float* x, int64_t ldx,
       const double mean = dotProduct3(grad, weight, in, dim) / static_cast<double>(dim);
       const Floats s = set(static_cast<float>(inverse));
       const Floats c = set(static_cast<float>(inverse * inverse * inverse * mean));
-      const auto gradient = [&](Floats g, Floats w, Floats v) { return hn::NegMulAdd(v, c, hn::Mul(hn::Mul(g, w), s)); };
+      const auto gradient = [&](Floats g, Floats w, Floats v) {
+        return hn::NegMulAdd(v, c, hn::Mul(hn::Mul(g, w), s));
+      };
       if (accumulate) {
         forVectors(
             dim,
@@ -218,7 +221,9 @@ void gatedBackward(GatedKind kind, float* gateUp, int64_t rows, int64_t f, const
 void add(float* y, const float* x, int64_t n) {
   forVectors(
       n, [&](int64_t i) { store(hn::Add(load(y + i), load(x + i)), y + i); },
-      [&](int64_t i, int64_t left) { storeFirst(hn::Add(loadFirst(y + i, left), loadFirst(x + i, left)), y + i, left); });
+      [&](int64_t i, int64_t left) {
+        storeFirst(hn::Add(loadFirst(y + i, left), loadFirst(x + i, left)), y + i, left);
+      });
 }
 
 void scale(float* y, float factor, int64_t n) {

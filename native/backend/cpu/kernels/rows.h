@@ -9,12 +9,13 @@ namespace mlit {
 enum class GatedKind : int { kSilu, kGeluTanh };
 
 struct RowKernels {
-  void (*rmsNormForward)(const float* x, int64_t ldx, int64_t rows, int64_t heads, int64_t dim, const float* weight, float eps,
-                         float* y, int64_t ldy, const float* addTo, float* invRms);
-  void (*rmsNormBackward)(const float* dy, int64_t lddy, const float* x, int64_t ldx, int64_t rows, int64_t heads, int64_t dim,
-                          const float* weight, const float* invRms, float* dx, int64_t lddx, bool accumulate);
-  void (*rope)(float* x, int64_t ld, int64_t rows, int64_t heads, int64_t dim, const int32_t* positions, const float* table,
-               float direction);
+  void (*rmsNormForward)(const float* x, int64_t ldx, int64_t rows, int64_t heads, int64_t dim, const float* weight,
+                         float eps, float* y, int64_t ldy, const float* addTo, float* invRms);
+  void (*rmsNormBackward)(const float* dy, int64_t lddy, const float* x, int64_t ldx, int64_t rows, int64_t heads,
+                          int64_t dim, const float* weight, const float* invRms, float* dx, int64_t lddx,
+                          bool accumulate);
+  void (*rope)(float* x, int64_t ld, int64_t rows, int64_t heads, int64_t dim, const int32_t* positions,
+               const float* table, float direction);
   void (*gatedForward)(GatedKind kind, const float* gateUp, int64_t rows, int64_t f, float* h);
   void (*gatedBackward)(GatedKind kind, float* gateUp, int64_t rows, int64_t f, const float* dh, float* h);
   void (*add)(float* y, const float* x, int64_t n);

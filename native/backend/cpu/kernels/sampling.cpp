@@ -51,11 +51,13 @@ HWY_INLINE FloatMask between(Floats v, Floats low, Floats high) { return hn::And
 int64_t countBetween(const float* x, int64_t n, float low, float high) {
   const Floats lo = set(low), hi = set(high);
   int64_t count = 0;
-  for (int64_t i = 0; i < n; i += kLanes) count += static_cast<int64_t>(hn::CountTrue(kF, between(loadOrNan(x + i, n - i), lo, hi)));
+  for (int64_t i = 0; i < n; i += kLanes)
+    count += static_cast<int64_t>(hn::CountTrue(kF, between(loadOrNan(x + i, n - i), lo, hi)));
   return count;
 }
 
-double expSum(const float* x, int64_t n, int32_t firstId, float max, float inverseTemperature, const SampleCut& cut, float* out) {
+double expSum(const float* x, int64_t n, int32_t firstId, float max, float inverseTemperature, const SampleCut& cut,
+              float* out) {
   constexpr int64_t kRun = 1024;  // summed in float, then carried in double
   const Floats m = set(max), t = set(inverseTemperature), value = set(cut.value), least = set(cut.leastExp);
   const Ints lastId = hn::Set(kI, cut.lastId);

@@ -24,7 +24,8 @@ struct SampleKernels {
   int64_t (*countBetween)(const float* x, int64_t n, float low, float high);
   // Sum of exp((x[i] - max) * inverseTemperature) over what the cut leaves; x[0] has the id firstId. NaN counts as 0.
   // Where out is given the single terms are written there.
-  double (*expSum)(const float* x, int64_t n, int32_t firstId, float max, float inverseTemperature, const SampleCut& cut, float* out);
+  double (*expSum)(const float* x, int64_t n, int32_t firstId, float max, float inverseTemperature,
+                   const SampleCut& cut, float* out);
   // The elements in [low, high) in order of id, as many as fit; returns how many were written.
   int64_t (*collect)(const float* x, int64_t n, float low, float high, float* values, int32_t* ids, int64_t capacity);
 };
