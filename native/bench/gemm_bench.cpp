@@ -86,7 +86,8 @@ double rawLoop(ThreadPool& pool, const std::string& isa) {
 #if defined(__x86_64__)
   const bool wide = isa == "avx512";
   std::vector<float> sink(static_cast<size_t>(pool.threads()));
-  pool.run(pool.threads(), [&](int64_t task, int) { sink[static_cast<size_t>(task)] = wide ? multiplyAdds512() : multiplyAdds256(); });
+  pool.run(pool.threads(),
+           [&](int64_t task, int) { sink[static_cast<size_t>(task)] = wide ? multiplyAdds512() : multiplyAdds256(); });
   return sink[0] == 12345.0f ? 0 : 2.0 * 12 * (wide ? 16 : 8) * static_cast<double>(kPeakSteps) * pool.threads();
 #else
   (void)pool, (void)isa;
@@ -98,7 +99,8 @@ struct Array {
   Backend& backend;
   size_t bytes;
   DevicePtr<std::byte> memory;
-  Array(Backend& b, int64_t count, uint64_t seed) : backend(b), bytes(static_cast<size_t>(count) * 4), memory(b.allocate(bytes)) {
+  Array(Backend& b, int64_t count, uint64_t seed)
+      : backend(b), bytes(static_cast<size_t>(count) * 4), memory(b.allocate(bytes)) {
     std::vector<float> values(static_cast<size_t>(std::min<int64_t>(count, 1 << 16)));
     for (size_t i = 0; i < values.size(); ++i) values[i] = unitFloat(philox(seed, 0, i)[0]) - 0.5f;
     for (size_t at = 0; at < bytes; at += values.size() * 4) {
@@ -115,10 +117,10 @@ struct Array {
 struct Case {
   const char* name;
   int64_t rows, out, in;
-  int32_t rank;                     // 0: no adapter
-  std::vector<int32_t> segments;    // widths of the adapted projections
+  int32_t rank;                   // 0: no adapter
+  std::vector<int32_t> segments;  // widths of the adapted projections
   bool backward;
-  int copies;                       // distinct weights in turn, so that a decode step reads memory as it would
+  int copies;  // distinct weights in turn, so that a decode step reads memory as it would
   WeightFormat format;
 };
 
@@ -135,9 +137,11 @@ void runCase(Backend& backend, ThreadPool& pool, const std::string& isa, const C
   const auto segments = static_cast<int32_t>(c.segments.size());
   const int32_t rankTotal = c.rank * segments;
   const Array x(backend, c.rows * c.in, 2), y(backend, c.rows * c.out, 3), dx(backend, c.rows * c.in, 4);
-  const Array a(backend, std::max<int64_t>(1, rankTotal * c.in), 5), dA(backend, std::max<int64_t>(1, rankTotal * c.in), 6);
+  const Array a(backend, std::max<int64_t>(1, rankTotal * c.in), 5),
+      dA(backend, std::max<int64_t>(1, rankTotal * c.in), 6);
   const Array b(backend, std::max<int64_t>(1, c.rank * c.out), 7), dB(backend, std::max<int64_t>(1, c.rank * c.out), 8);
-  const Array p(backend, std::max<int64_t>(1, c.rows * rankTotal), 9), u(backend, std::max<int64_t>(1, c.rows * rankTotal), 10);
+  const Array p(backend, std::max<int64_t>(1, c.rows * rankTotal), 9),
+      u(backend, std::max<int64_t>(1, c.rows * rankTotal), 10);
   std::vector<LoraSegment> parts;
   int32_t begin = 0;
   for (int32_t s = 0; s < segments; ++s) {
@@ -154,7 +158,8 @@ void runCase(Backend& backend, ThreadPool& pool, const std::string& isa, const C
   const auto once = [&] {
     for (const WeightId weight : weights) {
       if (c.backward) {
-        backend.linearBackward(weight, x.ptr(), c.in, c.rows, y.ptr(), c.out, dx.ptr(), c.in, false, groups, p.ptr(), u.ptr());
+        backend.linearBackward(weight, x.ptr(), c.in, c.rows, y.ptr(), c.out, dx.ptr(), c.in, false, groups, p.ptr(),
+                               u.ptr());
       } else {
         backend.linearForward(weight, x.ptr(), c.in, c.rows, y.ptr(), c.out, groups, p.ptr());
       }
@@ -179,13 +184,14 @@ void runCase(Backend& backend, ThreadPool& pool, const std::string& isa, const C
     return v[v.size() / 2];
   };
   std::printf(
-      "{\"case\":\"%s\",\"rows\":%lld,\"out\":%lld,\"in\":%lld,\"rank\":%d,\"threads\":%d,\"gflops_best\":%.1f,\"gflops_median\":%.1f,"
+      "{\"case\":\"%s\",\"rows\":%lld,\"out\":%lld,\"in\":%lld,\"rank\":%d,\"threads\":%d,\"gflops_best\":%.1f,"
+      "\"gflops_median\":%.1f,"
       "\"gflops_cpu\":%.1f,"
       "\"peak_gflops\":%.1f,\"of_peak_wall\":%.3f,\"of_peak_cpu\":%.3f,\"ms_best\":%.4f}\n",
-      c.name, static_cast<long long>(c.rows), static_cast<long long>(c.out), static_cast<long long>(c.in), c.rank, pool.threads(),
-      work / *std::min_element(walls.begin(), walls.end()) / 1e9, work / median(walls) / 1e9,
-      work / median(cpus) * pool.threads() / 1e9, peak / 1e9, median(wallRatios),
-      median(cpuRatios), *std::min_element(walls.begin(), walls.end()) * 1e3 / c.copies);
+      c.name, static_cast<long long>(c.rows), static_cast<long long>(c.out), static_cast<long long>(c.in), c.rank,
+      pool.threads(), work / *std::min_element(walls.begin(), walls.end()) / 1e9, work / median(walls) / 1e9,
+      work / median(cpus) * pool.threads() / 1e9, peak / 1e9, median(wallRatios), median(cpuRatios),
+      *std::min_element(walls.begin(), walls.end()) * 1e3 / c.copies);
   std::fflush(stdout);
   for (const WeightId weight : weights) backend.destroyWeight(weight);
 }

@@ -211,7 +211,8 @@ void ThreadPool::run(int64_t tasks, const std::function<void(int64_t task, int t
     for (int64_t task = 0; task < tasks; ++task) body(task, 0);
     return;
   }
-  if (tasks > kMaxTasks) throw Error(ErrorCode::kInternal, "too many tasks for one parallel run: " + std::to_string(tasks));
+  if (tasks > kMaxTasks)
+    throw Error(ErrorCode::kInternal, "too many tasks for one parallel run: " + std::to_string(tasks));
 
   const uint64_t run = (impl.ticket.load(std::memory_order_relaxed) >> 32) + 1;
   impl.body.store(&body, std::memory_order_relaxed);

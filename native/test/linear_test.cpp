@@ -21,14 +21,16 @@ struct LinearData {
   LinearCase spec;
   int64_t ldx, ldy, ldp;
   std::vector<float> w, x, dy, dx;
-  std::vector<std::vector<float>> a, dA;                // by group
+  std::vector<std::vector<float>> a, dA;                 // by group
   std::vector<std::vector<std::vector<float>>> bT, dbT;  // by group, segment
 
-  explicit LinearData(const LinearCase& c, uint64_t seed = 1) : spec(c), ldx(c.in + c.padding), ldy(c.out + c.padding), ldp(1) {
+  explicit LinearData(const LinearCase& c, uint64_t seed = 1)
+      : spec(c), ldx(c.in + c.padding), ldy(c.out + c.padding), ldp(1) {
     w = randomFloats(c.out * c.in, seed);
     x = randomFloats(c.rows * ldx, seed + 1);
     dy = randomFloats(c.rows * ldy, seed + 2);
-    dx = c.accumulate ? randomFloats(c.rows * ldx, seed + 3) : std::vector<float>(static_cast<size_t>(c.rows * ldx), kPoison);
+    dx = c.accumulate ? randomFloats(c.rows * ldx, seed + 3)
+                      : std::vector<float>(static_cast<size_t>(c.rows * ldx), kPoison);
     for (size_t g = 0; g < c.groups.size(); ++g) {
       const GroupSpec& group = c.groups[g];
       ldp = std::max<int64_t>(ldp, group.rankTotal());
@@ -67,7 +69,8 @@ LinearResult runLinear(Backend& backend, const LinearData& d) {
   const WeightId weight = backend.createWeight(c.out, c.in, c.format);
   backend.setWeightRows(weight, 0, c.out, d.w.data());
   const DeviceFloats x(backend, d.x), dy(backend, d.dy), dx(backend, d.dx);
-  const DeviceFloats y(backend, c.rows * d.ldy, kPoison), p(backend, c.rows * d.ldp, kPoison), u(backend, c.rows * d.ldp, kPoison);
+  const DeviceFloats y(backend, c.rows * d.ldy, kPoison), p(backend, c.rows * d.ldp, kPoison),
+      u(backend, c.rows * d.ldp, kPoison);
 
   std::vector<std::unique_ptr<DeviceFloats>> a, dA;
   std::vector<std::vector<std::unique_ptr<DeviceFloats>>> bT(c.groups.size()), dbT(c.groups.size());
@@ -81,8 +84,8 @@ LinearResult runLinear(Backend& backend, const LinearData& d) {
     for (size_t s = 0; s < spec.segments.size(); ++s) {
       bT[g].push_back(std::make_unique<DeviceFloats>(backend, d.bT[g][s]));
       dbT[g].push_back(std::make_unique<DeviceFloats>(backend, d.dbT[g][s]));
-      segments[g].push_back({spec.segments[s].outBegin, spec.segments[s].outEnd, spec.segments[s].rank, rankBegin, bT[g][s]->ptr(),
-                             dbT[g][s]->ptr()});
+      segments[g].push_back({spec.segments[s].outBegin, spec.segments[s].outEnd, spec.segments[s].rank, rankBegin,
+                             bT[g][s]->ptr(), dbT[g][s]->ptr()});
       rankBegin += spec.segments[s].rank;
     }
     groups.push_back({spec.rowBegin, spec.rowEnd, spec.scale, rankBegin, a[g]->ptr(), dA[g]->ptr(), segments[g]});
@@ -92,8 +95,8 @@ LinearResult runLinear(Backend& backend, const LinearData& d) {
   LinearResult result;
   result.y = y.read();
   const DeviceFloats fresh(backend, c.rows * d.ldp, kPoison);  // backward may not rely on forward's scratch
-  backend.linearBackward(weight, x.ptr(), d.ldx, c.rows, dy.ptr(), d.ldy, c.wantDx ? dx.ptr() : DevF32(), d.ldx, c.accumulate, groups,
-                         fresh.ptr(), u.ptr());
+  backend.linearBackward(weight, x.ptr(), d.ldx, c.rows, dy.ptr(), d.ldy, c.wantDx ? dx.ptr() : DevF32(), d.ldx,
+                         c.accumulate, groups, fresh.ptr(), u.ptr());
   result.dx = dx.read();
   for (size_t g = 0; g < c.groups.size(); ++g) {
     result.dA.push_back(dA[g]->read());
@@ -139,7 +142,8 @@ struct Projected {
     u = p;
     for (int64_t row = 0; row < rows; ++row) {
       for (int64_t r = 0; r < rank; ++r) {
-        for (int64_t i = 0; i < c.in; ++i) p[at(row, rank, r)].add(double{d.x[at(group.rowBegin + row, d.ldx, i)]} * d.a[g][at(r, c.in, i)]);
+        for (int64_t i = 0; i < c.in; ++i)
+          p[at(row, rank, r)].add(double{d.x[at(group.rowBegin + row, d.ldx, i)]} * d.a[g][at(r, c.in, i)]);
       }
       int64_t begin = 0;
       for (size_t s = 0; s < group.segments.size(); ++s) {
@@ -147,7 +151,8 @@ struct Projected {
         const int64_t n = segment.outEnd - segment.outBegin;
         for (int64_t r = 0; r < segment.rank; ++r) {
           for (int64_t j = 0; j < n; ++j) {
-            u[at(row, rank, begin + r)].add(double{d.dy[at(group.rowBegin + row, d.ldy, segment.outBegin + j)]} * d.bT[g][s][at(r, n, j)]);
+            u[at(row, rank, begin + r)].add(double{d.dy[at(group.rowBegin + row, d.ldy, segment.outBegin + j)]} *
+                                            d.bT[g][s][at(r, n, j)]);
           }
         }
         begin += segment.rank;
@@ -161,7 +166,8 @@ void checkForward(const LinearData& d, const LinearResult& result) {
   std::vector<Sum> y(static_cast<size_t>(c.rows * c.out));
   for (int64_t row = 0; row < c.rows; ++row) {
     for (int64_t o = 0; o < c.out; ++o) {
-      for (int64_t i = 0; i < c.in; ++i) y[at(row, c.out, o)].add(double{d.x[at(row, d.ldx, i)]} * result.w[at(o, c.in, i)]);
+      for (int64_t i = 0; i < c.in; ++i)
+        y[at(row, c.out, o)].add(double{d.x[at(row, d.ldx, i)]} * result.w[at(o, c.in, i)]);
     }
   }
   for (size_t g = 0; g < c.groups.size(); ++g) {
@@ -174,8 +180,9 @@ void checkForward(const LinearData& d, const LinearResult& result) {
         const int64_t n = segment.outEnd - segment.outBegin;
         for (int64_t j = 0; j < n; ++j) {
           for (int64_t r = 0; r < segment.rank; ++r) {
-            y[at(row, c.out, segment.outBegin + j)].add(projected.p[at(row - group.rowBegin, group.rankTotal(), begin + r)],
-                                                        double{group.scale} * d.bT[g][s][at(r, n, j)]);
+            y[at(row, c.out, segment.outBegin + j)].add(
+                projected.p[at(row - group.rowBegin, group.rankTotal(), begin + r)],
+                double{group.scale} * d.bT[g][s][at(r, n, j)]);
           }
         }
         begin += segment.rank;
@@ -184,7 +191,8 @@ void checkForward(const LinearData& d, const LinearResult& result) {
   }
   for (int64_t row = 0; row < c.rows; ++row) {
     for (int64_t o = 0; o < c.out; ++o) expectClose("y", row, o, result.y[at(row, d.ldy, o)], y[at(row, c.out, o)]);
-    for (int64_t o = c.out; o < d.ldy; ++o) ASSERT_TRUE(std::isnan(result.y[at(row, d.ldy, o)])) << "y was written past its width";
+    for (int64_t o = c.out; o < d.ldy; ++o)
+      ASSERT_TRUE(std::isnan(result.y[at(row, d.ldy, o)])) << "y was written past its width";
   }
 }
 
@@ -198,7 +206,8 @@ void checkDx(const LinearData& d, const LinearResult& result) {
   for (int64_t row = 0; row < c.rows; ++row) {
     for (int64_t i = 0; i < c.in; ++i) {
       if (c.accumulate) dx[at(row, c.in, i)].add(d.dx[at(row, d.ldx, i)]);
-      for (int64_t o = 0; o < c.out; ++o) dx[at(row, c.in, i)].add(double{d.dy[at(row, d.ldy, o)]} * result.w[at(o, c.in, i)]);
+      for (int64_t o = 0; o < c.out; ++o)
+        dx[at(row, c.in, i)].add(double{d.dy[at(row, d.ldy, o)]} * result.w[at(o, c.in, i)]);
     }
   }
   for (size_t g = 0; g < c.groups.size(); ++g) {
@@ -208,7 +217,8 @@ void checkDx(const LinearData& d, const LinearResult& result) {
     for (int64_t row = group.rowBegin; row < group.rowEnd; ++row) {
       for (int64_t i = 0; i < c.in; ++i) {
         for (int64_t r = 0; r < rank; ++r) {
-          dx[at(row, c.in, i)].add(projected.u[at(row - group.rowBegin, rank, r)], double{group.scale} * d.a[g][at(r, c.in, i)]);
+          dx[at(row, c.in, i)].add(projected.u[at(row - group.rowBegin, rank, r)],
+                                   double{group.scale} * d.a[g][at(r, c.in, i)]);
         }
       }
     }
@@ -216,7 +226,8 @@ void checkDx(const LinearData& d, const LinearResult& result) {
   for (int64_t row = 0; row < c.rows; ++row) {
     for (int64_t i = 0; i < c.in; ++i) expectClose("dx", row, i, result.dx[at(row, d.ldx, i)], dx[at(row, c.in, i)]);
     for (int64_t i = c.in; i < d.ldx; ++i) {
-      ASSERT_EQ(std::bit_cast<uint32_t>(result.dx[at(row, d.ldx, i)]), std::bit_cast<uint32_t>(d.dx[at(row, d.ldx, i)]));
+      ASSERT_EQ(std::bit_cast<uint32_t>(result.dx[at(row, d.ldx, i)]),
+                std::bit_cast<uint32_t>(d.dx[at(row, d.ldx, i)]));
     }
   }
 }
@@ -275,7 +286,15 @@ TEST_P(LinearTest, RandomShapesEqualTheReference) {
   const auto backend = GetParam().create();
   for (uint64_t i = 0; i < 40; ++i) {
     const auto draw = philox(99, 3, i);
-    LinearCase c{"random", 1 + draw[0] % 70, 1 + draw[1] % 150, 1 + draw[2] % 150, WeightFormat::kF32, draw[3] % 5, i % 3 == 0, true, {}};
+    LinearCase c{"random",
+                 1 + draw[0] % 70,
+                 1 + draw[1] % 150,
+                 1 + draw[2] % 150,
+                 WeightFormat::kF32,
+                 draw[3] % 5,
+                 i % 3 == 0,
+                 true,
+                 {}};
     const auto more = philox(99, 4, i);
     const auto begin = static_cast<int32_t>(more[0] % static_cast<uint32_t>(c.rows));
     const auto split = static_cast<int32_t>(more[1] % static_cast<uint32_t>(c.out));
@@ -320,9 +339,11 @@ TEST_P(LinearTest, ARowKeepsItsBitsInAnyCompany) {
       for (int64_t begin = 0; begin + count <= c.rows; begin += count == 1 ? 9 : 11) {
         const LinearResult some = runLinear(*backend, rowsOfCase(all, begin, count));
         for (int64_t row = 0; row < count; ++row) {
-          ASSERT_EQ(0, std::memcmp(&whole.y[at(begin + row, all.ldy, 0)], &some.y[at(row, all.ldy, 0)], static_cast<size_t>(c.out) * 4))
+          ASSERT_EQ(0, std::memcmp(&whole.y[at(begin + row, all.ldy, 0)], &some.y[at(row, all.ldy, 0)],
+                                   static_cast<size_t>(c.out) * 4))
               << count << " rows from " << begin << ", row " << row;
-          ASSERT_EQ(0, std::memcmp(&whole.dx[at(begin + row, all.ldx, 0)], &some.dx[at(row, all.ldx, 0)], static_cast<size_t>(c.in) * 4))
+          ASSERT_EQ(0, std::memcmp(&whole.dx[at(begin + row, all.ldx, 0)], &some.dx[at(row, all.ldx, 0)],
+                                   static_cast<size_t>(c.in) * 4))
               << count << " rows from " << begin << ", row " << row;
         }
       }
@@ -354,8 +375,9 @@ TEST_P(LinearTest, MissingGradientBuffersAreSkipped) {
   const auto backend = GetParam().create();
   const WeightId weight = backend->createWeight(20, 10, WeightFormat::kF32);
   backend->setWeightRows(weight, 0, 20, randomFloats(200, 1).data());
-  const DeviceFloats x(*backend, randomFloats(50, 2)), dy(*backend, randomFloats(100, 3)), a(*backend, randomFloats(20, 4)),
-      bT(*backend, randomFloats(40, 5)), dx(*backend, 50, kPoison), p(*backend, 10, kPoison), u(*backend, 10, kPoison);
+  const DeviceFloats x(*backend, randomFloats(50, 2)), dy(*backend, randomFloats(100, 3)),
+      a(*backend, randomFloats(20, 4)), bT(*backend, randomFloats(40, 5)), dx(*backend, 50, kPoison),
+      p(*backend, 10, kPoison), u(*backend, 10, kPoison);
   const LoraSegment segment{0, 20, 2, 0, bT.ptr(), DevF32()};
   const LoraGroup group{0, 5, 1.0f, 2, a.ptr(), DevF32(), {&segment, 1}};
   backend->linearBackward(weight, x.ptr(), 10, 5, dy.ptr(), 20, dx.ptr(), 10, false, {&group, 1}, p.ptr(), u.ptr());
@@ -386,7 +408,8 @@ TEST_P(LinearTest, StoredFormatsComputeWithTheirExactValues) {
     float largest = 0;
     for (int64_t i = 0; i < c.in; ++i) largest = std::max(largest, std::fabs(source.w[at(o, c.in, i)]));
     const float scale = largest / 127.0f;
-    for (int64_t i = 0; i < c.in; ++i) exact.w[at(o, c.in, i)] = (std::nearbyint(source.w[at(o, c.in, i)] / scale) + 0.0f) * scale;  // no -0
+    for (int64_t i = 0; i < c.in; ++i)
+      exact.w[at(o, c.in, i)] = (std::nearbyint(source.w[at(o, c.in, i)] / scale) + 0.0f) * scale;  // no -0
   }
   const LinearResult quantised = runLinear(*backend, int8);
   EXPECT_TRUE(sameBytes(quantised.w, exact.w));
@@ -415,7 +438,8 @@ TEST_P(LinearTest, RowsOfAWeightMaySetInAnyPieces) {
     for (const auto& values : seen) EXPECT_TRUE(sameBytes(values, seen[0]));
     if (format == WeightFormat::kF32) {
       for (int64_t i = 0; i < out; ++i) {
-        for (int64_t j = 0; j < in; ++j) ASSERT_EQ(seen[0][at(i, in, j)], 0.5f * host[at(ids[static_cast<size_t>(i)], in, j)]);
+        for (int64_t j = 0; j < in; ++j)
+          ASSERT_EQ(seen[0][at(i, in, j)], 0.5f * host[at(ids[static_cast<size_t>(i)], in, j)]);
       }
     }
   }
@@ -448,42 +472,6 @@ TEST(CpuLinear, ThreadsAndInstructionSetsDoNotChangeABit) {
       }
     }
   }
-}
-
-TEST(CpuBackend, RefusesWhatItCannotDo) {
-  const auto codeOf = [](auto&& call) {
-    try {
-      call();
-    } catch (const Error& error) {
-      return error.code();
-    }
-    return ErrorCode::kInternal;
-  };
-  EXPECT_EQ(codeOf([] { createCpuBackend(-1); }), ErrorCode::kInvalidArgument);
-  EXPECT_EQ(codeOf([] { createCpuBackend(1, "sse9"); }), ErrorCode::kDeviceUnavailable);
-  const auto backend = createCpuBackend(2);
-  EXPECT_EQ(codeOf([&] { backend->allocate(~size_t{0}); }), ErrorCode::kOutOfMemory);
-  EXPECT_THROW(backend->destroyWeight(WeightId{}), Error);
-  EXPECT_THROW(backend->setWeightRows(WeightId{3}, 0, 1, nullptr), Error);
-  const WeightId weight = backend->createWeight(4, 4, WeightFormat::kF32);
-  EXPECT_THROW(backend->setWeightRows(weight, 3, 2, randomFloats(8, 1).data()), Error);
-  backend->destroyWeight(weight);
-  EXPECT_THROW(backend->destroyWeight(weight), Error);
-  EXPECT_EQ(backend->name(), "cpu");
-  EXPECT_NE(backend->description().find("2 threads"), std::string::npos);
-}
-
-TEST(CpuBackend, MemoryIsAlignedAndCopiesMayOverlap) {
-  const auto backend = createCpuBackend(1);
-  for (const size_t bytes : {size_t{0}, size_t{1}, size_t{1000}, size_t{5} << 20}) {
-    const auto memory = backend->allocate(bytes);
-    EXPECT_EQ(reinterpret_cast<uintptr_t>(memory.raw()) % 256, 0u);
-    backend->zero(memory, bytes);
-    backend->release(memory, bytes);
-  }
-  const DeviceArray<int32_t> values(*backend, {1, 2, 3, 4, 5});
-  backend->copy(values.ptr().as<std::byte>() + 4, values.ptr().as<std::byte>(), 12);
-  EXPECT_EQ(values.read(), (std::vector<int32_t>{1, 1, 2, 3, 5}));
 }
 
 }  // namespace

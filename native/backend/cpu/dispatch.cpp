@@ -12,10 +12,10 @@
 namespace mlit {
 namespace {
 
-#define MLIT_KERNEL_TABLE(isa)                                                                                       \
-  KernelTable {                                                                                                      \
-    #isa, &isa::gemmKernels, &isa::rowKernels, &isa::attentionKernels, &isa::lossKernels, &isa::sampleKernels,       \
-        &isa::optimizerKernels                                                                                       \
+#define MLIT_KERNEL_TABLE(isa)                                                                                 \
+  KernelTable {                                                                                                \
+#isa, &isa::gemmKernels, &isa::rowKernels, &isa::attentionKernels, &isa::lossKernels, &isa::sampleKernels, \
+        &isa::optimizerKernels                                                                                 \
   }
 
 // Widest first.
@@ -31,8 +31,8 @@ bool processorHas(const KernelTable& table) {
   __builtin_cpu_init();
   if (std::strcmp(table.isa, "avx2") == 0) return hasAvx2();
   return hasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd") &&
-         __builtin_cpu_supports("avx512vnni");
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512vnni");
 }
 #elif defined(__aarch64__)
 const KernelTable kTables[] = {MLIT_KERNEL_TABLE(neon)};
@@ -61,7 +61,8 @@ void CpuBackend::AlignedFree::operator()(float* memory) const { std::free(memory
 CpuBackend::CpuBackend(int threads, const KernelTable& kernels) : kernels_(kernels), pool_(threads) {
   for (int thread = 0; thread < threads; ++thread) {
     auto* memory = static_cast<float*>(std::aligned_alloc(4096, kThreadScratchBytes));
-    if (memory == nullptr) throw Error(ErrorCode::kOutOfMemory, "no memory for the scratch of " + std::to_string(threads) + " threads");
+    if (memory == nullptr)
+      throw Error(ErrorCode::kOutOfMemory, "no memory for the scratch of " + std::to_string(threads) + " threads");
     scratch_.emplace_back(memory);
   }
 }
@@ -71,14 +72,16 @@ CpuBackend::~CpuBackend() = default;
 std::string CpuBackend::name() const { return "cpu"; }
 
 std::string CpuBackend::description() const {
-  return std::string(kernels_.isa) + ", " + std::to_string(pool_.threads()) + (pool_.threads() == 1 ? " thread" : " threads");
+  return std::string(kernels_.isa) + ", " + std::to_string(pool_.threads()) +
+         (pool_.threads() == 1 ? " thread" : " threads");
 }
 
 size_t CpuBackend::fixedBytes() const { return kThreadScratchBytes * scratch_.size(); }
 
 std::unique_ptr<Backend> createCpuBackend(int threads, const std::string& isa) {
   if (threads < 0) {
-    throw Error(ErrorCode::kInvalidArgument, "threads must be 0 (all usable processors) or more, got " + std::to_string(threads));
+    throw Error(ErrorCode::kInvalidArgument,
+                "threads must be 0 (all usable processors) or more, got " + std::to_string(threads));
   }
   return std::make_unique<CpuBackend>(threads == 0 ? usableProcessors() : threads, kernelTable(isa.c_str()));
 }

@@ -23,14 +23,14 @@ struct KernelTable {
 };
 
 // What one instruction set exports; kernels/*.cpp define these inside namespace mlit::MLIT_ISA_NAMESPACE.
-#define MLIT_DECLARE_KERNELS(isa)                  \
-  namespace isa {                                  \
-  extern const GemmKernels gemmKernels;            \
-  extern const RowKernels rowKernels;              \
-  extern const AttentionKernels attentionKernels;  \
-  extern const LossKernels lossKernels;            \
-  extern const SampleKernels sampleKernels;        \
-  extern const OptimizerKernels optimizerKernels;  \
+#define MLIT_DECLARE_KERNELS(isa)                 \
+  namespace isa {                                 \
+  extern const GemmKernels gemmKernels;           \
+  extern const RowKernels rowKernels;             \
+  extern const AttentionKernels attentionKernels; \
+  extern const LossKernels lossKernels;           \
+  extern const SampleKernels sampleKernels;       \
+  extern const OptimizerKernels optimizerKernels; \
   }
 
 #if defined(__x86_64__)

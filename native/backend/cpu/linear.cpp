@@ -12,19 +12,19 @@
 namespace mlit {
 namespace {
 
-constexpr int64_t kForwardDepth = 640;     // steps along K between two visits to the output
-constexpr int64_t kBackwardDepth = 512;    // fewer: transposed blocks and the ones to come share L2
-constexpr int64_t kForwardRows = 132;      // rows of x that stay in L2 beside a panel
-constexpr int64_t kBackwardRows = 1056;    // rows that share one transposed block of W,
-constexpr int64_t kBackwardPass = 96;      // and those of them that stay in L2 beside it
-constexpr int64_t kProjectRows = 264;      // rows that share one transposed block of A
-constexpr int64_t kProjectPass = 48;       // and those of them that are fetched while as many are multiplied
-constexpr int64_t kSumRows = 256;          // rows summed in registers by the weight gradients
-constexpr int64_t kSumTiles = 4;           // 64-column tiles of a weight gradient in one task
+constexpr int64_t kForwardDepth = 640;   // steps along K between two visits to the output
+constexpr int64_t kBackwardDepth = 512;  // fewer: transposed blocks and the ones to come share L2
+constexpr int64_t kForwardRows = 132;    // rows of x that stay in L2 beside a panel
+constexpr int64_t kBackwardRows = 1056;  // rows that share one transposed block of W,
+constexpr int64_t kBackwardPass = 96;    // and those of them that stay in L2 beside it
+constexpr int64_t kProjectRows = 264;    // rows that share one transposed block of A
+constexpr int64_t kProjectPass = 48;     // and those of them that are fetched while as many are multiplied
+constexpr int64_t kSumRows = 256;        // rows summed in registers by the weight gradients
+constexpr int64_t kSumTiles = 4;         // 64-column tiles of a weight gradient in one task
 constexpr int64_t kMaxPanelsPerTask = 16;
-constexpr int64_t kMaxTransposed = 2;      // column blocks of dx in one task
-constexpr double kTransposeRows = 5;       // what transposing a block costs, in rows of multiplying by it
-constexpr int64_t kSmallWork = 400'000;    // multiply-adds below which waking a thread does not pay
+constexpr int64_t kMaxTransposed = 2;    // column blocks of dx in one task
+constexpr double kTransposeRows = 5;     // what transposing a block costs, in rows of multiplying by it
+constexpr int64_t kSmallWork = 400'000;  // multiply-adds below which waking a thread does not pay
 
 // A thread's scratch, in floats.
 constexpr int64_t kTailFloats = 16 * 1024;
@@ -36,7 +36,8 @@ struct Scratch {
   float* tail;
   float* decoded;
   float* blocks;
-  explicit Scratch(float* memory) : tail(memory), decoded(memory + kTailFloats), blocks(memory + kTailFloats + kBlockFloats) {}
+  explicit Scratch(float* memory)
+      : tail(memory), decoded(memory + kTailFloats), blocks(memory + kTailFloats + kBlockFloats) {}
 };
 
 struct Range {
@@ -57,7 +58,9 @@ Range part(int64_t total, int64_t parts, int64_t index, int64_t unit = 1) {
 }
 
 // The depth of a block along K: a function of K alone, or rows would depend on each other.
-int64_t depthOf(int64_t k, int64_t most = kForwardDepth) { return ceilDiv(ceilDiv(k, ceilDiv(k, most)), kPanel) * kPanel; }
+int64_t depthOf(int64_t k, int64_t most = kForwardDepth) {
+  return ceilDiv(ceilDiv(k, ceilDiv(k, most)), kPanel) * kPanel;
+}
 
 // Rows of floats [count][columns] to be prefetched.
 GemmAhead aheadRows(const float* from, int64_t ld, int64_t count, int64_t columns) {
@@ -66,8 +69,8 @@ GemmAhead aheadRows(const float* from, int64_t ld, int64_t count, int64_t column
 }
 
 // out[rows, rank] = factor * x[rows, k] · aᵀ, a [rank, k].
-void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows, int64_t k, const float* a, int64_t rank, float factor,
-             float* out, int64_t ldo, const Scratch& scratch) {
+void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows, int64_t k, const float* a,
+             int64_t rank, float factor, float* out, int64_t ldo, const Scratch& scratch) {
   const int64_t depth = depthOf(k);
   for (int64_t k0 = 0; k0 < k; k0 += depth) {
     const int64_t steps = std::min(depth, k - k0);
@@ -79,7 +82,19 @@ void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows,
         const int64_t count = std::min(kProjectPass, rows - row);
         const float* from = x + row * ldx + k0;
         const GemmAhead next = aheadRows(from + count * ldx, ldx, std::min(kProjectPass, rows - row - count), steps);
-        gemm.block({count, columns, steps, from, ldx, 1, scratch.blocks, width, true, out + row * ldo + r, ldo, k0 > 0, {next}},
+        gemm.block({count,
+                    columns,
+                    steps,
+                    from,
+                    ldx,
+                    1,
+                    scratch.blocks,
+                    width,
+                    true,
+                    out + row * ldo + r,
+                    ldo,
+                    k0 > 0,
+                    {next}},
                    scratch.tail);
       }
     }
@@ -88,30 +103,54 @@ void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows,
 }
 
 // c[rows, columns] += left[rows, rank] · right[rank, columns].
-void expand(const GemmKernels& gemm, const float* left, int64_t ldLeft, int64_t rows, int64_t rank, const float* right, int64_t ldRight,
-            int64_t columns, float* c, int64_t ldc, const Scratch& scratch) {
+void expand(const GemmKernels& gemm, const float* left, int64_t ldLeft, int64_t rows, int64_t rank, const float* right,
+            int64_t ldRight, int64_t columns, float* c, int64_t ldc, const Scratch& scratch) {
   const int64_t depth = depthOf(rank);
   for (int64_t k0 = 0; k0 < rank; k0 += depth) {
     const int64_t steps = std::min(depth, rank - k0);
     for (int64_t j = 0; j < columns; j += kPanel) {
-      gemm.block({rows, std::min(kPanel, columns - j), steps, left + k0, ldLeft, 1, right + k0 * ldRight + j, ldRight, false, c + j, ldc,
-                  true, {}},
+      gemm.block({rows,
+                  std::min(kPanel, columns - j),
+                  steps,
+                  left + k0,
+                  ldLeft,
+                  1,
+                  right + k0 * ldRight + j,
+                  ldRight,
+                  false,
+                  c + j,
+                  ldc,
+                  true,
+                  {}},
                  scratch.tail);
     }
   }
 }
 
 // sum[rank, columns] += left[rows, rank]ᵀ · right[rows, columns], rows in order.
-void sumOverRows(const GemmKernels& gemm, const float* left, int64_t ldLeft, int64_t rows, int64_t rank, const float* right,
-                 int64_t ldRight, int64_t columns, float* sum, int64_t ldSum, const Scratch& scratch) {
+void sumOverRows(const GemmKernels& gemm, const float* left, int64_t ldLeft, int64_t rows, int64_t rank,
+                 const float* right, int64_t ldRight, int64_t columns, float* sum, int64_t ldSum,
+                 const Scratch& scratch) {
   for (int64_t row = 0; row < rows; row += kSumRows) {
     const int64_t steps = std::min(kSumRows, rows - row);
     for (int64_t j = 0; j < columns; j += kPanel) {
       const float* from = right + row * ldRight + j;
-      const GemmAhead next = j + kPanel < columns ? aheadRows(from + kPanel, ldRight, steps, std::min(kPanel, columns - j - kPanel))
-                                                  : aheadRows(right + (row + steps) * ldRight, ldRight, std::min(kSumRows, rows - row - steps),
-                                                              std::min(kPanel, columns));
-      gemm.block({rank, std::min(kPanel, columns - j), steps, left + row * ldLeft, 1, ldLeft, from, ldRight, false, sum + j, ldSum, true,
+      const GemmAhead next = j + kPanel < columns
+                                 ? aheadRows(from + kPanel, ldRight, steps, std::min(kPanel, columns - j - kPanel))
+                                 : aheadRows(right + (row + steps) * ldRight, ldRight,
+                                             std::min(kSumRows, rows - row - steps), std::min(kPanel, columns));
+      gemm.block({rank,
+                  std::min(kPanel, columns - j),
+                  steps,
+                  left + row * ldLeft,
+                  1,
+                  ldLeft,
+                  from,
+                  ldRight,
+                  false,
+                  sum + j,
+                  ldSum,
+                  true,
                   {next}},
                  scratch.tail);
     }
@@ -156,8 +195,8 @@ Cut backwardCut(int64_t rows, int64_t columnBlocks, int64_t threads) {
   Cut best;
   double bestCost = 0;
   const int64_t minRowParts = ceilDiv(rows, kBackwardRows);
-  for (int64_t rowParts = minRowParts; rowParts <= std::max<int64_t>(minRowParts, std::min<int64_t>(ceilDiv(rows, 128), 4 * threads));
-       ++rowParts) {
+  for (int64_t rowParts = minRowParts;
+       rowParts <= std::max<int64_t>(minRowParts, std::min<int64_t>(ceilDiv(rows, 128), 4 * threads)); ++rowParts) {
     for (int64_t columnParts = ceilDiv(columnBlocks, kMaxTransposed); columnParts <= columnBlocks; ++columnParts) {
       const double blocks = static_cast<double>(ceilDiv(columnBlocks, columnParts));
       const double taskRows = static_cast<double>(ceilDiv(rows, rowParts));
@@ -183,8 +222,8 @@ struct ConstMatrix {
 };
 
 // y's rows x panels: the base, then each adapter's share. nextPanel: where this thread will probably go on.
-void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Matrix y, Range rows, Range panels, int64_t nextPanel,
-                 std::span<const LoraGroup> groups, ConstMatrix p, const Scratch& scratch) {
+void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Matrix y, Range rows, Range panels,
+                 int64_t nextPanel, std::span<const LoraGroup> groups, ConstMatrix p, const Scratch& scratch) {
   const int64_t depth = depthOf(w.in);
   for (int64_t k0 = 0; k0 < w.in; k0 += depth) {
     const int64_t steps = std::min(depth, w.in - k0);
@@ -199,8 +238,19 @@ void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Mat
       } else if (nextPanel < w.panels()) {
         ahead = w.stored(nextPanel, 0, std::min(depth, w.in));
       }
-      gemm.block({rows.size(), columns.size(), steps, x.data + rows.begin * x.ld + k0, x.ld, 1, b, kPanel, true,
-                  y.data + rows.begin * y.ld + columns.begin, y.ld, k0 > 0, {ahead}},
+      gemm.block({rows.size(),
+                  columns.size(),
+                  steps,
+                  x.data + rows.begin * x.ld + k0,
+                  x.ld,
+                  1,
+                  b,
+                  kPanel,
+                  true,
+                  y.data + rows.begin * y.ld + columns.begin,
+                  y.ld,
+                  k0 > 0,
+                  {ahead}},
                  scratch.tail);
       if (k0 + steps < w.in) continue;
       for (const LoraGroup& group : groups) {
@@ -220,8 +270,9 @@ void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Mat
 
 // dx's rows x blocks of 64 columns: each 64 x 64 block of W is transposed once and used by all rows of the task.
 // nextBlock: where this thread will probably go on.
-void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, Matrix dx, Range rows, Range blocks, int64_t nextBlock,
-                  bool accumulate, std::span<const LoraGroup> groups, ConstMatrix u, const Scratch& scratch) {
+void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, Matrix dx, Range rows, Range blocks,
+                  int64_t nextBlock, bool accumulate, std::span<const LoraGroup> groups, ConstMatrix u,
+                  const Scratch& scratch) {
   const int64_t depth = depthOf(w.out, kBackwardDepth);
   const int64_t passes = ceilDiv(rows.size(), kBackwardPass);
   for (int64_t k0 = 0; k0 < w.out; k0 += depth) {
@@ -254,15 +305,26 @@ void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, M
           const Range next = pass + 1 < passes ? part(rows.size(), passes, pass + 1, kGemmRows) : Range{};
           inputRows = aheadRows(dy.data + (rows.begin + next.begin) * dy.ld + k0, dy.ld, next.size(), steps);
         }
-        gemm.block({own.size(), inputs, steps, dy.data + row * dy.ld + k0, dy.ld, 1, b, kPanel, true,
-                    dx.data + row * dx.ld + block * kPanel, dx.ld, accumulate || k0 > 0, {weights, inputRows}},
+        gemm.block({own.size(),
+                    inputs,
+                    steps,
+                    dy.data + row * dy.ld + k0,
+                    dy.ld,
+                    1,
+                    b,
+                    kPanel,
+                    true,
+                    dx.data + row * dx.ld + block * kPanel,
+                    dx.ld,
+                    accumulate || k0 > 0,
+                    {weights, inputRows}},
                    scratch.tail);
         if (!last) continue;
         for (const LoraGroup& group : groups) {
           const Range both = intersect({row, row + own.size()}, rowsOf(group));
           if (both.empty() || group.rankTotal <= 0) continue;
-          expand(gemm, u.data + both.begin * u.ld, u.ld, both.size(), group.rankTotal, group.a.raw() + block * kPanel, w.in, inputs,
-                 dx.data + both.begin * dx.ld + block * kPanel, dx.ld, scratch);
+          expand(gemm, u.data + both.begin * u.ld, u.ld, both.size(), group.rankTotal, group.a.raw() + block * kPanel,
+                 w.in, inputs, dx.data + both.begin * dx.ld + block * kPanel, dx.ld, scratch);
         }
       }
     }
@@ -280,8 +342,8 @@ struct GradientTask {
   int64_t ldGradient;
 };
 
-void addGradientTasks(std::vector<GradientTask>& tasks, Range rows, const float* left, int64_t rank, ConstMatrix right, int64_t columns,
-                      float* gradient) {
+void addGradientTasks(std::vector<GradientTask>& tasks, Range rows, const float* left, int64_t rank, ConstMatrix right,
+                      int64_t columns, float* gradient) {
   if (gradient == nullptr || rows.empty() || rank <= 0) return;
   const int64_t parts = ceilDiv(columns, kSumTiles * kPanel);
   for (int64_t i = 0; i < parts; ++i) {
@@ -316,13 +378,14 @@ void CpuBackend::linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int6
   pool_.run(rowParts * columnParts, [&](int64_t task, int thread) {
     const int64_t nextTask = task + pool_.threads();
     forwardTask(gemm, w, {x.raw(), ldx}, {y.raw(), ldy}, part(rows, rowParts, task % rowParts, kGemmRows),
-                part(panels, columnParts, task / rowParts), part(panels, columnParts, nextTask / rowParts).begin, groups, {p.raw(), ldp},
-                Scratch(scratch(thread)));
+                part(panels, columnParts, task / rowParts), part(panels, columnParts, nextTask / rowParts).begin,
+                groups, {p.raw(), ldp}, Scratch(scratch(thread)));
   });
 }
 
-void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, DevF32 dx,
-                                int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p, DevF32 u) {
+void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy,
+                                DevF32 dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p,
+                                DevF32 u) {
   if (rows <= 0) return;
   const CpuWeight& w = weightAt(weight);
   const GemmKernels& gemm = *kernels_.gemm;
@@ -332,15 +395,16 @@ void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int
   pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t task, int thread) {
     const auto& [group, own] = chunks[static_cast<size_t>(task)];
     const Scratch memory(scratch(thread));
-    const bool needP = std::any_of(group->segments.begin(), group->segments.end(), [](const LoraSegment& s) { return bool(s.dbT); });
+    const bool needP =
+        std::any_of(group->segments.begin(), group->segments.end(), [](const LoraSegment& s) { return bool(s.dbT); });
     if (needP) {
       project(gemm, x.raw() + own.begin * ldx, ldx, own.size(), w.in, group->a.raw(), group->rankTotal, group->scale,
               p.raw() + own.begin * ldp, ldp, memory);
     }
     if (!dx && !group->dA) return;
     for (const LoraSegment& segment : group->segments) {
-      project(gemm, dy.raw() + own.begin * lddy + segment.outBegin, lddy, own.size(), segment.outEnd - segment.outBegin, segment.bT.raw(),
-              segment.rank, group->scale, u.raw() + own.begin * ldp + segment.rankBegin, ldp, memory);
+      project(gemm, dy.raw() + own.begin * lddy + segment.outBegin, lddy, own.size(), segment.outEnd - segment.outBegin,
+              segment.bT.raw(), segment.rank, group->scale, u.raw() + own.begin * ldp + segment.rankBegin, ldp, memory);
     }
   });
 
@@ -348,27 +412,33 @@ void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int
   for (const LoraGroup& group : groups) {
     for (const LoraSegment& segment : group.segments) {
       addGradientTasks(gradients, rowsOf(group), p.raw() + group.rowBegin * ldp + segment.rankBegin, segment.rank,
-                       {dy.raw() + group.rowBegin * lddy + segment.outBegin, lddy}, segment.outEnd - segment.outBegin, segment.dbT.raw());
+                       {dy.raw() + group.rowBegin * lddy + segment.outBegin, lddy}, segment.outEnd - segment.outBegin,
+                       segment.dbT.raw());
     }
-    addGradientTasks(gradients, rowsOf(group), u.raw() + group.rowBegin * ldp, group.rankTotal, {x.raw() + group.rowBegin * ldx, ldx}, w.in,
-                     group.dA.raw());
+    addGradientTasks(gradients, rowsOf(group), u.raw() + group.rowBegin * ldp, group.rankTotal,
+                     {x.raw() + group.rowBegin * ldx, ldx}, w.in, group.dA.raw());
   }
 
   const int64_t columnBlocks = ceilDiv(w.in, kPanel);
   const bool small = rows * w.out * w.in <= kSmallWork;
-  const Cut cut = !dx ? Cut{0, 0} : small && columnBlocks <= kMaxTransposed ? Cut{} : backwardCut(rows, columnBlocks, pool_.threads());
+  const Cut cut = !dx                                       ? Cut{0, 0}
+                  : small && columnBlocks <= kMaxTransposed ? Cut{}
+                                                            : backwardCut(rows, columnBlocks, pool_.threads());
   const int64_t baseTasks = cut.rowParts * cut.columnParts;
   pool_.run(baseTasks + static_cast<int64_t>(gradients.size()), [&](int64_t task, int thread) {
     const Scratch memory(scratch(thread));
     if (task < baseTasks) {
       const int64_t nextTask = task + pool_.threads();
-      backwardTask(gemm, w, {dy.raw(), lddy}, {dx.raw(), lddx}, part(rows, cut.rowParts, task % cut.rowParts, kGemmRows),
+      backwardTask(gemm, w, {dy.raw(), lddy}, {dx.raw(), lddx},
+                   part(rows, cut.rowParts, task % cut.rowParts, kGemmRows),
                    part(columnBlocks, cut.columnParts, task / cut.rowParts),
-                   part(columnBlocks, cut.columnParts, nextTask / cut.rowParts).begin, accumulate, groups, {u.raw(), ldp}, memory);
+                   part(columnBlocks, cut.columnParts, nextTask / cut.rowParts).begin, accumulate, groups,
+                   {u.raw(), ldp}, memory);
       return;
     }
     const GradientTask& g = gradients[static_cast<size_t>(task - baseTasks)];
-    sumOverRows(gemm, g.left, ldp, g.rows.size(), g.rank, g.right.data, g.right.ld, g.columns, g.gradient, g.ldGradient, memory);
+    sumOverRows(gemm, g.left, ldp, g.rows.size(), g.rank, g.right.data, g.right.ld, g.columns, g.gradient, g.ldGradient,
+                memory);
   });
 }
 

@@ -19,9 +19,12 @@ constexpr int64_t kChunk = 1024;  // inputs converted at a time: [kChunk][kPanel
 
 size_t elementBytes(WeightFormat format) {
   switch (format) {
-    case WeightFormat::kF32: return 4;
-    case WeightFormat::kBF16: return 2;
-    case WeightFormat::kI8Channel: return 1;
+    case WeightFormat::kF32:
+      return 4;
+    case WeightFormat::kBF16:
+      return 2;
+    case WeightFormat::kI8Channel:
+      return 1;
   }
   return 4;
 }
@@ -54,7 +57,8 @@ void encode(CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t b
     const int64_t at = base + i * kPanel;
     switch (w.format) {
       case WeightFormat::kF32: {
-        std::memcpy(reinterpret_cast<float*>(w.data) + at + begin, from + begin, static_cast<size_t>(end - begin) * sizeof(float));
+        std::memcpy(reinterpret_cast<float*>(w.data) + at + begin, from + begin,
+                    static_cast<size_t>(end - begin) * sizeof(float));
         break;
       }
       case WeightFormat::kBF16: {
@@ -78,11 +82,15 @@ CpuWeight::~CpuWeight() {
   std::free(scales);
 }
 
-const float* CpuWeight::panelRows(const GemmKernels& gemm, int64_t panel, int64_t first, int64_t count, float* buffer) const {
+const float* CpuWeight::panelRows(const GemmKernels& gemm, int64_t panel, int64_t first, int64_t count,
+                                  float* buffer) const {
   const int64_t at = (panel * in + first) * kPanel;
   switch (format) {
-    case WeightFormat::kF32: return reinterpret_cast<const float*>(data) + at;
-    case WeightFormat::kBF16: gemm.decodeBf16(reinterpret_cast<const uint16_t*>(data) + at, count * kPanel, buffer); break;
+    case WeightFormat::kF32:
+      return reinterpret_cast<const float*>(data) + at;
+    case WeightFormat::kBF16:
+      gemm.decodeBf16(reinterpret_cast<const uint16_t*>(data) + at, count * kPanel, buffer);
+      break;
     case WeightFormat::kI8Channel:
       gemm.decodeI8(reinterpret_cast<const int8_t*>(data) + at, scales + panel * kPanel, count, buffer);
       break;
@@ -111,8 +119,8 @@ size_t CpuBackend::weightBytes(int64_t out, int64_t in, WeightFormat format) con
 
 WeightId CpuBackend::createWeight(int64_t out, int64_t in, WeightFormat format) {
   if (out < 1 || in < 1) {
-    throw Error(ErrorCode::kInternal, "a weight must have at least one row and column, got [" + std::to_string(out) + ", " +
-                                          std::to_string(in) + "]");
+    throw Error(ErrorCode::kInternal, "a weight must have at least one row and column, got [" + std::to_string(out) +
+                                          ", " + std::to_string(in) + "]");
   }
   auto weight = std::make_unique<CpuWeight>();
   weight->out = out;
@@ -124,7 +132,8 @@ WeightId CpuBackend::createWeight(int64_t out, int64_t in, WeightFormat format) 
   if (format == WeightFormat::kI8Channel) weight->scales = static_cast<float*>(allocatePages(padded * sizeof(float)));
   if (weight->data == nullptr || (format == WeightFormat::kI8Channel && weight->scales == nullptr)) {
     throw Error(ErrorCode::kOutOfMemory,
-                "the system refused " + std::to_string(bytes) + " bytes for a weight [" + std::to_string(out) + ", " + std::to_string(in) + "]",
+                "the system refused " + std::to_string(bytes) + " bytes for a weight [" + std::to_string(out) + ", " +
+                    std::to_string(in) + "]",
                 {{"bytes", std::to_string(bytes)}});
   }
   // Padding must be zero for good; rows that are never set are zero as well.
@@ -159,7 +168,8 @@ void CpuBackend::setWeightRows(WeightId id, int64_t firstRow, int64_t count, con
     const int64_t end = std::min<int64_t>(firstRow + count - panel * kPanel, kPanel);
     const float* rows = host + (panel * kPanel + begin - firstRow) * w.in;
     if (w.scales != nullptr) {
-      for (int64_t j = begin; j < end; ++j) w.scales[panel * kPanel + j] = channelScale(rows + (j - begin) * w.in, w.in);
+      for (int64_t j = begin; j < end; ++j)
+        w.scales[panel * kPanel + j] = channelScale(rows + (j - begin) * w.in, w.in);
     }
     float* block = scratch(thread);
     for (int64_t first = 0; first < w.in; first += kChunk) {
@@ -169,7 +179,8 @@ void CpuBackend::setWeightRows(WeightId id, int64_t firstRow, int64_t count, con
       kernels_.gemm->transpose(rows + first, w.in, end - begin, inputs, block, kPanel);
       if (begin > 0) {
         for (int64_t i = 0; i < inputs; ++i) {
-          std::memcpy(shifted + i * kPanel + begin, block + i * kPanel, static_cast<size_t>(end - begin) * sizeof(float));
+          std::memcpy(shifted + i * kPanel + begin, block + i * kPanel,
+                      static_cast<size_t>(end - begin) * sizeof(float));
         }
       }
       encode(w, panel, first, inputs, begin, end, begin > 0 ? shifted : block);
@@ -195,11 +206,13 @@ void CpuBackend::gatherWeightRows(WeightId id, DevConstI32 ids, int64_t n, float
           for (int64_t i = 0; i < w.in; ++i) to[i] = scale * reinterpret_cast<const float*>(w.data)[base + i * kPanel];
           break;
         case WeightFormat::kBF16:
-          for (int64_t i = 0; i < w.in; ++i) to[i] = scale * fromBf16(reinterpret_cast<const uint16_t*>(w.data)[base + i * kPanel]);
+          for (int64_t i = 0; i < w.in; ++i)
+            to[i] = scale * fromBf16(reinterpret_cast<const uint16_t*>(w.data)[base + i * kPanel]);
           break;
         case WeightFormat::kI8Channel:
           for (int64_t i = 0; i < w.in; ++i) {
-            const float value = static_cast<float>(reinterpret_cast<const int8_t*>(w.data)[base + i * kPanel]) * w.scales[row];
+            const float value =
+                static_cast<float>(reinterpret_cast<const int8_t*>(w.data)[base + i * kPanel]) * w.scales[row];
             to[i] = scale * value;
           }
           break;

@@ -41,7 +41,8 @@ struct Tile {
   float* c;
   int64_t ldc;
   bool add;
-  const char* ahead;  // every kPrefetchSteps steps along k, aheadLines cache lines are prefetched; then aheadStep bytes on
+  const char*
+      ahead;  // every kPrefetchSteps steps along k, aheadLines cache lines are prefetched; then aheadStep bytes on
   int64_t aheadLines;
   int64_t aheadStep;
 };
@@ -87,7 +88,8 @@ void multiply(const Tile& t) {
     ahead += aheadStep;
     if (left - touchAt < kPrefetchSteps && left >= touchAt) {
       MLIT_UNROLL for (int r = 0; r < kRows; ++r) {
-        MLIT_UNROLL for (int64_t i = 0; i < kVectors * kLanes; i += kLine / 4) __builtin_prefetch(t.c + r * t.ldc + i, 1, 3);
+        MLIT_UNROLL for (int64_t i = 0; i < kVectors * kLanes; i += kLine / 4)
+            __builtin_prefetch(t.c + r * t.ldc + i, 1, 3);
       }
     }
     MLIT_UNROLL for (int64_t i = 0; i < kPrefetchSteps; ++i) step(i);
@@ -109,8 +111,9 @@ using Multiply = void (*)(const Tile&);
 
 template <int kVectors, bool kUnitK, bool kPanelB>
 Multiply multiplyOf(int64_t rows) {
-  constexpr Multiply kOf[] = {multiply<1, kVectors, kUnitK, kPanelB>, multiply<2, kVectors, kUnitK, kPanelB>, multiply<3, kVectors, kUnitK, kPanelB>,
-                              multiply<4, kVectors, kUnitK, kPanelB>, multiply<5, kVectors, kUnitK, kPanelB>, multiply<6, kVectors, kUnitK, kPanelB>};
+  constexpr Multiply kOf[] = {multiply<1, kVectors, kUnitK, kPanelB>, multiply<2, kVectors, kUnitK, kPanelB>,
+                              multiply<3, kVectors, kUnitK, kPanelB>, multiply<4, kVectors, kUnitK, kPanelB>,
+                              multiply<5, kVectors, kUnitK, kPanelB>, multiply<6, kVectors, kUnitK, kPanelB>};
   static_assert(sizeof(kOf) / sizeof(kOf[0]) == kMaxRows);
   return kOf[rows - 1];
 }
@@ -188,7 +191,7 @@ void wholeColumns(const GemmBlock& g, const float* b, int64_t ldb, float* c, int
       const int64_t width = columns - column < kTileColumns ? columns - column : kTileColumns;
       Tile t{g.k, g.a + row * g.aRow, g.aRow, g.aK, b + column, ldb, c + row * ldc + column, ldc, add, nullptr, 0, 0};
       ahead.next(t);
-      const Multiply multiplyTile = !unitK            ? multiplyFor<false, false>(rows, width)
+      const Multiply multiplyTile = !unitK          ? multiplyFor<false, false>(rows, width)
                                     : ldb == kPanel ? multiplyFor<true, true>(rows, width)
                                                     : multiplyFor<true, false>(rows, width);
       multiplyTile(t);
@@ -258,16 +261,21 @@ MLIT_INLINE void transpose16(const float* from, int64_t ld, float* to, int64_t w
   }
 }
 constexpr int64_t kTransposeUnit = 16;
-MLIT_INLINE void transposeUnit(const float* from, int64_t ld, float* to, int64_t width) { transpose16(from, ld, to, width); }
+MLIT_INLINE void transposeUnit(const float* from, int64_t ld, float* to, int64_t width) {
+  transpose16(from, ld, to, width);
+}
 #else
 // A 4 x 4 block through registers, with 128-bit vectors that every target has.
 constexpr int64_t kTransposeUnit = 4;
 MLIT_INLINE void transposeUnit(const float* from, int64_t ld, float* to, int64_t width) {
   const hn::Full128<float> d;
   const hn::Full128<double> pair;
-  const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + ld), r2 = hn::LoadU(d, from + 2 * ld), r3 = hn::LoadU(d, from + 3 * ld);
-  const auto low01 = hn::BitCast(pair, hn::InterleaveLower(d, r0, r1)), high01 = hn::BitCast(pair, hn::InterleaveUpper(d, r0, r1));
-  const auto low23 = hn::BitCast(pair, hn::InterleaveLower(d, r2, r3)), high23 = hn::BitCast(pair, hn::InterleaveUpper(d, r2, r3));
+  const auto r0 = hn::LoadU(d, from), r1 = hn::LoadU(d, from + ld), r2 = hn::LoadU(d, from + 2 * ld),
+             r3 = hn::LoadU(d, from + 3 * ld);
+  const auto low01 = hn::BitCast(pair, hn::InterleaveLower(d, r0, r1)),
+             high01 = hn::BitCast(pair, hn::InterleaveUpper(d, r0, r1));
+  const auto low23 = hn::BitCast(pair, hn::InterleaveLower(d, r2, r3)),
+             high23 = hn::BitCast(pair, hn::InterleaveUpper(d, r2, r3));
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pair, low01, low23)), d, to);
   hn::StoreU(hn::BitCast(d, hn::InterleaveUpper(pair, low01, low23)), d, to + width);
   hn::StoreU(hn::BitCast(d, hn::InterleaveLower(pair, high01, high23)), d, to + 2 * width);
@@ -283,7 +291,8 @@ void transpose(const float* from, int64_t ld, int64_t rows, int64_t columns, flo
     for (int64_t r = 0; r < wholeRows; r += kU) transposeUnit(from + r * ld + i, ld, to + i * width + r, width);
   }
   for (int64_t i = 0; i < columns; ++i) {
-    for (int64_t r = i < wholeColumns ? wholeRows : 0; r < width; ++r) to[i * width + r] = r < rows ? from[r * ld + i] : 0.0f;
+    for (int64_t r = i < wholeColumns ? wholeRows : 0; r < width; ++r)
+      to[i * width + r] = r < rows ? from[r * ld + i] : 0.0f;
   }
 }
 
