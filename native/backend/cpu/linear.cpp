@@ -7,155 +7,21 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kernels/gemm.h"
+#include "backend/cpu/products.h"
 #include "backend/cpu/weights.h"
 
 namespace mlit {
 namespace {
 
-constexpr int64_t kForwardDepth = 640;   // steps along K between two visits to the output
-constexpr int64_t kBackwardDepth = 512;  // fewer: transposed blocks and the ones to come share L2
+constexpr int64_t kBackwardDepth = 512;  // fewer than forward: transposed blocks and the ones to come share L2
 constexpr int64_t kForwardRows = 132;    // rows of x that stay in L2 beside a panel
 constexpr int64_t kBackwardRows = 1056;  // rows that share one transposed block of W,
 constexpr int64_t kBackwardPass = 96;    // and those of them that stay in L2 beside it
 constexpr int64_t kProjectRows = 264;    // rows that share one transposed block of A
-constexpr int64_t kProjectPass = 48;     // and those of them that are fetched while as many are multiplied
-constexpr int64_t kSumRows = 256;        // rows summed in registers by the weight gradients
 constexpr int64_t kSumTiles = 4;         // 64-column tiles of a weight gradient in one task
 constexpr int64_t kMaxPanelsPerTask = 16;
-constexpr int64_t kMaxTransposed = 2;    // column blocks of dx in one task
 constexpr double kTransposeRows = 5;     // what transposing a block costs, in rows of multiplying by it
 constexpr int64_t kSmallWork = 400'000;  // multiply-adds below which waking a thread does not pay
-
-// A thread's scratch, in floats.
-constexpr int64_t kTailFloats = 16 * 1024;
-constexpr int64_t kBlockFloats = kForwardDepth * kPanel;
-static_assert(gemmScratchFloats(kForwardDepth) <= kTailFloats);
-static_assert((kTailFloats + (kMaxTransposed + 1) * kBlockFloats) * sizeof(float) <= CpuBackend::kThreadScratchBytes);
-
-struct Scratch {
-  float* tail;
-  float* decoded;
-  float* blocks;
-  explicit Scratch(float* memory)
-      : tail(memory), decoded(memory + kTailFloats), blocks(memory + kTailFloats + kBlockFloats) {}
-};
-
-struct Range {
-  int64_t begin = 0;
-  int64_t end = 0;
-  int64_t size() const { return end - begin; }
-  bool empty() const { return end <= begin; }
-};
-
-Range intersect(Range a, Range b) { return {std::max(a.begin, b.begin), std::min(a.end, b.end)}; }
-
-int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// Part `index` of [0, total) in `parts` nearly equal parts whose borders are multiples of `unit`.
-Range part(int64_t total, int64_t parts, int64_t index, int64_t unit = 1) {
-  const int64_t units = ceilDiv(total, unit);
-  return {std::min(total, units * index / parts * unit), std::min(total, units * (index + 1) / parts * unit)};
-}
-
-// The depth of a block along K: a function of K alone, or rows would depend on each other.
-int64_t depthOf(int64_t k, int64_t most = kForwardDepth) {
-  return ceilDiv(ceilDiv(k, ceilDiv(k, most)), kPanel) * kPanel;
-}
-
-// Rows of floats [count][columns] to be prefetched.
-GemmAhead aheadRows(const float* from, int64_t ld, int64_t count, int64_t columns) {
-  constexpr auto kBytes = static_cast<int64_t>(sizeof(float));
-  return {from, columns * kBytes, ld * kBytes, count};
-}
-
-// out[rows, rank] = factor * x[rows, k] · aᵀ, a [rank, k].
-void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows, int64_t k, const float* a,
-             int64_t rank, float factor, float* out, int64_t ldo, const Scratch& scratch) {
-  const int64_t depth = depthOf(k);
-  for (int64_t k0 = 0; k0 < k; k0 += depth) {
-    const int64_t steps = std::min(depth, k - k0);
-    for (int64_t r = 0; r < rank; r += kPanel) {
-      const int64_t columns = std::min(kPanel, rank - r);
-      const int64_t width = ceilDiv(columns, 16) * 16;
-      gemm.transpose(a + r * k + k0, k, columns, steps, scratch.blocks, width);
-      for (int64_t row = 0; row < rows; row += kProjectPass) {
-        const int64_t count = std::min(kProjectPass, rows - row);
-        const float* from = x + row * ldx + k0;
-        const GemmAhead next = aheadRows(from + count * ldx, ldx, std::min(kProjectPass, rows - row - count), steps);
-        gemm.block({count,
-                    columns,
-                    steps,
-                    from,
-                    ldx,
-                    1,
-                    scratch.blocks,
-                    width,
-                    true,
-                    out + row * ldo + r,
-                    ldo,
-                    k0 > 0,
-                    {next}},
-                   scratch.tail);
-      }
-    }
-  }
-  gemm.scaleRows(out, ldo, rows, rank, factor);
-}
-
-// c[rows, columns] += left[rows, rank] · right[rank, columns].
-void expand(const GemmKernels& gemm, const float* left, int64_t ldLeft, int64_t rows, int64_t rank, const float* right,
-            int64_t ldRight, int64_t columns, float* c, int64_t ldc, const Scratch& scratch) {
-  const int64_t depth = depthOf(rank);
-  for (int64_t k0 = 0; k0 < rank; k0 += depth) {
-    const int64_t steps = std::min(depth, rank - k0);
-    for (int64_t j = 0; j < columns; j += kPanel) {
-      gemm.block({rows,
-                  std::min(kPanel, columns - j),
-                  steps,
-                  left + k0,
-                  ldLeft,
-                  1,
-                  right + k0 * ldRight + j,
-                  ldRight,
-                  false,
-                  c + j,
-                  ldc,
-                  true,
-                  {}},
-                 scratch.tail);
-    }
-  }
-}
-
-// sum[rank, columns] += left[rows, rank]ᵀ · right[rows, columns], rows in order.
-void sumOverRows(const GemmKernels& gemm, const float* left, int64_t ldLeft, int64_t rows, int64_t rank,
-                 const float* right, int64_t ldRight, int64_t columns, float* sum, int64_t ldSum,
-                 const Scratch& scratch) {
-  for (int64_t row = 0; row < rows; row += kSumRows) {
-    const int64_t steps = std::min(kSumRows, rows - row);
-    for (int64_t j = 0; j < columns; j += kPanel) {
-      const float* from = right + row * ldRight + j;
-      const GemmAhead next = j + kPanel < columns
-                                 ? aheadRows(from + kPanel, ldRight, steps, std::min(kPanel, columns - j - kPanel))
-                                 : aheadRows(right + (row + steps) * ldRight, ldRight,
-                                             std::min(kSumRows, rows - row - steps), std::min(kPanel, columns));
-      gemm.block({rank,
-                  std::min(kPanel, columns - j),
-                  steps,
-                  left + row * ldLeft,
-                  1,
-                  ldLeft,
-                  from,
-                  ldRight,
-                  false,
-                  sum + j,
-                  ldSum,
-                  true,
-                  {next}},
-                 scratch.tail);
-    }
-  }
-}
 
 Range rowsOf(const LoraGroup& group) { return {group.rowBegin, group.rowEnd}; }
 
