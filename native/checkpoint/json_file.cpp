@@ -52,7 +52,8 @@ nlohmann::json readJsonFile(const std::string& path) {
     nlohmann::json value = nlohmann::json::parse(text);
     if (value.is_object()) return value;
   } catch (const nlohmann::json::parse_error& error) {
-    throw Error(ErrorCode::kFileDamaged, path + " is not valid JSON: parsing stopped at byte " + std::to_string(error.byte),
+    throw Error(ErrorCode::kFileDamaged,
+                path + " is not valid JSON: parsing stopped at byte " + std::to_string(error.byte),
                 {{"file", path}, {"byte", std::to_string(error.byte)}});
   }
   throw Error(ErrorCode::kFileDamaged, path + " must hold a JSON object", {{"file", path}});

@@ -15,31 +15,35 @@ using nlohmann::json;
 
 // Options that change what the adapter computes when they are anything but empty, false or 0.
 constexpr std::array kMustBeOff = {
-    "use_dora",        "fan_in_fan_out",           "lora_bias",        "rank_pattern",     "alpha_pattern",
-    "modules_to_save", "layers_to_transform",      "layers_pattern",   "layer_replication", "trainable_token_indices",
-    "exclude_modules", "alora_invocation_tokens", "target_parameters", "use_qalora",       "megatron_config",
+    "use_dora",        "fan_in_fan_out",          "lora_bias",         "rank_pattern",      "alpha_pattern",
+    "modules_to_save", "layers_to_transform",     "layers_pattern",    "layer_replication", "trainable_token_indices",
+    "exclude_modules", "alora_invocation_tokens", "target_parameters", "use_qalora",        "megatron_config",
 };
 // Initialisations that also change the base's weights.
 constexpr std::array kBaseChanging = {"pissa", "olora", "corda", "loftq"};
 
 bool isOff(const json& value) {
-  return value.is_null() || value == json(false) || (value.is_number() && value.get<double>() == 0) || (value.is_string() && value.empty()) ||
-         ((value.is_array() || value.is_object()) && value.empty());
+  return value.is_null() || value == json(false) || (value.is_number() && value.get<double>() == 0) ||
+         (value.is_string() && value.empty()) || ((value.is_array() || value.is_object()) && value.empty());
 }
 
-[[noreturn]] void refuse(const std::string& file, const std::string& option, const std::string& value, const std::string& expected) {
-  throw Error(ErrorCode::kModelUnsupported, file + ": " + option + " = " + value + " is not supported; expected " + expected,
+[[noreturn]] void refuse(const std::string& file, const std::string& option, const std::string& value,
+                         const std::string& expected) {
+  throw Error(ErrorCode::kModelUnsupported,
+              file + ": " + option + " = " + value + " is not supported; expected " + expected,
               {{"file", file}, {"option", option}, {"value", value}, {"expected", expected}});
 }
 
-[[noreturn]] void damaged(const std::string& file, const std::string& key, const std::string& value, const std::string& expected) {
+[[noreturn]] void damaged(const std::string& file, const std::string& key, const std::string& value,
+                          const std::string& expected) {
   throw Error(ErrorCode::kFileDamaged, file + ": " + key + " is " + value + ", expected " + expected,
               {{"file", file}, {"key", key}, {"value", value}, {"expected", expected}});
 }
 
 std::vector<std::string> readTargets(const std::string& file, const json& value) {
   if (value == json("all-linear")) return {};
-  if (!value.is_array() || value.empty()) refuse(file, "target_modules", value.dump(), "a list of module names or \"all-linear\"");
+  if (!value.is_array() || value.empty())
+    refuse(file, "target_modules", value.dump(), "a list of module names or \"all-linear\"");
   std::vector<std::string> targets;
   for (const json& name : value) {
     if (!name.is_string()) damaged(file, "target_modules", value.dump(), "a list of module names");
@@ -49,9 +53,11 @@ std::vector<std::string> readTargets(const std::string& file, const json& value)
 }
 
 void refuseUnsupported(const std::string& file, const json& config) {
-  if (config.value("peft_type", json()) != json("LORA")) refuse(file, "peft_type", config.value("peft_type", json()).dump(), "\"LORA\"");
+  if (config.value("peft_type", json()) != json("LORA"))
+    refuse(file, "peft_type", config.value("peft_type", json()).dump(), "\"LORA\"");
   for (const char* option : kMustBeOff) {
-    if (config.contains(option) && !isOff(config[option])) refuse(file, option, config[option].dump(), "it to be absent or off");
+    if (config.contains(option) && !isOff(config[option]))
+      refuse(file, option, config[option].dump(), "it to be absent or off");
   }
   const json bias = config.value("bias", json("none"));
   if (!isOff(bias) && bias != json("none")) refuse(file, "bias", bias.dump(), "\"none\"");
@@ -70,7 +76,8 @@ PeftOptions readPeftOptions(const std::string& file) {
   refuseUnsupported(file, config);
   PeftOptions options;
   const json rank = config.value("r", json());
-  if (!rank.is_number_integer() || rank.get<int64_t>() < 1 || rank.get<int64_t>() > 65536) damaged(file, "r", rank.dump(), "an integer from 1");
+  if (!rank.is_number_integer() || rank.get<int64_t>() < 1 || rank.get<int64_t>() > 65536)
+    damaged(file, "r", rank.dump(), "an integer from 1");
   options.rank = static_cast<int32_t>(rank.get<int64_t>());
   const json alpha = config.value("lora_alpha", json());
   if (!alpha.is_number()) damaged(file, "lora_alpha", alpha.dump(), "a number");
@@ -114,7 +121,8 @@ std::string peftOptionsText(const PeftOptions& options) {
 
 std::string peftTensorName(int32_t layer, const std::string& module, char factor) {
   const bool mlp = module == "gate_proj" || module == "up_proj" || module == "down_proj";
-  return "base_model.model.model.layers." + std::to_string(layer) + (mlp ? ".mlp." : ".self_attn.") + module + ".lora_" + factor + ".weight";
+  return "base_model.model.model.layers." + std::to_string(layer) + (mlp ? ".mlp." : ".self_attn.") + module +
+         ".lora_" + factor + ".weight";
 }
 
 }  // namespace mlit

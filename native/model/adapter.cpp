@@ -16,9 +16,12 @@ namespace mlit {
 
 namespace {
 
-constexpr uint64_t kInitStream = uint64_t{0x4C6F5241} << 32;  // keeps these draws apart from every other use of the seed
+constexpr uint64_t kInitStream = uint64_t{0x4C6F5241}
+                                 << 32;  // keeps these draws apart from every other use of the seed
 
-std::string pathIn(const std::string& folder, const char* file) { return (std::filesystem::path(folder) / file).string(); }
+std::string pathIn(const std::string& folder, const char* file) {
+  return (std::filesystem::path(folder) / file).string();
+}
 
 // [rows, columns] → [columns, rows]
 void transpose(const float* from, int64_t rows, int64_t columns, float* to) {
@@ -53,13 +56,18 @@ AdapterSpec specOf(const PeftOptions& options, const std::string& file) {
 void readFactor(const TensorSource& source, const std::string& name, const Shape& shape, float* out) {
   const TensorInfo* tensor = source.find(name);
   if (tensor == nullptr) {
-    throw Error(ErrorCode::kTensorMissing, name + ", of shape " + shapeText(shape) + ", is missing from " + source.path(),
+    throw Error(ErrorCode::kTensorMissing,
+                name + ", of shape " + shapeText(shape) + ", is missing from " + source.path(),
                 {{"tensor", name}, {"expected", shapeText(shape)}, {"file", source.path()}});
   }
   if (tensor->shape != shape) {
-    throw Error(ErrorCode::kTensorMismatch,
-                name + " has shape " + shapeText(tensor->shape) + ", expected " + shapeText(shape) + " in " + source.path(),
-                {{"tensor", name}, {"found", shapeText(tensor->shape)}, {"expected", shapeText(shape)}, {"file", source.path()}});
+    throw Error(
+        ErrorCode::kTensorMismatch,
+        name + " has shape " + shapeText(tensor->shape) + ", expected " + shapeText(shape) + " in " + source.path(),
+        {{"tensor", name},
+         {"found", shapeText(tensor->shape)},
+         {"expected", shapeText(shape)},
+         {"file", source.path()}});
   }
   source.readRows(*tensor, 0, shape[0], out);
 }
@@ -69,7 +77,8 @@ void refuseUnused(const TensorSource& source, const std::set<std::string>& used)
   for (const TensorInfo& tensor : source.tensors()) {
     if (used.contains(tensor.name)) continue;
     throw Error(ErrorCode::kTensorMismatch,
-                source.path() + " holds " + tensor.name + ", which adapter_config.json does not name or this model does not have",
+                source.path() + " holds " + tensor.name +
+                    ", which adapter_config.json does not name or this model does not have",
                 {{"tensor", tensor.name}, {"file", source.path()}});
   }
 }
@@ -82,7 +91,8 @@ PeftConfig readPeftConfig(const std::string& folder) {
   return {specOf(options, file), options.baseModel};
 }
 
-Adapter::Adapter(std::shared_ptr<Model> model, const AdapterSpec& spec) : model_(std::move(model)), layout_(model_->config(), spec) {
+Adapter::Adapter(std::shared_ptr<Model> model, const AdapterSpec& spec)
+    : model_(std::move(model)), layout_(model_->config(), spec) {
   parameters_ = model_->backend().allocate(static_cast<size_t>(layout_.parameterCount()) * sizeof(float)).as<float>();
 }
 
@@ -94,7 +104,8 @@ std::shared_ptr<Adapter> Adapter::create(std::shared_ptr<Model> model, const Ada
   std::shared_ptr<Adapter> adapter(new Adapter(std::move(model), spec));
   std::vector<float> flat(static_cast<size_t>(adapter->layout_.parameterCount()), 0.0f);
   for (const AdapterSlot& slot : adapter->layout_.slots()) {
-    const uint64_t stream = kInitStream + static_cast<uint64_t>(slot.layer) * kProjections + static_cast<uint64_t>(slot.projection);
+    const uint64_t stream =
+        kInitStream + static_cast<uint64_t>(slot.layer) * kProjections + static_cast<uint64_t>(slot.projection);
     const auto bound = static_cast<float>(1 / std::sqrt(static_cast<double>(slot.in)));
     const int64_t n = int64_t{spec.rank} * slot.in;
     float* a = flat.data() + slot.aOffset;
@@ -136,8 +147,8 @@ std::vector<float> Adapter::toHost() const {
 
 void Adapter::fromHost(const std::vector<float>& flat) {
   if (flat.size() != static_cast<size_t>(layout_.parameterCount())) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "this adapter has " + std::to_string(layout_.parameterCount()) + " parameters, " + std::to_string(flat.size()) + " were given");
+    throw Error(ErrorCode::kInvalidArgument, "this adapter has " + std::to_string(layout_.parameterCount()) +
+                                                 " parameters, " + std::to_string(flat.size()) + " were given");
   }
   model_->backend().upload(parameters_.as<std::byte>(), flat.data(), flat.size() * sizeof(float));
   model_->backend().synchronize();
@@ -146,14 +157,17 @@ void Adapter::fromHost(const std::vector<float>& flat) {
 void Adapter::save(const std::string& folder, const std::string& baseModel) const {
   std::error_code failed;
   std::filesystem::create_directories(folder, failed);
-  if (failed) throw Error(ErrorCode::kFileIo, "could not create the folder " + folder + ": " + failed.message(), {{"file", folder}});
+  if (failed)
+    throw Error(ErrorCode::kFileIo, "could not create the folder " + folder + ": " + failed.message(),
+                {{"file", folder}});
   const AdapterSpec& spec = layout_.spec();
   const std::vector<float> flat = toHost();
   std::vector<std::vector<float>> transposed;
   std::vector<TensorToWrite> tensors;
   for (const AdapterSlot& slot : layout_.slots()) {
     const std::string module = projectionName(slot.projection);
-    tensors.push_back({peftTensorName(slot.layer, module, 'A'), DType::kF32, {spec.rank, slot.in}, flat.data() + slot.aOffset});
+    tensors.push_back(
+        {peftTensorName(slot.layer, module, 'A'), DType::kF32, {spec.rank, slot.in}, flat.data() + slot.aOffset});
     std::vector<float>& b = transposed.emplace_back(static_cast<size_t>(slot.out) * static_cast<size_t>(spec.rank));
     transpose(flat.data() + slot.bOffset, spec.rank, slot.out, b.data());
     tensors.push_back({peftTensorName(slot.layer, module, 'B'), DType::kF32, {slot.out, spec.rank}, b.data()});

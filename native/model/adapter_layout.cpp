@@ -17,23 +17,31 @@ struct GroupShape {
 
 GroupShape groupShape(const ModelConfig& c, int group) {
   switch (static_cast<LinearGroup>(group)) {
-    case LinearGroup::kQkv: return {Projection::kQ, 3, c.hidden};
-    case LinearGroup::kO: return {Projection::kO, 1, c.queryDim()};
-    case LinearGroup::kGateUp: return {Projection::kGate, 2, c.hidden};
-    case LinearGroup::kDown: return {Projection::kDown, 1, c.feedForward};
+    case LinearGroup::kQkv:
+      return {Projection::kQ, 3, c.hidden};
+    case LinearGroup::kO:
+      return {Projection::kO, 1, c.queryDim()};
+    case LinearGroup::kGateUp:
+      return {Projection::kGate, 2, c.hidden};
+    case LinearGroup::kDown:
+      return {Projection::kDown, 1, c.feedForward};
   }
   throw Error(ErrorCode::kInternal, "unknown linear group");
 }
 
 int32_t outOf(const ModelConfig& c, Projection projection) {
   switch (projection) {
-    case Projection::kQ: return c.queryDim();
+    case Projection::kQ:
+      return c.queryDim();
     case Projection::kK:
-    case Projection::kV: return c.kvDim();
+    case Projection::kV:
+      return c.kvDim();
     case Projection::kGate:
-    case Projection::kUp: return c.feedForward;
+    case Projection::kUp:
+      return c.feedForward;
     case Projection::kO:
-    case Projection::kDown: return c.hidden;
+    case Projection::kDown:
+      return c.hidden;
   }
   throw Error(ErrorCode::kInternal, "unknown projection");
 }
@@ -41,20 +49,25 @@ int32_t outOf(const ModelConfig& c, Projection projection) {
 }  // namespace
 
 const char* projectionName(Projection projection) {
-  constexpr std::array<const char*, kProjections> kNames = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+  constexpr std::array<const char*, kProjections> kNames = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                                            "gate_proj", "up_proj", "down_proj"};
   return kNames[static_cast<size_t>(projection)];
 }
 
-float AdapterSpec::scale() const { return alpha / (rslora ? std::sqrt(static_cast<float>(rank)) : static_cast<float>(rank)); }
+float AdapterSpec::scale() const {
+  return alpha / (rslora ? std::sqrt(static_cast<float>(rank)) : static_cast<float>(rank));
+}
 
 AdapterLayout::AdapterLayout(const ModelConfig& config, const AdapterSpec& spec) : spec_(spec) {
   const bool any = std::any_of(spec.targets.begin(), spec.targets.end(), [](bool target) { return target; });
-  if (!any) throw Error(ErrorCode::kInvalidArgument, "an adapter needs at least one target projection", {{"field", "targets"}});
+  if (!any)
+    throw Error(ErrorCode::kInvalidArgument, "an adapter needs at least one target projection", {{"field", "targets"}});
   if (spec.rank < 1 || spec.rank > 65536) {
     throw Error(ErrorCode::kInvalidArgument, "an adapter's rank must be 1 to 65536, not " + std::to_string(spec.rank),
                 {{"field", "rank"}, {"value", std::to_string(spec.rank)}});
   }
-  if (!std::isfinite(spec.alpha)) throw Error(ErrorCode::kInvalidArgument, "an adapter's alpha must be a finite number", {{"field", "alpha"}});
+  if (!std::isfinite(spec.alpha))
+    throw Error(ErrorCode::kInvalidArgument, "an adapter's alpha must be a finite number", {{"field", "alpha"}});
   for (int32_t layer = 0; layer < config.layers; ++layer) {
     std::array<int32_t, kLinearGroups + 1> begins{};
     for (int group = 0; group < kLinearGroups; ++group) {

@@ -11,8 +11,10 @@ namespace mlit {
 
 const char* architectureName(Architecture architecture) {
   switch (architecture) {
-    case Architecture::kLlama: return "llama";
-    case Architecture::kGemma3: return "gemma3";
+    case Architecture::kLlama:
+      return "llama";
+    case Architecture::kGemma3:
+      return "gemma3";
   }
   return "unknown";
 }
@@ -23,13 +25,15 @@ void refuseArchitecture(const std::string& file, const std::string& found, const
               {{"file", file}, {"architecture", found}, {"supported", supported}});
 }
 
-void refuseOption(const std::string& file, const std::string& option, const std::string& value, const std::string& expected) {
+void refuseOption(const std::string& file, const std::string& option, const std::string& value,
+                  const std::string& expected) {
   throw Error(ErrorCode::kModelUnsupported,
               "the option " + option + " = " + value + " of " + file + " is not supported; expected " + expected,
               {{"file", file}, {"option", option}, {"value", value}, {"expected", expected}});
 }
 
-void damagedKey(const std::string& file, const std::string& key, const std::string& value, const std::string& expected) {
+void damagedKey(const std::string& file, const std::string& key, const std::string& value,
+                const std::string& expected) {
   throw Error(ErrorCode::kFileDamaged, file + ": " + key + " is " + value + ", expected " + expected,
               {{"file", file}, {"key", key}, {"value", value}, {"expected", expected}});
 }
@@ -60,15 +64,18 @@ void checkConfig(const std::string& file, ModelConfig& config) {
                "a multiple of the " + std::to_string(config.kvHeads) + " key-value heads");
   }
   if (config.headDim % 2 != 0) damagedKey(file, "the size of a head", std::to_string(config.headDim), "an even number");
-  if (!(config.rmsEps >= 0) || config.rmsEps > 1) damagedKey(file, "the norms' epsilon", std::to_string(config.rmsEps), "0 to 1");
+  if (!(config.rmsEps >= 0) || config.rmsEps > 1)
+    damagedKey(file, "the norms' epsilon", std::to_string(config.rmsEps), "0 to 1");
   for (const RopeSpec* rope : {&config.rope, &config.ropeLocal}) {
     if (!(rope->base > 0)) damagedKey(file, "the rotary base", std::to_string(rope->base), "a positive number");
     if (!(rope->factor > 0)) damagedKey(file, "the rotary factor", std::to_string(rope->factor), "a positive number");
   }
   if (config.window < 0) damagedKey(file, "the attention window", std::to_string(config.window), "a positive number");
   if (config.layerIsLocal.empty()) config.layerIsLocal.assign(static_cast<size_t>(config.layers), 0);
-  const bool anyLocal = std::any_of(config.layerIsLocal.begin(), config.layerIsLocal.end(), [](uint8_t local) { return local != 0; });
-  if (anyLocal && config.window == 0) damagedKey(file, "the attention window", "absent", "its size, since some layers are local");
+  const bool anyLocal =
+      std::any_of(config.layerIsLocal.begin(), config.layerIsLocal.end(), [](uint8_t local) { return local != 0; });
+  if (anyLocal && config.window == 0)
+    damagedKey(file, "the attention window", "absent", "its size, since some layers are local");
   if (!anyLocal) config.window = 0;
   std::vector<int32_t> eos;
   for (const int32_t id : config.eosIds) {

@@ -10,9 +10,11 @@ namespace mlit {
 // kModelUnsupported, naming the architecture found and those that are known.
 [[noreturn]] void refuseArchitecture(const std::string& file, const std::string& found, const std::string& supported);
 // kModelUnsupported, naming an option of the model that this build does not compute.
-[[noreturn]] void refuseOption(const std::string& file, const std::string& option, const std::string& value, const std::string& expected);
+[[noreturn]] void refuseOption(const std::string& file, const std::string& option, const std::string& value,
+                               const std::string& expected);
 // kFileDamaged, naming a key whose value cannot be.
-[[noreturn]] void damagedKey(const std::string& file, const std::string& key, const std::string& value, const std::string& expected);
+[[noreturn]] void damagedKey(const std::string& file, const std::string& key, const std::string& value,
+                             const std::string& expected);
 
 int32_t checkedSize(const std::string& file, const std::string& key, int64_t value);  // 1 … 2³⁰
 RopeSpec::Scaling ropeScaling(const std::string& file, const std::string& option, const std::string& type);

@@ -20,7 +20,9 @@ struct Keys {
     return checkedSize(file.path(), full(key), file.integer(full(key)));
   }
   int32_t size(const std::string& key, int32_t otherwise) const { return has(key) ? size(key) : otherwise; }
-  double number(const std::string& key, double otherwise) const { return has(key) ? file.number(full(key)) : otherwise; }
+  double number(const std::string& key, double otherwise) const {
+    return has(key) ? file.number(full(key)) : otherwise;
+  }
 };
 
 void readRope(const Keys& keys, ModelConfig& config) {
@@ -30,20 +32,22 @@ void readRope(const Keys& keys, ModelConfig& config) {
                  "the size of a head, " + std::to_string(config.headDim));
   }
   if (keys.has("rope.scaling.type")) {
-    config.rope.scaling = ropeScaling(file.path(), keys.full("rope.scaling.type"), file.text(keys.full("rope.scaling.type")));
+    config.rope.scaling =
+        ropeScaling(file.path(), keys.full("rope.scaling.type"), file.text(keys.full("rope.scaling.type")));
     config.rope.factor = keys.number("rope.scaling.factor", 1);
   } else if (keys.has("rope.scale_linear")) {
     config.rope.scaling = RopeSpec::Scaling::kLinear;
     config.rope.factor = keys.number("rope.scale_linear", 1);
   }
   if (config.rope.scaling == RopeSpec::Scaling::kLlama3) {
-    refuseOption(file.path(), keys.full("rope.scaling.type"), "llama3", "the tensor rope_freqs.weight instead, as converters write it");
+    refuseOption(file.path(), keys.full("rope.scaling.type"), "llama3",
+                 "the tensor rope_freqs.weight instead, as converters write it");
   }
   if (const TensorInfo* divisors = file.find("rope_freqs.weight")) {
     if (elementCount(divisors->shape) != config.headDim / 2) {
       throw Error(ErrorCode::kTensorMismatch,
-                  "rope_freqs.weight has shape " + shapeText(divisors->shape) + ", expected [" + std::to_string(config.headDim / 2) +
-                      "] in " + file.path(),
+                  "rope_freqs.weight has shape " + shapeText(divisors->shape) + ", expected [" +
+                      std::to_string(config.headDim / 2) + "] in " + file.path(),
                   {{"tensor", "rope_freqs.weight"}, {"file", file.path()}});
     }
     config.rope.divisors.resize(static_cast<size_t>(config.headDim / 2));
@@ -92,13 +96,15 @@ void readGemma3(const Keys& keys, ModelConfig& config) {
   config.activation = GatedActivation::kGeluTanh;
   config.embeddingScale = std::sqrt(static_cast<float>(config.hidden));
   constexpr int32_t kLayersOf27B = 62;
-  const double queryScalar = config.layers == kLayersOf27B ? static_cast<double>(config.hidden) / config.heads : config.headDim;
+  const double queryScalar =
+      config.layers == kLayersOf27B ? static_cast<double>(config.hidden) / config.heads : config.headDim;
   config.attentionScale = static_cast<float>(keys.number("attention.scale", 1 / std::sqrt(queryScalar)));
   config.window = keys.size("attention.sliding_window", 0);
   if (config.window > 0) readPattern(keys, config);
   config.ropeLocal.base = keys.number("rope.freq_base_swa", 10000);
   for (const char* cap : {"attn_logit_softcapping", "final_logit_softcapping"}) {
-    if (keys.number(cap, 0) != 0) refuseOption(keys.file.path(), keys.full(cap), std::to_string(keys.number(cap, 0)), "none");
+    if (keys.number(cap, 0) != 0)
+      refuseOption(keys.file.path(), keys.full(cap), std::to_string(keys.number(cap, 0)), "none");
   }
 }
 
@@ -128,7 +134,8 @@ ModelConfig configFromGguf(const GgufFile& file) {
                  "the same as attention.key_length, " + std::to_string(config.headDim));
   }
   if (keys.has("expert_count") && file.integer(keys.full("expert_count")) > 0) {
-    refuseOption(path, keys.full("expert_count"), std::to_string(file.integer(keys.full("expert_count"))), "0 (no mixture of experts)");
+    refuseOption(path, keys.full("expert_count"), std::to_string(file.integer(keys.full("expert_count"))),
+                 "0 (no mixture of experts)");
   }
   config.contextLength = keys.size("context_length");
   config.rmsEps = static_cast<float>(keys.number("attention.layer_norm_rms_epsilon", 1e-6));

@@ -54,7 +54,8 @@ struct Fields {
 };
 
 std::string architectureOf(const Fields& fields) {
-  if (const json* list = fields.find("architectures"); list != nullptr && list->is_array() && !list->empty() && (*list)[0].is_string()) {
+  if (const json* list = fields.find("architectures");
+      list != nullptr && list->is_array() && !list->empty() && (*list)[0].is_string()) {
     return (*list)[0].get<std::string>();
   }
   const std::string type = fields.text("model_type", "(none)");
@@ -142,8 +143,10 @@ void readLlama(const Fields& fields, bool mistral, ModelConfig& config) {
 void readGemma3(const Fields& fields, ModelConfig& config) {
   config.architecture = Architecture::kGemma3;
   const std::string activation = fields.text("hidden_activation", fields.text("hidden_act", "gelu_pytorch_tanh"));
-  if (activation != "gelu_pytorch_tanh") refuseOption(fields.file, "hidden_activation", activation, "gelu_pytorch_tanh");
-  for (const char* cap : {"attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention"}) fields.mustBeOff(cap);
+  if (activation != "gelu_pytorch_tanh")
+    refuseOption(fields.file, "hidden_activation", activation, "gelu_pytorch_tanh");
+  for (const char* cap : {"attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention"})
+    fields.mustBeOff(cap);
   config.qkNorm = true;
   config.postNorms = true;
   config.activation = GatedActivation::kGeluTanh;

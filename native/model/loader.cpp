@@ -25,7 +25,8 @@ TensorNames tensorNames(const ModelConfig& config, bool gguf) {
   const bool gemma = config.architecture == Architecture::kGemma3;
   TensorNames n;
   if (gguf) {
-    n.embedding = "token_embd.weight", n.finalNorm = "output_norm.weight", n.head = "output.weight", n.layerPrefix = "blk.";
+    n.embedding = "token_embd.weight", n.finalNorm = "output_norm.weight", n.head = "output.weight",
+    n.layerPrefix = "blk.";
     n.q = "attn_q.weight", n.k = "attn_k.weight", n.v = "attn_v.weight", n.o = "attn_output.weight";
     n.gate = "ffn_gate.weight", n.up = "ffn_up.weight", n.down = "ffn_down.weight";
     n.attentionNorm = "attn_norm.weight", n.mlpNorm = "ffn_norm.weight";
@@ -35,7 +36,8 @@ TensorNames tensorNames(const ModelConfig& config, bool gguf) {
   } else {
     n.embedding = "model.embed_tokens.weight", n.finalNorm = "model.norm.weight", n.head = "lm_head.weight";
     n.layerPrefix = "model.layers.";
-    n.q = "self_attn.q_proj.weight", n.k = "self_attn.k_proj.weight", n.v = "self_attn.v_proj.weight", n.o = "self_attn.o_proj.weight";
+    n.q = "self_attn.q_proj.weight", n.k = "self_attn.k_proj.weight", n.v = "self_attn.v_proj.weight",
+    n.o = "self_attn.o_proj.weight";
     n.gate = "mlp.gate_proj.weight", n.up = "mlp.up_proj.weight", n.down = "mlp.down_proj.weight";
     n.attentionNorm = "input_layernorm.weight";
     n.mlpNorm = gemma ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight";
@@ -77,7 +79,8 @@ const TensorInfo& ModelLoader::require(const std::string& name, const Shape& sha
   }
   if (tensor->shape != shape) {
     const std::string found = shapeText(tensor->shape);
-    throw Error(ErrorCode::kTensorMismatch, name + " has shape " + found + ", expected " + expected + " in " + source_->path(),
+    throw Error(ErrorCode::kTensorMismatch,
+                name + " has shape " + found + ", expected " + expected + " in " + source_->path(),
                 {{"tensor", name}, {"found", found}, {"expected", expected}, {"file", source_->path()}});
   }
   return *tensor;
@@ -86,7 +89,8 @@ const TensorInfo& ModelLoader::require(const std::string& name, const Shape& sha
 void ModelLoader::refuseBiases() const {
   for (const TensorInfo& tensor : source_->tensors()) {
     if (tensor.name.ends_with("proj.bias") || (tensor.name.starts_with("blk.") && tensor.name.ends_with(".bias"))) {
-      throw Error(ErrorCode::kModelUnsupported, source_->path() + " has a bias, " + tensor.name + ": linear layers with biases are not supported",
+      throw Error(ErrorCode::kModelUnsupported,
+                  source_->path() + " has a bias, " + tensor.name + ": linear layers with biases are not supported",
                   {{"tensor", tensor.name}, {"file", source_->path()}});
     }
   }
@@ -129,7 +133,8 @@ void ModelLoader::loadWeight(WeightId& weight, int64_t in, const std::vector<Par
         permuted_.resize(static_cast<size_t>(count * in));
         for (int64_t r = 0; r < count; ++r) {
           const int64_t j = r % unit, head = r - j;
-          std::memcpy(permuted_.data() + (head + j % 2 * (unit / 2) + j / 2) * in, rows + r * in, static_cast<size_t>(in) * sizeof(float));
+          std::memcpy(permuted_.data() + (head + j % 2 * (unit / 2) + j / 2) * in, rows + r * in,
+                      static_cast<size_t>(in) * sizeof(float));
         }
         rows = permuted_.data();
       }
@@ -183,11 +188,14 @@ std::shared_ptr<Model> ModelLoader::load() {
   } else {
     loadWeight(model_->head_, c.hidden, {{names_.head, c.vocabulary}});
   }
-  const int64_t qHeads = names_.rotaryPairsInterleaved ? c.heads : 0, kHeads = names_.rotaryPairsInterleaved ? c.kvHeads : 0;
+  const int64_t qHeads = names_.rotaryPairsInterleaved ? c.heads : 0,
+                kHeads = names_.rotaryPairsInterleaved ? c.kvHeads : 0;
   for (int32_t layer = 0; layer < c.layers; ++layer) {
     LayerWeights& w = model_->layers_[static_cast<size_t>(layer)];
     const auto name = [&](const std::string& below) { return layerName(layer, below); };
-    loadWeight(w.qkv, c.hidden, {{name(names_.q), c.queryDim(), qHeads}, {name(names_.k), c.kvDim(), kHeads}, {name(names_.v), c.kvDim()}});
+    loadWeight(
+        w.qkv, c.hidden,
+        {{name(names_.q), c.queryDim(), qHeads}, {name(names_.k), c.kvDim(), kHeads}, {name(names_.v), c.kvDim()}});
     loadWeight(w.o, c.queryDim(), {{name(names_.o), c.hidden}});
     loadWeight(w.gateUp, c.hidden, {{name(names_.gate), c.feedForward}, {name(names_.up), c.feedForward}});
     loadWeight(w.down, c.feedForward, {{name(names_.down), c.hidden}});

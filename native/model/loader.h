@@ -16,11 +16,11 @@ bool isGguf(const std::string& path);          // a file, not a folder; kFileNot
 // How one kind of checkpoint names the tensors of a layer and what it did to them.
 struct TensorNames {
   std::string embedding, finalNorm, head;
-  std::string layerPrefix;                       // followed by the number and a dot
-  std::string q, k, v, o, gate, up, down;        // below the layer
+  std::string layerPrefix;                 // followed by the number and a dot
+  std::string q, k, v, o, gate, up, down;  // below the layer
   std::string attentionNorm, mlpNorm, postAttentionNorm, postMlpNorm, qNorm, kNorm;
-  bool rotaryPairsInterleaved = false;           // Llama in GGUF: rows 2j, 2j + 1 of a head are its rows j, j + dim/2
-  float normOffset = 0;                          // added to norm vectors: 1 for Gemma's w
+  bool rotaryPairsInterleaved = false;  // Llama in GGUF: rows 2j, 2j + 1 of a head are its rows j, j + dim/2
+  float normOffset = 0;                 // added to norm vectors: 1 for Gemma's w
 };
 TensorNames tensorNames(const ModelConfig& config, bool gguf);
 

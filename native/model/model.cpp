@@ -36,10 +36,12 @@ size_t Model::bytes() const { return plannedBytes(config_, *backend_, format_); 
 
 size_t Model::plannedBytes(const ModelConfig& config, const Backend& backend, WeightFormat format) {
   const int64_t d = config.hidden, f = config.feedForward;
-  const size_t layer = backend.weightBytes(config.qkvDim(), d, format) + backend.weightBytes(d, config.queryDim(), format) +
-                       backend.weightBytes(2 * f, d, format) + backend.weightBytes(d, f, format);
+  const size_t layer = backend.weightBytes(config.qkvDim(), d, format) +
+                       backend.weightBytes(d, config.queryDim(), format) + backend.weightBytes(2 * f, d, format) +
+                       backend.weightBytes(d, f, format);
   const size_t table = backend.weightBytes(config.vocabulary, d, format);
-  return static_cast<size_t>(config.layers) * layer + table * (config.tiedHead ? 1 : 2) + normFloats(config) * sizeof(float);
+  return static_cast<size_t>(config.layers) * layer + table * (config.tiedHead ? 1 : 2) +
+         normFloats(config) * sizeof(float);
 }
 
 ModelConfig readModelConfig(const std::string& path) {

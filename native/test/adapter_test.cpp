@@ -18,7 +18,8 @@ struct AdapterCopy {
     nlohmann::json config = readJsonFile(fixture("llama-tiny/adapter/adapter_config.json"));
     change(config);
     writeFile(folder.file("adapter_config.json"), config.dump());
-    writeFile(folder.file("adapter_model.safetensors"), readFile(fixture("llama-tiny/adapter/adapter_model.safetensors")));
+    writeFile(folder.file("adapter_model.safetensors"),
+              readFile(fixture("llama-tiny/adapter/adapter_model.safetensors")));
   }
   std::string path() const { return folder.path().string(); }
 };
@@ -67,17 +68,20 @@ TEST(Adapter, AFreshOneHasUniformAAndZeroB) {
   const auto model = loadFixture(fixture("llama-tiny/model"), anyBackend());
   AdapterSpec spec;
   spec.rank = 8;
-  const auto adapter = Adapter::create(model, spec, 5), same = Adapter::create(model, spec, 5), other = Adapter::create(model, spec, 6);
+  const auto adapter = Adapter::create(model, spec, 5), same = Adapter::create(model, spec, 5),
+             other = Adapter::create(model, spec, 6);
   const std::vector<float> flat = adapter->toHost();
   EXPECT_EQ(flat, same->toHost());
   EXPECT_NE(flat, other->toHost());
   std::set<float> firsts;
   for (const AdapterSlot& slot : adapter->layout().slots()) {
-    const std::vector<float> a = factorOf(adapter->layout(), flat, slot, 'A'), b = factorOf(adapter->layout(), flat, slot, 'B');
+    const std::vector<float> a = factorOf(adapter->layout(), flat, slot, 'A'),
+                             b = factorOf(adapter->layout(), flat, slot, 'B');
     const double bound = 1 / std::sqrt(static_cast<double>(slot.in));
     EXPECT_LE(maxAbs(a), bound);
     EXPECT_GE(maxAbs(a), 0.9 * bound);
-    EXPECT_NEAR(l2Norm(a), bound * std::sqrt(static_cast<double>(a.size()) / 3), 0.1 * bound * std::sqrt(static_cast<double>(a.size())));
+    EXPECT_NEAR(l2Norm(a), bound * std::sqrt(static_cast<double>(a.size()) / 3),
+                0.1 * bound * std::sqrt(static_cast<double>(a.size())));
     EXPECT_EQ(maxAbs(b), 0);
     firsts.insert(a[0]);
   }
@@ -120,14 +124,23 @@ TEST(Adapter, PeftFilesRoundTrip) {
 
 TEST(Adapter, AllLinearMeansAllSeven) {
   const AdapterCopy copy([](nlohmann::json& config) { config["target_modules"] = "all-linear"; });
-  EXPECT_EQ(readPeftConfig(copy.path()).spec.targets, (std::array<bool, kProjections>{true, true, true, true, true, true, true}));
+  EXPECT_EQ(readPeftConfig(copy.path()).spec.targets,
+            (std::array<bool, kProjections>{true, true, true, true, true, true, true}));
 }
 
 TEST(Adapter, OptionsThatChangeTheMathematicsAreRefusedByName) {
-  const std::vector<std::pair<std::string, nlohmann::json>> options = {
-      {"peft_type", "LOHA"}, {"use_dora", true}, {"bias", "all"}, {"rank_pattern", {{"q_proj", 8}}}, {"alpha_pattern", {{"q_proj", 8}}},
-      {"modules_to_save", {"lm_head"}}, {"fan_in_fan_out", true}, {"layers_to_transform", {1}}, {"lora_bias", true},
-      {"init_lora_weights", "pissa_niter_4"}, {"target_modules", ".*_proj"}, {"target_modules", {"q_proj", "lm_head"}}};
+  const std::vector<std::pair<std::string, nlohmann::json>> options = {{"peft_type", "LOHA"},
+                                                                       {"use_dora", true},
+                                                                       {"bias", "all"},
+                                                                       {"rank_pattern", {{"q_proj", 8}}},
+                                                                       {"alpha_pattern", {{"q_proj", 8}}},
+                                                                       {"modules_to_save", {"lm_head"}},
+                                                                       {"fan_in_fan_out", true},
+                                                                       {"layers_to_transform", {1}},
+                                                                       {"lora_bias", true},
+                                                                       {"init_lora_weights", "pissa_niter_4"},
+                                                                       {"target_modules", ".*_proj"},
+                                                                       {"target_modules", {"q_proj", "lm_head"}}};
   for (const auto& [option, value] : options) {
     const AdapterCopy copy([&](nlohmann::json& config) { config[option] = value; });
     expectError(ErrorCode::kModelUnsupported, {option, "adapter_config.json"}, [&] { readPeftConfig(copy.path()); });
@@ -142,16 +155,19 @@ TEST(Adapter, TensorsThatDoNotFitAreNamed) {
   expectError(ErrorCode::kTensorMismatch, {"layers.0.self_attn.q_proj.lora_A.weight", "[4, 64]", "[5, 64]"},
               [&] { Adapter::load(model, rank.path()); });
   const AdapterCopy fewer([](nlohmann::json& config) { config["target_modules"] = {"q_proj"}; });
-  expectError(ErrorCode::kTensorMismatch, {"which adapter_config.json does not name"}, [&] { Adapter::load(model, fewer.path()); });
+  expectError(ErrorCode::kTensorMismatch, {"which adapter_config.json does not name"},
+              [&] { Adapter::load(model, fewer.path()); });
   const auto smol = loadFixture(fixture("smol-tiny/model"), anyBackend());
-  expectError(ErrorCode::kTensorMismatch, {"lora_A.weight"}, [&] { Adapter::load(smol, fixture("llama-tiny/adapter")); });
+  expectError(ErrorCode::kTensorMismatch, {"lora_A.weight"},
+              [&] { Adapter::load(smol, fixture("llama-tiny/adapter")); });
   expectError(ErrorCode::kTensorMissing, {"layers.0.self_attn.k_proj.lora_A.weight"}, [&] {
     const TempDir folder;
     writeFile(folder.file("adapter_config.json"), readFile(fixture("llama-tiny/adapter-rslora/adapter_config.json")));
     nlohmann::json config = readJsonFile(folder.file("adapter_config.json"));
     config["target_modules"] = {"q_proj", "k_proj", "v_proj"};
     writeFile(folder.file("adapter_config.json"), config.dump());
-    writeFile(folder.file("adapter_model.safetensors"), readFile(fixture("llama-tiny/adapter-rslora/adapter_model.safetensors")));
+    writeFile(folder.file("adapter_model.safetensors"),
+              readFile(fixture("llama-tiny/adapter-rslora/adapter_model.safetensors")));
     Adapter::load(model, folder.path().string());
   });
 }

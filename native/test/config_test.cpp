@@ -11,8 +11,12 @@ namespace mlit::test {
 namespace {
 
 nlohmann::json llamaJson() {
-  return {{"architectures", {"LlamaForCausalLM"}}, {"hidden_size", 64}, {"intermediate_size", 96}, {"num_hidden_layers", 3},
-          {"num_attention_heads", 4}, {"vocab_size", 100}};
+  return {{"architectures", {"LlamaForCausalLM"}},
+          {"hidden_size", 64},
+          {"intermediate_size", 96},
+          {"num_hidden_layers", 3},
+          {"num_attention_heads", 4},
+          {"vocab_size", 100}};
 }
 
 nlohmann::json gemmaJson() {
@@ -123,8 +127,12 @@ TEST(Config, RotaryScalings) {
   json["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
   const ModelConfig linear = configOf(json);
   EXPECT_EQ(linear.rope.scaling, RopeSpec::Scaling::kLinear);
-  EXPECT_EQ(ropeTable(linear.rope, 16, 9)[8 * 16], ropeTable(RopeSpec{}, 16, 9)[2 * 16]) << "position 8 over 4 is position 2";
-  json["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0},
+  EXPECT_EQ(ropeTable(linear.rope, 16, 9)[8 * 16], ropeTable(RopeSpec{}, 16, 9)[2 * 16])
+      << "position 8 over 4 is position 2";
+  json["rope_scaling"] = {{"rope_type", "llama3"},
+                          {"factor", 8.0},
+                          {"low_freq_factor", 1.0},
+                          {"high_freq_factor", 4.0},
                           {"original_max_position_embeddings", 64}};
   const ModelConfig llama3 = configOf(json);
   EXPECT_EQ(llama3.rope.scaling, RopeSpec::Scaling::kLlama3);

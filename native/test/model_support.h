@@ -62,27 +62,34 @@ struct Fixture {
   std::unique_ptr<TensorSource> tensors;
 
   explicit Fixture(const std::string& name)
-      : family(name), expected(readJsonFile(path("expected.json"))), tensors(openSafetensors(path("expected.safetensors"))) {}
+      : family(name),
+        expected(readJsonFile(path("expected.json"))),
+        tensors(openSafetensors(path("expected.safetensors"))) {}
   std::string path(const std::string& below) const { return fixture(family + "/" + below); }
 
   std::vector<float> tensor(const std::string& name) const {
     const TensorInfo* info = tensors->find(name);
     if (info == nullptr) throw std::runtime_error("the fixture has no tensor " + name);
     std::vector<float> values(static_cast<size_t>(elementCount(info->shape)));
-    tensors->readRows(*info, 0, info->shape.size() > 1 ? elementCount(info->shape) / info->shape.back() : 1, values.data());
+    tensors->readRows(*info, 0, info->shape.size() > 1 ? elementCount(info->shape) / info->shape.back() : 1,
+                      values.data());
     return values;
   }
   std::vector<Document> packedDocuments(const std::vector<int32_t>& adapterOf = {0, 0, 0}) const {
     std::vector<Document> documents;
-    for (const auto& json : expected["packed"]["documents"]) documents.push_back(documentOf(json, adapterOf[documents.size()]));
+    for (const auto& json : expected["packed"]["documents"])
+      documents.push_back(documentOf(json, adapterOf[documents.size()]));
     return documents;
   }
-  std::vector<int32_t> sequence(const std::string& name) const { return expected["sequences"][name].get<std::vector<int32_t>>(); }
+  std::vector<int32_t> sequence(const std::string& name) const {
+    return expected["sequences"][name].get<std::vector<int32_t>>();
+  }
 };
 
 inline double maxAbs(const std::vector<float>& values) {
   double largest = 0;
-  for (const float value : values) largest = std::isfinite(value) ? std::max(largest, std::abs(static_cast<double>(value))) : INFINITY;
+  for (const float value : values)
+    largest = std::isfinite(value) ? std::max(largest, std::abs(static_cast<double>(value))) : INFINITY;
   return largest;
 }
 
@@ -111,25 +118,31 @@ inline double l2Error(const std::vector<float>& found, const std::vector<float>&
 }
 
 // One factor of a flat vector in the form that files have: A [rank, in], B [out, rank].
-inline std::vector<float> factorOf(const AdapterLayout& layout, const std::vector<float>& flat, const AdapterSlot& slot, char factor) {
+inline std::vector<float> factorOf(const AdapterLayout& layout, const std::vector<float>& flat, const AdapterSlot& slot,
+                                   char factor) {
   const int64_t rank = layout.spec().rank;
   if (factor == 'A') return {flat.begin() + slot.aOffset, flat.begin() + slot.aOffset + rank * slot.in};
   std::vector<float> b(static_cast<size_t>(rank * slot.out));
   for (int64_t r = 0; r < rank; ++r) {
-    for (int64_t o = 0; o < slot.out; ++o) b[static_cast<size_t>(o * rank + r)] = flat[static_cast<size_t>(slot.bOffset + r * slot.out + o)];
+    for (int64_t o = 0; o < slot.out; ++o)
+      b[static_cast<size_t>(o * rank + r)] = flat[static_cast<size_t>(slot.bOffset + r * slot.out + o)];
   }
   return b;
 }
 
-inline std::string keyOf(const AdapterSlot& slot, char factor) { return peftTensorName(slot.layer, projectionName(slot.projection), factor); }
+inline std::string keyOf(const AdapterSlot& slot, char factor) {
+  return peftTensorName(slot.layer, projectionName(slot.projection), factor);
+}
 
 // Largest l2Error over all factors against fixture tensors prefix + key; `scale` multiplies what was found.
-inline double worstFactorError(const Fixture& fixture, const std::string& prefix, const AdapterLayout& layout, std::vector<float> flat, float scale) {
+inline double worstFactorError(const Fixture& fixture, const std::string& prefix, const AdapterLayout& layout,
+                               std::vector<float> flat, float scale) {
   for (float& value : flat) value *= scale;
   double worst = 0;
   for (const AdapterSlot& slot : layout.slots()) {
     for (const char factor : {'A', 'B'}) {
-      worst = std::max(worst, l2Error(factorOf(layout, flat, slot, factor), fixture.tensor(prefix + keyOf(slot, factor))));
+      worst =
+          std::max(worst, l2Error(factorOf(layout, flat, slot, factor), fixture.tensor(prefix + keyOf(slot, factor))));
     }
   }
   return worst;
@@ -143,7 +156,8 @@ inline double l2Norm(const std::vector<float>& values) {
   return std::sqrt(sum);
 }
 
-inline std::shared_ptr<Model> loadFixture(const std::string& path, const BackendFactory& factory, WeightFormat format = WeightFormat::kF32) {
+inline std::shared_ptr<Model> loadFixture(const std::string& path, const BackendFactory& factory,
+                                          WeightFormat format = WeightFormat::kF32) {
   Model::Options options;
   options.format = format;
   return Model::load(path, std::shared_ptr<Backend>(factory.create()), options);

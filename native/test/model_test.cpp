@@ -31,10 +31,13 @@ TEST_P(ModelForms, FoldersAndGgufGiveTheReferencesLogits) {
       const std::shared_ptr<Adapter> adapter = Adapter::load(model, f.path("adapter"));
       for (const std::string name : {"s23", "s40"}) {
         EXPECT_LE(maxError(logitsOf(model, {}, f.sequence(name)), f.tensor(prefix + "logits." + name)), 1e-5) << name;
-        EXPECT_LE(maxError(logitsOf(model, {adapter}, f.sequence(name)), f.tensor(prefix + "adapter.logits." + name)), 1e-5) << name;
+        EXPECT_LE(maxError(logitsOf(model, {adapter}, f.sequence(name)), f.tensor(prefix + "adapter.logits." + name)),
+                  1e-5)
+            << name;
         if (!prefix.empty()) continue;
         const std::shared_ptr<Adapter> rslora = Adapter::load(model, f.path("adapter-rslora"));
-        EXPECT_LE(maxError(logitsOf(model, {rslora}, f.sequence(name)), f.tensor("rslora.logits." + name)), 1e-5) << name;
+        EXPECT_LE(maxError(logitsOf(model, {rslora}, f.sequence(name)), f.tensor("rslora.logits." + name)), 1e-5)
+            << name;
       }
     }
   }
@@ -55,7 +58,8 @@ TEST(Model, ShardsGiveTheSameLogitsAsOneFile) {
 TEST(Model, SixteenBitWeightsStayClose) {
   const Fixture f("llama-tiny");
   const std::vector<float> reference = f.tensor("logits.s23");
-  const double error = maxError(logitsOf(loadFixture(f.path("model"), anyBackend(), WeightFormat::kBF16), {}, f.sequence("s23")), reference);
+  const double error = maxError(
+      logitsOf(loadFixture(f.path("model"), anyBackend(), WeightFormat::kBF16), {}, f.sequence("s23")), reference);
   EXPECT_LE(error, 0.05);
   EXPECT_GE(error, 1e-5) << "the weights were not rounded at all";
 }
@@ -63,7 +67,8 @@ TEST(Model, SixteenBitWeightsStayClose) {
 TEST(Model, BytesAreThoseOfThePlan) {
   for (const std::string family : {"llama-tiny", "smol-tiny", "gemma3-tiny"}) {
     const std::shared_ptr<Model> model = loadFixture(Fixture(family).path("model"), anyBackend());
-    EXPECT_EQ(model->bytes(), Model::plannedBytes(readModelConfig(model->path()), model->backend(), WeightFormat::kF32));
+    EXPECT_EQ(model->bytes(),
+              Model::plannedBytes(readModelConfig(model->path()), model->backend(), WeightFormat::kF32));
     EXPECT_EQ(model->head().index == model->embedding().index, model->config().tiedHead) << family;
   }
 }
@@ -80,7 +85,8 @@ TEST(Model, ProgressRisesToOneAndCancelIsObeyed) {
   EXPECT_DOUBLE_EQ(last, 1);
   const std::atomic<bool> cancel = true;
   options.cancel = &cancel;
-  expectError(ErrorCode::kCancelled, {"cancelled"}, [&] { Model::load(fixture("llama-tiny/model"), backend, options); });
+  expectError(ErrorCode::kCancelled, {"cancelled"},
+              [&] { Model::load(fixture("llama-tiny/model"), backend, options); });
 }
 
 // A copy of a tiny folder with its safetensors rewritten by `change`.
@@ -106,9 +112,13 @@ struct ChangedCopy {
 
 TEST(Model, AMissingTensorIsNamed) {
   const std::string name = "model.layers.1.mlp.up_proj.weight";
-  const ChangedCopy copy("llama-tiny", [&](auto& tensors) { std::erase_if(tensors, [&](const TensorToWrite& t) { return t.name == name; }); });
+  const ChangedCopy copy("llama-tiny", [&](auto& tensors) {
+    std::erase_if(tensors, [&](const TensorToWrite& t) { return t.name == name; });
+  });
   copy.expectRefused(ErrorCode::kTensorMissing, {name, "[112, 64]"});
-  const ChangedCopy headless("llama-tiny", [&](auto& tensors) { std::erase_if(tensors, [&](const TensorToWrite& t) { return t.name == "lm_head.weight"; }); });
+  const ChangedCopy headless("llama-tiny", [&](auto& tensors) {
+    std::erase_if(tensors, [&](const TensorToWrite& t) { return t.name == "lm_head.weight"; });
+  });
   headless.expectRefused(ErrorCode::kTensorMissing, {"lm_head.weight"});
 }
 
@@ -135,8 +145,10 @@ TEST(Model, ATruncatedFileIsRefused) {
   for (const std::string family : {"llama-tiny", "gemma3-tiny"}) {
     const std::string bytes = readFile(fixture(family + "/model.gguf"));
     for (const double part : {0.001, 0.3, 0.999}) {
-      writeFile(folder.file("short.gguf"), bytes.substr(0, static_cast<size_t>(static_cast<double>(bytes.size()) * part)));
-      expectError(ErrorCode::kFileDamaged, {"short.gguf"}, [&] { loadFixture(folder.file("short.gguf"), anyBackend()); });
+      writeFile(folder.file("short.gguf"),
+                bytes.substr(0, static_cast<size_t>(static_cast<double>(bytes.size()) * part)));
+      expectError(ErrorCode::kFileDamaged, {"short.gguf"},
+                  [&] { loadFixture(folder.file("short.gguf"), anyBackend()); });
     }
   }
 }

@@ -128,7 +128,8 @@ TEST_F(RealModel, GradientsAreThoseOfPeft) {
   }
   for (const auto& sample : packed["samples"]) {
     const auto& [values, columns] = factors.at(sample["key"].get<std::string>());
-    const double found = static_cast<double>(values[static_cast<size_t>(sample["row"].get<int64_t>() * columns + sample["col"].get<int64_t>())]);
+    const double found = static_cast<double>(
+        values[static_cast<size_t>(sample["row"].get<int64_t>() * columns + sample["col"].get<int64_t>())]);
     const double largest = maxAbs(values);
     EXPECT_NEAR(found, sample["value"].get<double>(), 1e-4 * largest) << sample["key"];
   }
@@ -147,7 +148,8 @@ TEST_F(RealModel, ThreeStepsFollowTheReference) {
     const double total = step["totalWeight"].get<double>();
     params.gradScale = static_cast<float>(1 / total);
     EXPECT_NEAR(s.forwardBackward(batch.view()).loss[0] / total, step["loss"].get<double>(), 1e-4) << step["step"];
-    EXPECT_NEAR(s.optimStep(0, params).gradNorm, step["gradNorm"].get<double>(), 1e-3 * step["gradNorm"].get<double>()) << step["step"];
+    EXPECT_NEAR(s.optimStep(0, params).gradNorm, step["gradNorm"].get<double>(), 1e-3 * step["gradNorm"].get<double>())
+        << step["step"];
   }
 }
 

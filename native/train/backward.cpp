@@ -9,7 +9,6 @@ void Body::backward(const Batch& batch) {
   Backend& backend = model_->backend();
   DevF32 dx = buffers_.dx;
   for (int32_t layer = c.layers; layer-- > 0;) {
-    checkCancelled();
     const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
     const bool again = options_.recompute == Recompute::kLayer && !isLast(layer);
     if (again) layerForward(layer, batch, false);
@@ -31,14 +30,17 @@ void Body::backward(const Batch& batch) {
   }
 }
 
-DevConstF32 Body::throughPostNorm(DevConstF32 dx, DevConstF32 raw, DevConstF32 weight, DevConstF32 invRms, int64_t rows) {
+DevConstF32 Body::throughPostNorm(DevConstF32 dx, DevConstF32 raw, DevConstF32 weight, DevConstF32 invRms,
+                                  int64_t rows) {
   const ModelConfig& c = model_->config();
   if (!c.postNorms) return dx;
-  model_->backend().rmsNormBackward(dx, c.hidden, raw, {rows, c.hidden, 1, c.hidden}, weight, invRms, buffers_.narrow, c.hidden, false);
+  model_->backend().rmsNormBackward(dx, c.hidden, raw, {rows, c.hidden, 1, c.hidden}, weight, invRms, buffers_.narrow,
+                                    c.hidden, false);
   return buffers_.narrow;
 }
 
 bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
+  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
@@ -55,22 +57,26 @@ bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
   backend.linearBackward(w.down, b.wideA, f, n, dDown, d, belowDown ? b.wideB : DevF32(), f, false, lora, b.p, b.u);
   if (!belowDown) return false;
 
+  checkCancelled();
   backend.gatedBackward(c.activation, a.gateUp, n, f, b.wideB, {});
   lora = groups(layer, LinearGroup::kGateUp, rows, true);
   if (!lora.empty()) backend.rmsNormForward(a.mid, residual, w.mlpNorm, c.rmsEps, b.normed, d, {}, {});
   const bool belowGateUp = below(layer, LinearGroup::kGateUp);
-  backend.linearBackward(w.gateUp, b.normed, d, n, a.gateUp, 2 * f, belowGateUp ? b.narrow : DevF32(), d, false, lora, b.p, b.u);
+  backend.linearBackward(w.gateUp, b.normed, d, n, a.gateUp, 2 * f, belowGateUp ? b.narrow : DevF32(), d, false, lora,
+                         b.p, b.u);
   if (!belowGateUp) return false;
   backend.rmsNormBackward(b.narrow, d, a.mid, residual, w.mlpNorm, a.midInvRms, dx, d, true);
 
   const DevConstF32 dO = throughPostNorm(dx, a.oOut, w.postAttentionNorm, a.oInvRms, n);
   lora = groups(layer, LinearGroup::kO, rows, true);
   const bool belowO = below(layer, LinearGroup::kO);
-  backend.linearBackward(w.o, tail.attention, c.queryDim(), n, dO, d, belowO ? b.wideA : DevF32(), c.queryDim(), false, lora, b.p, b.u);
+  backend.linearBackward(w.o, tail.attention, c.queryDim(), n, dO, d, belowO ? b.wideA : DevF32(), c.queryDim(), false,
+                         lora, b.p, b.u);
   return belowO;
 }
 
 void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAttention, DevF32 dx) {
+  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
@@ -81,19 +87,23 @@ void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAtt
   const DevF32 q = c.qkNorm ? a.q : a.qkv, k = a.qkv + (c.qkNorm ? c.qkvDim() : c.queryDim());
   const DevF32 v = a.qkv + c.queryDim() + c.kvDim();
   const int64_t ldq = c.qkNorm ? c.queryDim() : stride;
-  backend.attentionBackward(attentionShape(layer), batch.cuSeqlens, q, ldq, k, v, stride, a.attention, dAttention, c.queryDim(), a.lse, b.delta,
-                            dq, dStride, dk, dv, dStride);
+  backend.attentionBackward(attentionShape(layer), batch.cuSeqlens, q, ldq, k, v, stride, a.attention, dAttention,
+                            c.queryDim(), a.lse, b.delta, dq, dStride, dk, dv, dStride);
   backend.rope(dq, {n, dStride, c.heads, c.headDim}, b.positions, ropeTableOf(layer), -1);
   backend.rope(dk, {n, dStride, c.kvHeads, c.headDim}, b.positions, ropeTableOf(layer), -1);
   if (c.qkNorm) {
-    backend.rmsNormBackward(dq, dStride, a.qkv, {n, stride, c.heads, c.headDim}, w.qNorm, a.qInvRms, dq, dStride, false);
-    backend.rmsNormBackward(dk, dStride, a.qkv + c.queryDim(), {n, stride, c.kvHeads, c.headDim}, w.kNorm, a.kInvRms, dk, dStride, false);
+    backend.rmsNormBackward(dq, dStride, a.qkv, {n, stride, c.heads, c.headDim}, w.qNorm, a.qInvRms, dq, dStride,
+                            false);
+    backend.rmsNormBackward(dk, dStride, a.qkv + c.queryDim(), {n, stride, c.kvHeads, c.headDim}, w.kNorm, a.kInvRms,
+                            dk, dStride, false);
   }
   const std::span<const LoraGroup> lora = groups(layer, LinearGroup::kQkv, batch.all, true);
-  if (!lora.empty()) backend.rmsNormForward(a.input, {n, d, 1, c.hidden}, w.attentionNorm, c.rmsEps, b.normed, d, {}, {});
+  if (!lora.empty())
+    backend.rmsNormForward(a.input, {n, d, 1, c.hidden}, w.attentionNorm, c.rmsEps, b.normed, d, {}, {});
   const bool more = layer > 0;
   backend.linearBackward(w.qkv, b.normed, d, n, b.wideB, dStride, more ? b.narrow : DevF32(), d, false, lora, b.p, b.u);
-  if (more) backend.rmsNormBackward(b.narrow, d, a.input, {n, d, 1, c.hidden}, w.attentionNorm, a.inputInvRms, dx, d, true);
+  if (more)
+    backend.rmsNormBackward(b.narrow, d, a.input, {n, d, 1, c.hidden}, w.attentionNorm, a.inputInvRms, dx, d, true);
 }
 
 }  // namespace mlit

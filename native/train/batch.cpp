@@ -21,7 +21,8 @@ std::string at(const char* field, size_t index) { return std::string(field) + "[
 void checkLengths(const PackedBatch& b, const BatchLimits& limits) {
   const size_t n = b.tokens.size();
   const auto length = [&](const char* field, size_t found, size_t expected) {
-    if (found != expected) refuse(std::string("the length of ") + field, std::to_string(found), std::to_string(expected));
+    if (found != expected)
+      refuse(std::string("the length of ") + field, std::to_string(found), std::to_string(expected));
   };
   if (n == 0) refuse("the number of tokens", "0", "at least 1");
   if (static_cast<int64_t>(n) > limits.maxTokens) {
@@ -38,11 +39,13 @@ void checkDocuments(const PackedBatch& b, const BatchLimits& limits) {
   if (b.cuSeqlens.front() != 0) refuse("cuSeqlens[0]", std::to_string(b.cuSeqlens.front()), "0");
   for (size_t i = 1; i < b.cuSeqlens.size(); ++i) {
     if (b.cuSeqlens[i] <= b.cuSeqlens[i - 1]) {
-      refuse(at("cuSeqlens", i), std::to_string(b.cuSeqlens[i]), "more than " + std::to_string(b.cuSeqlens[i - 1]) + ": no document is empty");
+      refuse(at("cuSeqlens", i), std::to_string(b.cuSeqlens[i]),
+             "more than " + std::to_string(b.cuSeqlens[i - 1]) + ": no document is empty");
     }
   }
   if (b.cuSeqlens.back() != static_cast<int32_t>(b.tokens.size())) {
-    refuse("the last of cuSeqlens", std::to_string(b.cuSeqlens.back()), "the number of tokens, " + std::to_string(b.tokens.size()));
+    refuse("the last of cuSeqlens", std::to_string(b.cuSeqlens.back()),
+           "the number of tokens, " + std::to_string(b.tokens.size()));
   }
   for (size_t i = 0; i < b.adapters.size(); ++i) {
     if (b.adapters[i] < -1 || b.adapters[i] >= limits.adapters) {
@@ -63,7 +66,8 @@ void checkTokens(const PackedBatch& b, const BatchLimits& limits) {
              "0 to " + std::to_string(limits.positions - 1) + " (context and maxTokens)");
     }
     if (!std::isfinite(b.weights[i])) refuse(at("weights", i), std::to_string(b.weights[i]), "a finite number");
-    if (b.weights[i] != 0 && b.targets[i] < 0) refuse(at("weights", i), std::to_string(b.weights[i]), "0, since this row has no target");
+    if (b.weights[i] != 0 && b.targets[i] < 0)
+      refuse(at("weights", i), std::to_string(b.weights[i]), "0, since this row has no target");
   }
 }
 
@@ -79,7 +83,8 @@ void readBatch(const PackedBatch& packed, const BatchLimits& limits, Supervision
   batch.rows.clear(), batch.targets.clear(), batch.weights.clear(), batch.owners.clear();
   std::vector<AdapterRows> all, supervised;
   for (size_t document = 0; document + 1 < packed.cuSeqlens.size(); ++document) {
-    const int32_t begin = packed.cuSeqlens[document], end = packed.cuSeqlens[document + 1], adapter = packed.adapters[document];
+    const int32_t begin = packed.cuSeqlens[document], end = packed.cuSeqlens[document + 1],
+                  adapter = packed.adapters[document];
     const auto firstSupervised = static_cast<int32_t>(batch.rows.size());
     for (int32_t row = begin; row < end; ++row) {
       const auto i = static_cast<size_t>(row);

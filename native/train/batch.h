@@ -21,10 +21,10 @@ struct Batch {
   RowSet all;
   RowSet supervised;
   std::vector<int32_t> tokens, positions, cuSeqlens;  // as given
-  std::vector<int32_t> rows;     // [supervised] ascending
-  std::vector<int32_t> targets;  // [supervised]
-  std::vector<float> weights;    // [supervised]
-  std::vector<int32_t> owners;   // [supervised] adapter index, or the number of adapters for the bare base
+  std::vector<int32_t> rows;                          // [supervised] ascending
+  std::vector<int32_t> targets;                       // [supervised]
+  std::vector<float> weights;                         // [supervised]
+  std::vector<int32_t> owners;  // [supervised] adapter index, or the number of adapters for the bare base
 };
 
 // Which rows count as supervised.

@@ -11,7 +11,8 @@ namespace mlit {
 
 class Body {
  public:
-  Body(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SessionBuffers& buffers, const TrainOptions& options);
+  Body(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SessionBuffers& buffers,
+       const TrainOptions& options);
 
   // Ids, positions and supervised rows are on the device already. Leaves the supervised rows of the residual stream in
   // buffers.final. At least one row must be supervised.

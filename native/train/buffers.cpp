@@ -59,9 +59,11 @@ void placeLayers(Arena& arena, const ModelConfig& c, const TrainOptions& options
 
 }  // namespace
 
-SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vector<AdapterSpec>& adapters, const TrainOptions& options) {
+SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vector<AdapterSpec>& adapters,
+                            const TrainOptions& options) {
   if (options.maxTokens < 1) {
-    throw Error(ErrorCode::kInvalidArgument, "maxTokens must be at least 1, not " + std::to_string(options.maxTokens), {{"field", "maxTokens"}});
+    throw Error(ErrorCode::kInvalidArgument, "maxTokens must be at least 1, not " + std::to_string(options.maxTokens),
+                {{"field", "maxTokens"}});
   }
   const int64_t tokens = options.maxTokens;
   SessionBuffers b;

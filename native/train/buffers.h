@@ -29,40 +29,41 @@ class Arena {
 // What the backward pass needs of one layer; T = maxTokens. With Recompute::kLayer, and without training, all layers
 // share everything but `input`.
 struct LayerBuffers {
-  DevF32 input;                 // [T, d] residual stream entering the layer
-  DevF32 inputInvRms;           // [T]
-  DevF32 qkv;                   // [T, qkvStride]: q, k, v (before their norms where there are any), then k after norm and rotation
-  DevF32 q;                     // [T, queryDim] after norm and rotation; null without q/k norms: rotated inside qkv
-  DevF32 qInvRms, kInvRms;      // [T, heads], [T, kvHeads] with q/k norms
-  DevF32 attention;             // [T, queryDim]
-  DevF32 lse;                   // [heads, T]
-  DevF32 oOut, oInvRms;         // [T, d], [T] with post-norms
-  DevF32 mid, midInvRms;        // [T, d] residual stream after attention, [T]
-  DevF32 gateUp;                // [T, 2f]
-  DevF32 downOut, downInvRms;   // [T, d], [T] with post-norms
+  DevF32 input;        // [T, d] residual stream entering the layer
+  DevF32 inputInvRms;  // [T]
+  DevF32 qkv;  // [T, qkvStride]: q, k, v (before their norms where there are any), then k after norm and rotation
+  DevF32 q;    // [T, queryDim] after norm and rotation; null without q/k norms: rotated inside qkv
+  DevF32 qInvRms, kInvRms;     // [T, heads], [T, kvHeads] with q/k norms
+  DevF32 attention;            // [T, queryDim]
+  DevF32 lse;                  // [heads, T]
+  DevF32 oOut, oInvRms;        // [T, d], [T] with post-norms
+  DevF32 mid, midInvRms;       // [T, d] residual stream after attention, [T]
+  DevF32 gateUp;               // [T, 2f]
+  DevF32 downOut, downInvRms;  // [T, d], [T] with post-norms
 };
 
 struct SessionBuffers {
   std::vector<LayerBuffers> layers;
-  DevF32 final, finalInvRms;    // [T, d], [T]: supervised rows after the last layer
-  DevF32 rowAttention, rowInput;  // [T, queryDim], [T, d]: the last layer's, supervised rows only
-  DevF32 normed;                // [T, d] normalised input of the linear at hand
-  DevF32 narrow;                // [T, d] output of a linear, or its gradient
-  DevF32 dx;                    // [T, d] gradient of the residual stream (training)
-  DevF32 wideA, wideB;          // [T, max(f, queryDim)], [T, max(f, qkvDim)]
-  DevF32 delta;                 // [heads, T] (training)
-  DevF32 p, u;                  // [T, largest stacked rank] (u: training)
-  DevF32 logits;                // [chunkRows, V]
-  DevF32 weights, logprobs;     // [T]
+  DevF32 final, finalInvRms;                // [T, d], [T]: supervised rows after the last layer
+  DevF32 rowAttention, rowInput;            // [T, queryDim], [T, d]: the last layer's, supervised rows only
+  DevF32 normed;                            // [T, d] normalised input of the linear at hand
+  DevF32 narrow;                            // [T, d] output of a linear, or its gradient
+  DevF32 dx;                                // [T, d] gradient of the residual stream (training)
+  DevF32 wideA, wideB;                      // [T, max(f, queryDim)], [T, max(f, qkvDim)]
+  DevF32 delta;                             // [heads, T] (training)
+  DevF32 p, u;                              // [T, largest stacked rank] (u: training)
+  DevF32 logits;                            // [chunkRows, V]
+  DevF32 weights, logprobs;                 // [T]
   DevI32 tokens, positions, rows, targets;  // [T]
-  DevF32 rope, ropeLocal;       // [positions, headDim]; equal where no layer is local
-  DevF32 sumSquares;            // [1] (training)
-  std::vector<DevF32> gradients, m, v;  // by adapter (training)
-  int64_t chunkRows = 0;        // rows of logits at once
+  DevF32 rope, ropeLocal;                   // [positions, headDim]; equal where no layer is local
+  DevF32 sumSquares;                        // [1] (training)
+  std::vector<DevF32> gradients, m, v;      // by adapter (training)
+  int64_t chunkRows = 0;                    // rows of logits at once
   int64_t positionCount = 0;
   int64_t qkvStride = 0;
 };
 
-SessionBuffers placeBuffers(Arena& arena, const ModelConfig& config, const std::vector<AdapterSpec>& adapters, const TrainOptions& options);
+SessionBuffers placeBuffers(Arena& arena, const ModelConfig& config, const std::vector<AdapterSpec>& adapters,
+                            const TrainOptions& options);
 
 }  // namespace mlit

@@ -5,7 +5,8 @@
 
 namespace mlit {
 
-Body::Body(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SessionBuffers& buffers, const TrainOptions& options)
+Body::Body(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SessionBuffers& buffers,
+           const TrainOptions& options)
     : model_(std::move(model)), adapters_(std::move(adapters)), buffers_(buffers), options_(options) {
   for (const auto& adapter : adapters_) {
     for (int group = kLinearGroups; group-- > 0;) {
@@ -17,7 +18,8 @@ Body::Body(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> a
 }
 
 void Body::checkCancelled() const {
-  if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed)) throw Error(ErrorCode::kCancelled, "the training call was cancelled");
+  if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed))
+    throw Error(ErrorCode::kCancelled, "the training call was cancelled");
 }
 
 AttentionShape Body::attentionShape(int32_t layer) const {
@@ -30,18 +32,19 @@ DevConstF32 Body::ropeTableOf(int32_t layer) const {
 }
 
 std::span<const LoraGroup> Body::groups(int32_t layer, LinearGroup group, const RowSet& rows, bool withGradients) {
-  const std::span<const DevF32> gradients = withGradients ? std::span<const DevF32>(buffers_.gradients) : std::span<const DevF32>();
+  const std::span<const DevF32> gradients =
+      withGradients ? std::span<const DevF32>(buffers_.gradients) : std::span<const DevF32>();
   return lora_.build(adapters_, rows.adapters, layer, group, gradients);
 }
 
 void Body::forward(const Batch& batch) {
   const ModelConfig& c = model_->config();
-  model_->backend().gatherWeightRows(model_->embedding(), buffers_.tokens, batch.all.rows, c.embeddingScale, buffers_.layers[0].input);
+  model_->backend().gatherWeightRows(model_->embedding(), buffers_.tokens, batch.all.rows, c.embeddingScale,
+                                     buffers_.layers[0].input);
   for (int32_t layer = 0; layer < c.layers; ++layer) layerForward(layer, batch, true);
 }
 
 void Body::layerForward(int32_t layer, const Batch& batch, bool outputWanted) {
-  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
   attentionForward(layer, batch);
@@ -53,18 +56,22 @@ void Body::layerForward(int32_t layer, const Batch& batch, bool outputWanted) {
     backend.gatherRows(a.input, c.hidden, buffers_.rows, n, c.hidden, buffers_.rowInput);
     tail = {&batch.supervised, buffers_.rowAttention, buffers_.rowInput, {}};
   }
-  if (outputWanted) tail.output = isLast(layer) ? buffers_.final : buffers_.layers[static_cast<size_t>(layer) + 1].input;
+  if (outputWanted)
+    tail.output = isLast(layer) ? buffers_.final : buffers_.layers[static_cast<size_t>(layer) + 1].input;
   tailForward(layer, tail);
 }
 
 void Body::attentionForward(int32_t layer, const Batch& batch) {
+  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
   Backend& backend = model_->backend();
   const int64_t n = batch.all.rows, d = c.hidden, stride = buffers_.qkvStride;
-  backend.rmsNormForward(a.input, {n, d, 1, c.hidden}, w.attentionNorm, c.rmsEps, buffers_.normed, d, {}, a.inputInvRms);
-  backend.linearForward(w.qkv, buffers_.normed, d, n, a.qkv, stride, groups(layer, LinearGroup::kQkv, batch.all, false), buffers_.p);
+  backend.rmsNormForward(a.input, {n, d, 1, c.hidden}, w.attentionNorm, c.rmsEps, buffers_.normed, d, {},
+                         a.inputInvRms);
+  backend.linearForward(w.qkv, buffers_.normed, d, n, a.qkv, stride, groups(layer, LinearGroup::kQkv, batch.all, false),
+                        buffers_.p);
   DevF32 q = a.qkv, k = a.qkv + c.queryDim();
   const DevF32 v = k + c.kvDim();
   int64_t ldq = stride;
@@ -76,10 +83,12 @@ void Body::attentionForward(int32_t layer, const Batch& batch) {
   }
   backend.rope(q, {n, ldq, c.heads, c.headDim}, buffers_.positions, ropeTableOf(layer), 1);
   backend.rope(k, {n, stride, c.kvHeads, c.headDim}, buffers_.positions, ropeTableOf(layer), 1);
-  backend.attentionForward(attentionShape(layer), batch.cuSeqlens, q, ldq, k, v, stride, a.attention, c.queryDim(), a.lse);
+  backend.attentionForward(attentionShape(layer), batch.cuSeqlens, q, ldq, k, v, stride, a.attention, c.queryDim(),
+                           a.lse);
 }
 
 void Body::tailForward(int32_t layer, const Tail& tail) {
+  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
@@ -89,7 +98,8 @@ void Body::tailForward(int32_t layer, const Tail& tail) {
   const HeadRows residual{n, d, 1, c.hidden};
 
   const DevF32 o = c.postNorms ? a.oOut : a.mid;
-  backend.linearForward(w.o, tail.attention, c.queryDim(), n, o, d, groups(layer, LinearGroup::kO, rows, false), buffers_.p);
+  backend.linearForward(w.o, tail.attention, c.queryDim(), n, o, d, groups(layer, LinearGroup::kO, rows, false),
+                        buffers_.p);
   if (c.postNorms) {
     backend.rmsNormForward(o, residual, w.postAttentionNorm, c.rmsEps, a.mid, d, tail.input, a.oInvRms);
   } else {
@@ -97,11 +107,13 @@ void Body::tailForward(int32_t layer, const Tail& tail) {
   }
 
   backend.rmsNormForward(a.mid, residual, w.mlpNorm, c.rmsEps, buffers_.normed, d, {}, a.midInvRms);
-  backend.linearForward(w.gateUp, buffers_.normed, d, n, a.gateUp, 2 * f, groups(layer, LinearGroup::kGateUp, rows, false), buffers_.p);
+  backend.linearForward(w.gateUp, buffers_.normed, d, n, a.gateUp, 2 * f,
+                        groups(layer, LinearGroup::kGateUp, rows, false), buffers_.p);
   if (!tail.output && !c.postNorms) return;  // nothing of what follows is kept
   backend.gatedForward(c.activation, a.gateUp, n, f, buffers_.wideA);
   const DevF32 down = c.postNorms ? a.downOut : tail.output;
-  backend.linearForward(w.down, buffers_.wideA, f, n, down, d, groups(layer, LinearGroup::kDown, rows, false), buffers_.p);
+  backend.linearForward(w.down, buffers_.wideA, f, n, down, d, groups(layer, LinearGroup::kDown, rows, false),
+                        buffers_.p);
   if (c.postNorms) {
     const DevF32 output = tail.output ? tail.output : buffers_.normed;
     backend.rmsNormForward(down, residual, w.postMlpNorm, c.rmsEps, output, d, a.mid, a.downInvRms);

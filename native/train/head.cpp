@@ -9,8 +9,8 @@ void Head::logitsOf(int64_t first, int64_t count) {
   const ModelConfig& c = model_->config();
   Backend& backend = model_->backend();
   const int64_t d = c.hidden;
-  backend.rmsNormForward(buffers_.final + first * d, {count, d, 1, c.hidden}, model_->finalNorm(), c.rmsEps, buffers_.normed, d, {},
-                         buffers_.finalInvRms);
+  backend.rmsNormForward(buffers_.final + first * d, {count, d, 1, c.hidden}, model_->finalNorm(), c.rmsEps,
+                         buffers_.normed, d, {}, buffers_.finalInvRms);
   backend.linearForward(model_->head(), buffers_.normed, d, count, buffers_.logits, c.vocabulary, {}, {});
 }
 
@@ -23,12 +23,14 @@ void Head::run(int64_t rows, Gradients gradients, const Body& body) {
     const int64_t n = std::min(buffers_.chunkRows, rows - first);
     logitsOf(first, n);
     const bool wanted = gradients == Gradients::kOfFinal;
-    backend.crossEntropy(buffers_.logits, n, c.vocabulary, buffers_.targets + first, wanted ? buffers_.weights + first : DevF32(),
-                         buffers_.logprobs + first);
+    backend.crossEntropy(buffers_.logits, n, c.vocabulary, buffers_.targets + first,
+                         wanted ? buffers_.weights + first : DevF32(), buffers_.logprobs + first);
     if (!wanted) continue;
-    backend.linearBackward(model_->head(), buffers_.normed, d, n, buffers_.logits, c.vocabulary, buffers_.narrow, d, false, {}, {}, {});
-    backend.rmsNormBackward(buffers_.narrow, d, buffers_.final + first * d, {n, d, 1, c.hidden}, model_->finalNorm(), buffers_.finalInvRms,
-                            buffers_.dx + first * d, d, false);
+    body.checkCancelled();
+    backend.linearBackward(model_->head(), buffers_.normed, d, n, buffers_.logits, c.vocabulary, buffers_.narrow, d,
+                           false, {}, {}, {});
+    backend.rmsNormBackward(buffers_.narrow, d, buffers_.final + first * d, {n, d, 1, c.hidden}, model_->finalNorm(),
+                            buffers_.finalInvRms, buffers_.dx + first * d, d, false);
   }
 }
 

@@ -12,7 +12,10 @@ class Head {
  public:
   Head(std::shared_ptr<Model> model, const SessionBuffers& buffers) : model_(std::move(model)), buffers_(buffers) {}
 
-  enum class Gradients { kNone, kOfFinal };  // kOfFinal: buffers.dx = gradient of -sum weights * logprobs, weights from buffers.weights
+  enum class Gradients {
+    kNone,
+    kOfFinal
+  };  // kOfFinal: buffers.dx = gradient of -sum weights * logprobs, weights from buffers.weights
 
   // Fills buffers.logprobs for `rows` rows of buffers.final. body is asked between chunks whether to go on.
   void run(int64_t rows, Gradients gradients, const Body& body);

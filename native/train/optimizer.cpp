@@ -22,7 +22,8 @@ TrainSession::OptimResult TrainSession::optimStep(int32_t adapter, AdamWParams p
   const bool finite = std::isfinite(norm);
   if (finite) {
     params.step = s.steps[i] + 1;
-    backend.adamW(target.parameters(), s.buffers.gradients[i], s.buffers.m[i], s.buffers.v[i], n, s.buffers.sumSquares, params);
+    backend.adamW(target.parameters(), s.buffers.gradients[i], s.buffers.m[i], s.buffers.v[i], n, s.buffers.sumSquares,
+                  params);
     s.steps[i] = params.step;
   }
   backend.zero(s.buffers.gradients[i].as<std::byte>(), static_cast<size_t>(n) * sizeof(float));
@@ -30,7 +31,8 @@ TrainSession::OptimResult TrainSession::optimStep(int32_t adapter, AdamWParams p
   s.pending[i] = 0;
   if (!finite) {
     throw Error(ErrorCode::kNotFinite,
-                "the gradient of adapter " + std::to_string(adapter) + " is not finite at step " + std::to_string(s.steps[i] + 1) +
+                "the gradient of adapter " + std::to_string(adapter) + " is not finite at step " +
+                    std::to_string(s.steps[i] + 1) +
                     "; its parameters were left as they are and the gradient discarded",
                 {{"adapter", std::to_string(adapter)}, {"step", std::to_string(s.steps[i] + 1)}});
   }

@@ -24,14 +24,17 @@ std::vector<std::shared_ptr<Adapter>> checked(const Model& model, std::vector<st
     if (adapters[i]->model().get() != &model) {
       throw Error(ErrorCode::kInvalidArgument, name + " belongs to another model", {{"field", name}});
     }
-    if (std::find(adapters.begin(), adapters.begin() + static_cast<int64_t>(i), adapters[i]) != adapters.begin() + static_cast<int64_t>(i)) {
+    if (std::find(adapters.begin(), adapters.begin() + static_cast<int64_t>(i), adapters[i]) !=
+        adapters.begin() + static_cast<int64_t>(i)) {
       throw Error(ErrorCode::kInvalidArgument, name + " is in the list twice", {{"field", name}});
     }
   }
   return adapters;
 }
 
-void uploadTo(Backend& backend, DevicePtr<std::byte> to, const void* from, size_t count) { backend.upload(to, from, count * 4); }
+void uploadTo(Backend& backend, DevicePtr<std::byte> to, const void* from, size_t count) {
+  backend.upload(to, from, count * 4);
+}
 
 MemoryPlan withArena(MemoryPlan plan, const Arena& arena) {
   plan.insert(plan.end(), arena.items().begin(), arena.items().end());
@@ -41,7 +44,11 @@ MemoryPlan withArena(MemoryPlan plan, const Arena& arena) {
 }  // namespace
 
 TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<Adapter>> a, const TrainOptions& o)
-    : model(std::move(m)), adapters(checked(*model, std::move(a))), options(o), body(model, adapters, buffers, o), head(model, buffers) {
+    : model(std::move(m)),
+      adapters(checked(*model, std::move(a))),
+      options(o),
+      body(model, adapters, buffers, o),
+      head(model, buffers) {
   const ModelConfig& c = model->config();
   Backend& backend = model->backend();
   const std::vector<AdapterSpec> specs = specsOf(adapters);
@@ -52,11 +59,13 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
   Arena arena(memory);
   buffers = placeBuffers(arena, c, specs, options);
   size_t adapterBytes = 0;
-  for (const auto& adapter : adapters) adapterBytes += static_cast<size_t>(adapter->layout().parameterCount()) * sizeof(float);
+  for (const auto& adapter : adapters)
+    adapterBytes += static_cast<size_t>(adapter->layout().parameterCount()) * sizeof(float);
   plan = withArena({{"backend", backend.fixedBytes()}, {"base", model->bytes()}, {"adapter", adapterBytes}}, arena);
 
   const std::vector<float> global = ropeTable(c.rope, c.headDim, buffers.positionCount);
-  const std::vector<float> local = c.window > 0 ? ropeTable(c.ropeLocal, c.headDim, buffers.positionCount) : std::vector<float>();
+  const std::vector<float> local =
+      c.window > 0 ? ropeTable(c.ropeLocal, c.headDim, buffers.positionCount) : std::vector<float>();
   uploadTo(backend, buffers.rope.as<std::byte>(), global.data(), global.size());
   if (!local.empty()) uploadTo(backend, buffers.ropeLocal.as<std::byte>(), local.data(), local.size());
   pending.assign(adapters.size(), 1);
@@ -79,14 +88,17 @@ TrainSession::Impl::~Impl() {
 
 void TrainSession::Impl::requireTraining(const char* call) const {
   if (options.training) return;
-  throw Error(ErrorCode::kInvalidArgument, std::string(call) + " needs a session with training = true; this one only scores",
+  throw Error(ErrorCode::kInvalidArgument,
+              std::string(call) + " needs a session with training = true; this one only scores",
               {{"field", "training"}});
 }
 
 size_t TrainSession::Impl::adapterIndex(int32_t adapter) const {
   if (adapter < 0 || static_cast<size_t>(adapter) >= adapters.size()) {
-    throw Error(ErrorCode::kInvalidArgument,
-                "there is no adapter " + std::to_string(adapter) + ": this session has " + std::to_string(adapters.size()), {{"field", "adapter"}});
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        "there is no adapter " + std::to_string(adapter) + ": this session has " + std::to_string(adapters.size()),
+        {{"field", "adapter"}});
   }
   return static_cast<size_t>(adapter);
 }
@@ -94,7 +106,8 @@ size_t TrainSession::Impl::adapterIndex(int32_t adapter) const {
 void TrainSession::Impl::checkLogprobsSpan(std::span<const float> logprobs, size_t tokens) const {
   if (logprobs.size() == tokens) return;
   throw Error(ErrorCode::kInvalidArgument,
-              "logprobs has room for " + std::to_string(logprobs.size()) + " values, expected one a token, " + std::to_string(tokens),
+              "logprobs has room for " + std::to_string(logprobs.size()) + " values, expected one a token, " +
+                  std::to_string(tokens),
               {{"field", "logprobs"}});
 }
 
@@ -158,19 +171,24 @@ void TrainSession::Impl::zeroGradients() {
   std::fill(pending.begin(), pending.end(), uint8_t{0});
 }
 
-TrainSession::TrainSession(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const TrainOptions& options)
+TrainSession::TrainSession(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters,
+                           const TrainOptions& options)
     : impl_(std::make_unique<Impl>(std::move(model), std::move(adapters), options)) {}
 
 TrainSession::~TrainSession() = default;
 
-MemoryPlan TrainSession::plan(const ModelConfig& config, const Backend& backend, const std::vector<AdapterSpec>& adapters,
-                              const TrainOptions& options, WeightFormat format) {
+MemoryPlan TrainSession::plan(const ModelConfig& config, const Backend& backend,
+                              const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
+                              WeightFormat format) {
   Arena counting;
   placeBuffers(counting, config, adapters, options);
   size_t adapterBytes = 0;
-  for (const AdapterSpec& spec : adapters) adapterBytes += static_cast<size_t>(AdapterLayout(config, spec).parameterCount()) * sizeof(float);
-  return withArena(
-      {{"backend", backend.fixedBytes()}, {"base", Model::plannedBytes(config, backend, format)}, {"adapter", adapterBytes}}, counting);
+  for (const AdapterSpec& spec : adapters)
+    adapterBytes += static_cast<size_t>(AdapterLayout(config, spec).parameterCount()) * sizeof(float);
+  return withArena({{"backend", backend.fixedBytes()},
+                    {"base", Model::plannedBytes(config, backend, format)},
+                    {"adapter", adapterBytes}},
+                   counting);
 }
 
 StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<float> logprobs) {
@@ -180,7 +198,8 @@ StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<floa
   return s.guarded([&] {
     std::vector<float> values;
     if (s.runBody(packed, logprobs.empty() ? Supervision::kWeighted : Supervision::kTargets)) {
-      const bool weighted = std::any_of(s.batch.weights.begin(), s.batch.weights.end(), [](float weight) { return weight != 0; });
+      const bool weighted =
+          std::any_of(s.batch.weights.begin(), s.batch.weights.end(), [](float weight) { return weight != 0; });
       s.head.run(s.batch.supervised.rows, weighted ? Head::Gradients::kOfFinal : Head::Gradients::kNone, s.body);
       values = s.fetchLogprobs();
       if (weighted) s.backwardBody();
@@ -221,7 +240,8 @@ void TrainSession::backward(std::span<const float> logprobGradients) {
   Impl& s = *impl_;
   s.requireTraining("backward");
   if (!s.activationsKept) {
-    throw Error(ErrorCode::kInvalidArgument, "backward needs a forward just before it: its activations are not there any more");
+    throw Error(ErrorCode::kInvalidArgument,
+                "backward needs a forward just before it: its activations are not there any more");
   }
   if (logprobGradients.size() != s.batch.tokens.size()) {
     throw Error(ErrorCode::kInvalidArgument,
@@ -233,7 +253,8 @@ void TrainSession::backward(std::span<const float> logprobGradients) {
   for (size_t i = 0; i < s.batch.rows.size(); ++i) {
     const float gradient = logprobGradients[static_cast<size_t>(s.batch.rows[i])];
     if (!std::isfinite(gradient)) {
-      throw Error(ErrorCode::kInvalidArgument, "logprobGradients[" + std::to_string(s.batch.rows[i]) + "] is not finite",
+      throw Error(ErrorCode::kInvalidArgument,
+                  "logprobGradients[" + std::to_string(s.batch.rows[i]) + "] is not finite",
                   {{"field", "logprobGradients"}});
     }
     s.batch.weights[i] = -gradient;
@@ -258,7 +279,8 @@ std::vector<float> TrainSession::gradientsToHost(int32_t adapter) const {
   impl_->requireTraining("gradientsToHost");
   const size_t i = impl_->adapterIndex(adapter);
   std::vector<float> gradients(static_cast<size_t>(impl_->adapters[i]->layout().parameterCount()));
-  impl_->model->backend().download(gradients.data(), impl_->buffers.gradients[i].as<const std::byte>(), gradients.size() * sizeof(float));
+  impl_->model->backend().download(gradients.data(), impl_->buffers.gradients[i].as<const std::byte>(),
+                                   gradients.size() * sizeof(float));
   impl_->model->backend().synchronize();
   return gradients;
 }

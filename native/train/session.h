@@ -16,31 +16,33 @@ namespace mlit {
 
 // Documents laid end to end; padding does not exist. All arrays live on the host and are read before the call returns.
 struct PackedBatch {
-  std::span<const int32_t> tokens;      // [T]
-  std::span<const int32_t> positions;   // [T], from 0 in each document
-  std::span<const int32_t> cuSeqlens;   // [documents + 1], 0 … T
-  std::span<const int32_t> targets;     // [T], the token to predict, -1 = none
-  std::span<const float> weights;       // [T], weight of that target (0 = not supervised)
-  std::span<const int32_t> adapters;    // [documents], index into the session's adapters, -1 = bare base
+  std::span<const int32_t> tokens;     // [T]
+  std::span<const int32_t> positions;  // [T], from 0 in each document
+  std::span<const int32_t> cuSeqlens;  // [documents + 1], 0 … T
+  std::span<const int32_t> targets;    // [T], the token to predict, -1 = none
+  std::span<const float> weights;      // [T], weight of that target (0 = not supervised)
+  std::span<const int32_t> adapters;   // [documents], index into the session's adapters, -1 = bare base
 };
 
 enum class Recompute { kNone, kLayer };  // kLayer: keep only each layer's input, run its forward again in the backward
 
 struct TrainOptions {
-  int64_t maxTokens = 2048;               // of a micro-batch
-  size_t logitsBytes = 256u << 20;        // budget of one chunk of logits
+  int64_t maxTokens = 2048;         // of a micro-batch
+  size_t logitsBytes = 256u << 20;  // budget of one chunk of logits
   Recompute recompute = Recompute::kNone;
-  bool training = true;                   // false: a scorer, no gradients, no moments, activations of one layer only
+  bool training = true;  // false: a scorer, no gradients, no moments, activations of one layer only
 };
 
 struct StepSums {
-  std::vector<double> loss;    // [adapters + 1]: sum of weight * nll over the targets of each adapter; the last is the bare base's
+  std::vector<double>
+      loss;  // [adapters + 1]: sum of weight * nll over the targets of each adapter; the last is the bare base's
   std::vector<double> weight;  // [adapters + 1]
 };
 
 class TrainSession {
  public:
-  TrainSession(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const TrainOptions& options);
+  TrainSession(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters,
+               const TrainOptions& options);
   ~TrainSession();
 
   static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const std::vector<AdapterSpec>& adapters,

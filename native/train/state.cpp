@@ -18,8 +18,9 @@ std::string nameOf(size_t adapter, const char* part) { return "adapter." + std::
 std::string layoutText(const Adapter& adapter) {
   const ModelConfig& c = adapter.model()->config();
   const AdapterSpec& spec = adapter.layout().spec();
-  std::string text = std::string(architectureName(c.architecture)) + " layers=" + std::to_string(c.layers) + " hidden=" + std::to_string(c.hidden) +
-                     " feedForward=" + std::to_string(c.feedForward) + " heads=" + std::to_string(c.heads) + "/" + std::to_string(c.kvHeads) + "x" +
+  std::string text = std::string(architectureName(c.architecture)) + " layers=" + std::to_string(c.layers) +
+                     " hidden=" + std::to_string(c.hidden) + " feedForward=" + std::to_string(c.feedForward) +
+                     " heads=" + std::to_string(c.heads) + "/" + std::to_string(c.kvHeads) + "x" +
                      std::to_string(c.headDim) + " rank=" + std::to_string(spec.rank) + " targets=";
   for (int p = 0; p < kProjections; ++p) {
     if (spec.targets[static_cast<size_t>(p)]) text += std::string(projectionName(static_cast<Projection>(p))) + ",";
@@ -27,7 +28,8 @@ std::string layoutText(const Adapter& adapter) {
   return text;
 }
 
-[[noreturn]] void refuseState(const std::string& path, const std::string& what, const std::string& found, const std::string& expected) {
+[[noreturn]] void refuseState(const std::string& path, const std::string& what, const std::string& found,
+                              const std::string& expected) {
   throw Error(ErrorCode::kStateMismatch, path + ": " + what + " is " + found + ", expected " + expected,
               {{"file", path}, {"field", what}, {"found", found}, {"expected", expected}});
 }
@@ -52,7 +54,9 @@ void TrainSession::saveState(const std::string& path) const {
   const Impl& s = *impl_;
   s.requireTraining("saveState");
   if (gradientsPending()) {
-    throw Error(ErrorCode::kGradientsPending, "saveState in the middle of a step: gradients are accumulated that no file holds; call optimStep or zeroGradients first");
+    throw Error(ErrorCode::kGradientsPending,
+                "saveState in the middle of a step: gradients are accumulated that no file holds; call optimStep or "
+                "zeroGradients first");
   }
   Backend& backend = s.model->backend();
   std::vector<std::vector<float>> values;
@@ -89,13 +93,15 @@ void TrainSession::loadState(const std::string& path) {
     const std::string text = entry(metadata, nameOf(i, "step"));
     int64_t step = -1;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), step);
-    if (error != std::errc() || end != text.data() + text.size() || step < 0) refuseState(path, nameOf(i, "step"), text, "a number of steps");
+    if (error != std::errc() || end != text.data() + text.size() || step < 0)
+      refuseState(path, nameOf(i, "step"), text, "a number of steps");
     steps.push_back(step);
     const int64_t n = s.adapters[i]->layout().parameterCount();
     for (const Part& part : partsOf(*s.adapters[i], s.buffers, i)) {
       const TensorInfo* tensor = source->find(nameOf(i, part.name));
       if (tensor == nullptr || tensor->dtype != DType::kF32 || tensor->shape != Shape{n}) {
-        refuseState(path, nameOf(i, part.name), tensor == nullptr ? "(absent)" : shapeText(tensor->shape), shapeText({n}) + " F32");
+        refuseState(path, nameOf(i, part.name), tensor == nullptr ? "(absent)" : shapeText(tensor->shape),
+                    shapeText({n}) + " F32");
       }
       source->readRows(*tensor, 0, 1, values.emplace_back(static_cast<size_t>(n)).data());
     }
