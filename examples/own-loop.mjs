@@ -35,18 +35,27 @@ const session = await TrainingSession.create({ model, adapters: [adapter], micro
 const sampler = await Sampler.create({ model, adapters: [adapter], maxRows: 1, cacheTokens: 512 });
 const prompt = renderPrompt(records[0].turns.slice(0, 1), { tokenizer, template }).tokens;
 
-const steps = planSteps({ lengths: examples.map((example) => example.tokens.length), seed: 0, batchExamples: 8 });
+const steps = planSteps({
+  lengths: examples.map((example) => example.tokens.length),
+  seed: 0,
+  batchExamples: 8,
+});
 for (const [index, members] of steps.entries()) {
   let loss = 0;
   let weight = 0;
-  for (const { batch } of packExamples(members.map((at) => examples[at]), { microTokens })) {
+  for (const { batch } of packExamples(
+    members.map((at) => examples[at]),
+    { microTokens },
+  )) {
     const sums = await session.forwardBackward(batch); // adds the gradient of the SUM of weight × nll
     loss += sums.loss;
     weight += sums.weight;
   }
   const learningRate = learningRateAt(index + 1, { ...schedule, totalSteps: steps.length });
   const { gradNorm } = await session.optimStep({ learningRate }); // divides by the step's weight, clips, updates
-  console.log(`step ${index + 1}/${steps.length}  loss ${(loss / weight).toFixed(4)}  |g| ${gradNorm.toFixed(2)}`);
+  console.log(
+    `step ${index + 1}/${steps.length}  loss ${(loss / weight).toFixed(4)}  |g| ${gradNorm.toFixed(2)}`,
+  );
   if ((index + 1) % 10 === 0) {
     const [answer] = await sampler.generate([{ id: 'watch', prompt, maxNewTokens: 40 }]);
     console.log(`  ${JSON.stringify(answer.response)}`);

@@ -1,9 +1,9 @@
 // What several commands share: the flags about model, text and machine, values that are parsed the same way, and the YAML
 // file that stands under the flags.
 import { readFile } from 'node:fs/promises';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { describeIssues } from '../train/options';
 
@@ -52,14 +52,34 @@ export function parseField(text: string, previous: Record<string, string> = {}):
 /** Flags of train, plan, sample and score. Defaults are those of the schemas, so that a YAML file can stand under them. */
 export function addCommonFlags(command: Command): Command {
   return command
-    .addOption(new Option('--model <model>', 'a .gguf file, a Hugging Face folder, or a name that `mlit pull` knows'))
-    .addOption(new Option('--template <template>', 'auto, gemma, chatml, llama3, mistral, alpaca, none, or a Jinja file (default: auto)'))
-    .addOption(new Option('--field <name=field>', 'read a field under another name, as in response=output').argParser(parseField))
+    .addOption(
+      new Option('--model <model>', 'a .gguf file, a Hugging Face folder, or a name that `mlit pull` knows'),
+    )
+    .addOption(
+      new Option(
+        '--template <template>',
+        'auto, gemma, chatml, llama3, mistral, alpaca, none, or a Jinja file (default: auto)',
+      ),
+    )
+    .addOption(
+      new Option('--field <name=field>', 'read a field under another name, as in response=output').argParser(
+        parseField,
+      ),
+    )
     .addOption(new Option('--system <text>', 'system text for conversations that have none'))
-    .addOption(new Option('--threads <n>', 'compute threads (default: auto)').argParser(parseAutoOr(parseInteger)))
-    .addOption(new Option('--device <device>', 'auto, cpu or cuda[:N] (default: auto)').argParser(parseDevice))
+    .addOption(
+      new Option('--threads <n>', 'compute threads (default: auto)').argParser(parseAutoOr(parseInteger)),
+    )
+    .addOption(
+      new Option('--device <device>', 'auto, cpu or cuda[:N] (default: auto)').argParser(parseDevice),
+    )
     .addOption(new Option('--compute <mode>', 'f32 or auto (default: f32)').argParser(parseCompute))
-    .addOption(new Option('--base-dtype <dtype>', 'how frozen weights are kept: auto, f32, bf16 (default: auto)').choices(['auto', 'f32', 'bf16']))
+    .addOption(
+      new Option(
+        '--base-dtype <dtype>',
+        'how frozen weights are kept: auto, f32, bf16 (default: auto)',
+      ).choices(['auto', 'f32', 'bf16']),
+    )
     .addOption(new Option('--json', 'results as JSON on stdout'))
     .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'));
 }
@@ -67,7 +87,9 @@ export function addCommonFlags(command: Command): Command {
 function parseDevice(text: string): string {
   if (text === 'auto' || text === 'cpu') return text;
   if (/^cuda(:\d+)?$/.test(text)) {
-    throw new InvalidArgumentError('The CUDA backend is not part of this version; `mlit doctor` lists the backends.');
+    throw new InvalidArgumentError(
+      'The CUDA backend is not part of this version; `mlit doctor` lists the backends.',
+    );
   }
   throw new InvalidArgumentError('Allowed choices are auto, cpu, cuda[:N].');
 }
@@ -85,7 +107,10 @@ export async function mergeConfig<S extends z.ZodType>(
 ): Promise<z.output<S>> {
   const { config, ...given } = flags;
   const base = typeof config === 'string' ? await readConfig(config) : {};
-  const merged = { ...base, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) };
+  const merged = {
+    ...base,
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  };
   const result = schema.safeParse(merged);
   if (result.success) return result.data;
   const where = typeof config === 'string' ? ` (flags and ${config})` : '';
@@ -98,7 +123,10 @@ async function readConfig(file: string): Promise<Record<string, unknown>> {
     value = parse(await readFile(file, 'utf8'));
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'FILE_NOT_FOUND' : 'CONFIG_INVALID';
-    throw new MlitError(code, `cannot read ${file}: ${(cause as Error).message}`, { fields: { file }, cause });
+    throw new MlitError(code, `cannot read ${file}: ${(cause as Error).message}`, {
+      fields: { file },
+      cause,
+    });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new MlitError('CONFIG_INVALID', `${file}: expected a mapping of options`, { fields: { file } });

@@ -36,7 +36,10 @@ function describe(
     ...cpu.isas.map((isa) => `  ${isa.usable ? '✓' : '–'} ${isa.name.padEnd(8)} ${isa.reason}`),
     `memory      ${size(memory.totalBytes)} in all, ${size(Math.min(memory.availableBytes, memory.limitBytes || Number.POSITIVE_INFINITY))} available`,
     'backends',
-    ...backends.map((backend) => `  ${backend.usable ? '✓' : '–'} ${backend.name.padEnd(8)} ${backend.usable ? backend.description : backend.reason}`),
+    ...backends.map(
+      (backend) =>
+        `  ${backend.usable ? '✓' : '–'} ${backend.name.padEnd(8)} ${backend.usable ? backend.description : backend.reason}`,
+    ),
     'self-test',
     ...selfTest.map((check) => `  ${check.passed ? '✓' : '✗'} ${check.name.padEnd(24)} ${check.detail}`),
   ];

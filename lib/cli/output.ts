@@ -92,6 +92,11 @@ export function table(header: readonly string[], rows: readonly (readonly string
     return left ? text + fill : fill + text;
   };
   return all
-    .map((row) => row.map((cell, column) => pad(cell, widths[column]!, column === 0)).join('  ').trimEnd())
+    .map((row) =>
+      row
+        .map((cell, column) => pad(cell, widths[column]!, column === 0))
+        .join('  ')
+        .trimEnd(),
+    )
     .join('\n');
 }

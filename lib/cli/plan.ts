@@ -14,7 +14,9 @@ import { addTrainFlags, toTrainInput } from './train-flags';
 const STEP_EFFICIENCY = 0.75;
 
 export function addPlan(program: Command): void {
-  addTrainFlags(program.command('plan').description('as train, but only tells memory and time; writes nothing'))
+  addTrainFlags(
+    program.command('plan').description('as train, but only tells memory and time; writes nothing'),
+  )
     .option('--out <run>', 'accepted as in train; nothing is written')
     .action(async (flags: Record<string, unknown>) => {
       const { signal, release } = abortOnSignals();
@@ -47,7 +49,11 @@ function fits(plan: TrainPlan): boolean {
 
 export function describePlan(plan: TrainPlan): string {
   const rows = plan.memory.map(({ name, bytes }) => [`  ${name}`, size(bytes)]);
-  rows.push(['  all native', size(plan.nativeBytes)], ["  Node's own (now)", size(plan.nodeBytes)], ['  available', size(plan.availableBytes)]);
+  rows.push(
+    ['  all native', size(plan.nativeBytes)],
+    ["  Node's own (now)", size(plan.nodeBytes)],
+    ['  available', size(plan.availableBytes)],
+  );
   return [
     `plan        ${plan.steps} steps over ${plan.examples} examples (${plan.tokens} tokens, ${plan.supervisedTokens} supervised)`,
     `micro-batch ${plan.microTokens} tokens, recompute ${plan.recompute}`,

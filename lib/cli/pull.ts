@@ -17,11 +17,15 @@ export function addPull(program: Command): void {
         const pulled = await pullModel(name, {
           signal,
           onProgress: ({ source, doneBytes, totalBytes }) =>
-            progress.update(doneBytes / totalBytes, `${size(doneBytes)} of ${size(totalBytes)} from ${source}`),
+            progress.update(
+              doneBytes / totalBytes,
+              `${size(doneBytes)} of ${size(totalBytes)} from ${source}`,
+            ),
         });
         progress.end();
         const { licence } = pulled.model;
-        if (pulled.source !== 'cache') note(`licence: ${licence.name}, ${licence.url}; by fetching you accept it`);
+        if (pulled.source !== 'cache')
+          note(`licence: ${licence.name}, ${licence.url}; by fetching you accept it`);
         const { path, source } = pulled;
         await (flags.json ? printJson({ name, path, source, sha256: pulled.model.sha256 }) : printLine(path));
       } finally {

@@ -1,8 +1,8 @@
 // `mlit sample`: prompts in, one JSON line a response out, in the order in which they end.
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
-import { readExamples } from '../data/read';
 import type { Example } from '../data/example';
+import { readExamples } from '../data/read';
 import { renderPrompt } from '../data/render';
 import { Adapter } from '../model/adapter';
 import { Model } from '../model/model';
@@ -49,7 +49,11 @@ export function addSample(program: Command): void {
     .addOption(option('--samples <n>', 'responses to each prompt (default: 1)').argParser(parseInteger))
     .addOption(option('--seed <n>', 'of the draws (default: 0)').argParser(parseCount))
     .addOption(option('--stop <text...>', 'texts that end a response'))
-    .addOption(option('--logprobs [on|off]', 'log-probability of each token (default: off)').preset('on').argParser(parseSwitch))
+    .addOption(
+      option('--logprobs [on|off]', 'log-probability of each token (default: off)')
+        .preset('on')
+        .argParser(parseSwitch),
+    )
     .action((flags: Record<string, unknown>) => sample(flags));
 }
 
@@ -60,8 +64,17 @@ async function sample(flags: Record<string, unknown>): Promise<void> {
   const progress = new Progress('sample');
   try {
     const need = options.template === 'none' ? 'text' : 'prompt';
-    const prompts = await readExamples([options.prompts], { need, field: options.field, signal, onNote: note });
-    await using model = await Model.load({ ...options, signal, onProgress: (f) => progress.update(f, 'loading weights') });
+    const prompts = await readExamples([options.prompts], {
+      need,
+      field: options.field,
+      signal,
+      onNote: note,
+    });
+    await using model = await Model.load({
+      ...options,
+      signal,
+      onProgress: (f) => progress.update(f, 'loading weights'),
+    });
     const template = await ChatTemplate.create({ template: options.template, tokenizer: model.tokenizer });
     if (template.note !== undefined) note(template.note);
     const adapters: Adapter[] = [];
@@ -69,7 +82,12 @@ async function sample(flags: Record<string, unknown>): Promise<void> {
     const jobs = prompts.flatMap((prompt) => toJobs(prompt, options, model, template, adapters.length));
     const longest = Math.max(...jobs.map((job) => job.request.prompt.length)) + options.maxNewTokens;
     const maxRows = Math.min(32, jobs.length);
-    await using sampler = await Sampler.create({ model, adapters, maxRows, cacheTokens: maxRows * (longest + 32) });
+    await using sampler = await Sampler.create({
+      model,
+      adapters,
+      maxRows,
+      cacheTokens: maxRows * (longest + 32),
+    });
     await run(sampler, jobs, options, signal, progress);
   } finally {
     progress.end();
@@ -85,9 +103,18 @@ interface Job {
   prompt: string;
 }
 
-function toJobs(example: Example, options: Options, model: Model, template: ChatTemplate, adapters: number): Job[] {
+function toJobs(
+  example: Example,
+  options: Options,
+  model: Model,
+  template: ChatTemplate,
+  adapters: number,
+): Job[] {
   const { tokenizer } = model;
-  const turns = example.text !== undefined && template.name === 'none' ? [{ role: 'user', content: example.text }] : example.turns;
+  const turns =
+    example.text !== undefined && template.name === 'none'
+      ? [{ role: 'user', content: example.text }]
+      : example.turns;
   const { text, tokens } = renderPrompt(turns, { tokenizer, template, system: options.system });
   const adapter = example.adapter ?? (adapters > 0 ? 0 : -1);
   if (adapter >= adapters) {
@@ -117,7 +144,13 @@ function toJobs(example: Example, options: Options, model: Model, template: Chat
   }));
 }
 
-async function run(sampler: Sampler, jobs: readonly Job[], options: Options, signal: AbortSignal, progress: Progress): Promise<void> {
+async function run(
+  sampler: Sampler,
+  jobs: readonly Job[],
+  options: Options,
+  signal: AbortSignal,
+  progress: Progress,
+): Promise<void> {
   const byId = new Map(jobs.map((job) => [job.request.id, job]));
   const started = performance.now();
   let done = 0;

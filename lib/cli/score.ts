@@ -28,10 +28,16 @@ const optionsSchema = z.strictObject({
 });
 
 export function addScore(program: Command): void {
-  addCommonFlags(program.command('score').description('negative log-likelihood, perplexity and bits a byte, by language'))
+  addCommonFlags(
+    program.command('score').description('negative log-likelihood, perplexity and bits a byte, by language'),
+  )
     .addOption(new Option('--adapter <dir>', 'a PEFT folder'))
     .addOption(new Option('--data <file...>', 'texts: as for train; with --template none, records with text'))
-    .addOption(new Option('--max-length <n>', 'tokens of a record, longer ones are cut (default: 2048)').argParser(parseInteger))
+    .addOption(
+      new Option('--max-length <n>', 'tokens of a record, longer ones are cut (default: 2048)').argParser(
+        parseInteger,
+      ),
+    )
     .addOption(new Option('--per-token', 'a JSON line a record with every log-probability, then the sums'))
     .action((flags: Record<string, unknown>) => run(flags));
 }
@@ -44,7 +50,11 @@ async function run(flags: Record<string, unknown>): Promise<void> {
   try {
     const need = options.template === 'none' ? 'text' : 'response';
     const records = await readExamples(options.data, { need, field: options.field, signal, onNote: note });
-    await using model = await Model.load({ ...options, signal, onProgress: (f) => progress.update(f, 'loading weights') });
+    await using model = await Model.load({
+      ...options,
+      signal,
+      onProgress: (f) => progress.update(f, 'loading weights'),
+    });
     const { tokenizer } = model;
     const template = await ChatTemplate.create({ template: options.template, tokenizer });
     if (template.note !== undefined) note(template.note);

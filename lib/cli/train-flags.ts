@@ -18,12 +18,23 @@ export function addTrainFlags(command: Command): Command {
     .addOption(option('--method <method>', 'lora').argParser(one('lora', '')))
     .addOption(option('--rank <n>', 'LoRA rank (default: 16)').argParser(parseInteger))
     .addOption(option('--alpha <x>', 'LoRA alpha (default: 32)').argParser(parseNumber))
-    .addOption(option('--rslora [on|off]', 'scale by alpha/√rank (default: off)').preset('on').argParser(parseSwitch))
+    .addOption(
+      option('--rslora [on|off]', 'scale by alpha/√rank (default: off)').preset('on').argParser(parseSwitch),
+    )
     .addOption(option('--dropout <p>', 'LoRA dropout: 0 in this version').argParser(parseDropout))
-    .addOption(option('--target <modules>', `all-linear, or some of ${PROJECTIONS.join(',')} (default: all-linear)`).argParser(parseTarget))
-    .addOption(option('--init-adapter <dir>', 'start from a PEFT adapter (default: none)').argParser(parseNone))
+    .addOption(
+      option(
+        '--target <modules>',
+        `all-linear, or some of ${PROJECTIONS.join(',')} (default: all-linear)`,
+      ).argParser(parseTarget),
+    )
+    .addOption(
+      option('--init-adapter <dir>', 'start from a PEFT adapter (default: none)').argParser(parseNone),
+    )
     .addOption(option('--learning-rate <x>', 'peak learning rate (default: 2e-4)').argParser(parseNumber))
-    .addOption(option('--schedule <name>', 'constant, linear or cosine (default: linear)').choices([...SCHEDULES]))
+    .addOption(
+      option('--schedule <name>', 'constant, linear or cosine (default: linear)').choices([...SCHEDULES]),
+    )
     .addOption(option('--warmup-steps <n>', 'steps of linear warm-up (default: 10)').argParser(parseCount))
     .addOption(option('--weight-decay <x>', 'decoupled weight decay (default: 0)').argParser(parseNumber))
     .addOption(option('--max-grad-norm <x>', 'global L2 clip, 0 = off (default: 1)').argParser(parseNumber))
@@ -31,27 +42,62 @@ export function addTrainFlags(command: Command): Command {
     .addOption(option('--steps <n>', 'optimiser steps, instead of epochs').argParser(parseInteger))
     .addOption(option('--batch-examples <n>', 'examples of a step (default: 16)').argParser(parseInteger))
     .addOption(option('--batch-tokens <n>', 'tokens of a step, instead of examples').argParser(parseInteger))
-    .addOption(option('--micro-tokens <n>', 'tokens of a micro-batch (default: auto)').argParser(parseAutoOr(parseInteger)))
+    .addOption(
+      option('--micro-tokens <n>', 'tokens of a micro-batch (default: auto)').argParser(
+        parseAutoOr(parseInteger),
+      ),
+    )
     .addOption(option('--max-length <n>', 'tokens of an example (default: 2048)').argParser(parseInteger))
     .addOption(option('--max-prompt <n>', 'tokens of a prompt').argParser(parseInteger))
     .addOption(option('--max-response <n>', 'tokens of a response').argParser(parseInteger))
-    .addOption(option('--truncate <how>', 'cut or drop what is too long (default: cut)').choices(['cut', 'drop']))
-    .addOption(option('--recompute <level>', 'auto, none or layer (default: auto)').choices(['auto', 'none', 'layer']))
-    .addOption(option('--loss-norm <norm>', 'token or example (default: token)').choices(['token', 'example']))
-    .addOption(option('--dev <file|n>', 'a dev set, or how many items to take out of the data (default: none)').argParser(parseDev))
-    .addOption(option('--eval-every <n>', 'steps between dev scores, 0 = at the end (default: 0)').argParser(parseCount))
+    .addOption(
+      option('--truncate <how>', 'cut or drop what is too long (default: cut)').choices(['cut', 'drop']),
+    )
+    .addOption(
+      option('--recompute <level>', 'auto, none or layer (default: auto)').choices(['auto', 'none', 'layer']),
+    )
+    .addOption(
+      option('--loss-norm <norm>', 'token or example (default: token)').choices(['token', 'example']),
+    )
+    .addOption(
+      option(
+        '--dev <file|n>',
+        'a dev set, or how many items to take out of the data (default: none)',
+      ).argParser(parseDev),
+    )
+    .addOption(
+      option('--eval-every <n>', 'steps between dev scores, 0 = at the end (default: 0)').argParser(
+        parseCount,
+      ),
+    )
     .addOption(option('--select <measure>', 'what the best checkpoint is chosen by: loss').choices(['loss']))
-    .addOption(option('--save-every <n>', 'steps between checkpoints, 0 = at the end (default: 0)').argParser(parseCount))
+    .addOption(
+      option('--save-every <n>', 'steps between checkpoints, 0 = at the end (default: 0)').argParser(
+        parseCount,
+      ),
+    )
     .addOption(option('--keep <n>', 'checkpoints kept (default: 2)').argParser(parseInteger))
     .addOption(option('--no-shuffle', 'take examples in the order of the files'))
     .addOption(option('--seed <n>', 'of the adapter and of the order (default: 0)').argParser(parseCount))
-    .addOption(option('--preview <n>', 'print N records, supervised tokens coloured (default: 0)').argParser(parseCount));
+    .addOption(
+      option('--preview <n>', 'print N records, supervised tokens coloured (default: 0)').argParser(
+        parseCount,
+      ),
+    );
   return command;
 }
 
 /** The flags as options: those given only, in the schema's terms. */
 export function toTrainInput(flags: Record<string, unknown>): Record<string, unknown> {
-  const { json: _json, preview: _preview, out: _out, resume: _resume, shuffle, dropout: _dropout, ...options } = flags;
+  const {
+    json: _json,
+    preview: _preview,
+    out: _out,
+    resume: _resume,
+    shuffle,
+    dropout: _dropout,
+    ...options
+  } = flags;
   const defined = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...Object.fromEntries(defined), ...(shuffle === false && { shuffle }) };
 }
@@ -70,6 +116,7 @@ function parseDev(text: string): string | number | undefined {
 }
 
 function parseDropout(text: string): number {
-  if (parseNumber(text) !== 0) throw new InvalidArgumentError('LoRA dropout is not part of this version; only 0 is accepted.');
+  if (parseNumber(text) !== 0)
+    throw new InvalidArgumentError('LoRA dropout is not part of this version; only 0 is accepted.');
   return 0;
 }

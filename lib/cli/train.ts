@@ -1,18 +1,20 @@
 // `mlit train`: a run from the command line. What happens is in lib/train; here it is shown.
 import type { Command } from 'commander';
 import { preview } from '../data/preview';
-import { trainOptionsSchema } from '../train/options';
-import { planTraining, Trainer, type TrainerOptions } from '../train/trainer';
 import type { TrainEvent } from '../train/events';
+import { trainOptionsSchema } from '../train/options';
 import type { TrainRun } from '../train/run';
+import { planTraining, Trainer, type TrainerOptions } from '../train/trainer';
 import { mergeConfig, UsageError } from './common';
-import { clock, note, print, Progress, printJson } from './output';
+import { clock, note, Progress, print, printJson } from './output';
 import { describePlan } from './plan';
 import { abortOnSignals } from './signals';
 import { addTrainFlags, toTrainInput } from './train-flags';
 
 export function addTrain(program: Command): void {
-  addTrainFlags(program.command('train').description('tune a LoRA adapter; writes a run folder and a PEFT adapter'))
+  addTrainFlags(
+    program.command('train').description('tune a LoRA adapter; writes a run folder and a PEFT adapter'),
+  )
     .option('--out <run>', "the run's folder")
     .option('--resume', 'go on from the newest checkpoint of --out')
     .action((flags: Record<string, unknown>) => train(flags));

@@ -91,7 +91,12 @@ export async function score(options: ScoreOptions): Promise<Scores> {
 }
 
 /** own[i] is the log-probability of tokens[i + 1]. */
-function addScore(sums: Map<string, ScoreSums>, example: RenderedExample, own: Float32Array, model: Model): void {
+function addScore(
+  sums: Map<string, ScoreSums>,
+  example: RenderedExample,
+  own: Float32Array,
+  model: Model,
+): void {
   const entry = sums.get(example.lang) ?? emptySums();
   const supervised: number[] = [];
   for (let i = 1; i < example.tokens.length; i++) {

@@ -20,7 +20,12 @@ export const ALL_LINEAR = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 
 /** The form that native code takes, with the defaults filled in. */
 export function toAdapterSpec(options: Omit<AdapterOptions, 'seed'> = {}): NativeAdapterSpec {
   const { rank = 16, alpha = 32, rslora = false, targetModules = 'all-linear' } = options;
-  return { rank, alpha, rslora, targetModules: targetModules === 'all-linear' ? ALL_LINEAR : [...targetModules] };
+  return {
+    rank,
+    alpha,
+    rslora,
+    targetModules: targetModules === 'all-linear' ? ALL_LINEAR : [...targetModules],
+  };
 }
 
 export class Adapter implements AsyncDisposable {
@@ -35,7 +40,10 @@ export class Adapter implements AsyncDisposable {
 
   /** A fresh adapter: A uniform in ±1/√in from the seed, B zero, so that it changes nothing yet. */
   static async create(model: Model, options: AdapterOptions = {}): Promise<Adapter> {
-    return new Adapter(model, await model.native.createAdapter(toAdapterSpec(options), BigInt(options.seed ?? 0)));
+    return new Adapter(
+      model,
+      await model.native.createAdapter(toAdapterSpec(options), BigInt(options.seed ?? 0)),
+    );
   }
 
   /**

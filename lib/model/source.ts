@@ -27,9 +27,13 @@ export async function resolveModel(model: string): Promise<ModelSource> {
   if (info?.isDirectory()) {
     const files = await readdir(path);
     if (files.includes('config.json')) return { path, kind: 'folder', baseName: model };
-    throw new MlitError('MODEL_UNSUPPORTED', `${model} is a folder without config.json, not a Hugging Face model`, {
-      fields: { file: join(path, 'config.json') },
-    });
+    throw new MlitError(
+      'MODEL_UNSUPPORTED',
+      `${model} is a folder without config.json, not a Hugging Face model`,
+      {
+        fields: { file: join(path, 'config.json') },
+      },
+    );
   }
   if (info) {
     if (path.endsWith('.gguf')) return { path, kind: 'gguf', baseName: model };
@@ -43,9 +47,13 @@ export async function resolveModel(model: string): Promise<ModelSource> {
     });
   }
   if (model.startsWith('hf:')) {
-    throw new MlitError('MODEL_UNSUPPORTED', `${model}: models straight from the hub are not supported yet; fetch the folder and give its path`, {
-      fields: { name: model },
-    });
+    throw new MlitError(
+      'MODEL_UNSUPPORTED',
+      `${model}: models straight from the hub are not supported yet; fetch the folder and give its path`,
+      {
+        fields: { name: model },
+      },
+    );
   }
   throw new MlitError(
     'UNKNOWN_MODEL',

@@ -113,7 +113,8 @@ export class Sampler implements AsyncDisposable {
     requests: Iterable<SampleRequest>,
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<SampleEvent, void, void> {
-    if (this.#busy) throw new RangeError('sampler: another stream is running; await it or create a second sampler');
+    if (this.#busy)
+      throw new RangeError('sampler: another stream is running; await it or create a second sampler');
     this.#busy = true;
     const running = new Map<number, Running>();
     try {
@@ -185,7 +186,8 @@ export class Sampler implements AsyncDisposable {
         adapter: request.adapter ?? (this.#hasAdapters ? 0 : -1),
       });
     } catch (error) {
-      if (error instanceof RangeError) throw new RangeError(`request '${request.id}': ${error.message}`, { cause: error });
+      if (error instanceof RangeError)
+        throw new RangeError(`request '${request.id}': ${error.message}`, { cause: error });
       throw error;
     }
     return {

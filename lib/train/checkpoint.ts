@@ -30,7 +30,11 @@ const name = (kind: 'step' | 'best', step: number): string => `${kind}-${String(
  * Fills a folder of checkpoints/ by `write` and publishes it atomically. One of the same name stays as it is: the same step
  * of the same run has the same bytes.
  */
-async function publish(folder: string, entry: string, write: (temporary: string) => Promise<void>): Promise<string> {
+async function publish(
+  folder: string,
+  entry: string,
+  write: (temporary: string) => Promise<void>,
+): Promise<string> {
   const target = join(folder, entry);
   const temporary = join(folder, `.tmp-${entry}-${process.pid}`);
   await mkdir(folder, { recursive: true });
@@ -40,7 +44,8 @@ async function publish(folder: string, entry: string, write: (temporary: string)
     await mkdir(temporary);
     await write(temporary);
     const files: Record<string, string> = {};
-    for (const file of (await readdir(temporary)).sort()) files[file] = await sha256File(join(temporary, file));
+    for (const file of (await readdir(temporary)).sort())
+      files[file] = await sha256File(join(temporary, file));
     await writeFileAtomic(join(temporary, 'manifest.json'), `${JSON.stringify({ files }, null, 2)}\n`);
     await rename(temporary, target);
     await syncFolder(folder);
@@ -124,7 +129,8 @@ async function verify(path: string): Promise<void> {
   let manifest: { files: Record<string, string> };
   try {
     manifest = JSON.parse(await readFile(join(path, 'manifest.json'), 'utf8')) as typeof manifest;
-    if (typeof manifest.files?.['state.safetensors'] !== 'string') throw new Error('no entry for state.safetensors');
+    if (typeof manifest.files?.['state.safetensors'] !== 'string')
+      throw new Error('no entry for state.safetensors');
   } catch (cause) {
     throw damaged('manifest.json', `cannot be read (${(cause as Error).message})`);
   }

@@ -3,7 +3,15 @@
 import { z } from 'zod';
 import { SCHEDULES } from './schedule';
 
-export const PROJECTIONS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
+export const PROJECTIONS = [
+  'q_proj',
+  'k_proj',
+  'v_proj',
+  'o_proj',
+  'gate_proj',
+  'up_proj',
+  'down_proj',
+] as const;
 
 const count = z.int().min(1);
 const nonNegative = z.number().min(0);

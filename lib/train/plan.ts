@@ -38,7 +38,11 @@ export interface RunShape {
   recompute: 'none' | 'layer';
 }
 
-export async function planRun(options: TrainOptions, source: ModelSource, data: PreparedData): Promise<RunShape> {
+export async function planRun(
+  options: TrainOptions,
+  source: ModelSource,
+  data: PreparedData,
+): Promise<RunShape> {
   const addon = loadAddon();
   const load = toLoadOptions(options);
   const spec = await adapterSpec(options);
@@ -47,7 +51,12 @@ export async function planRun(options: TrainOptions, source: ModelSource, data: 
   const config = await addon.readModelConfig(source.path);
 
   const planWith = (recompute: 'none' | 'layer'): Promise<NativeMemoryPlan> =>
-    addon.planTraining(source.path, [spec], { maxTokens: microTokens, logitsBytes: LOGITS_BYTES, recompute, training: true }, load);
+    addon.planTraining(
+      source.path,
+      [spec],
+      { maxTokens: microTokens, logitsBytes: LOGITS_BYTES, recompute, training: true },
+      load,
+    );
   let recompute: 'none' | 'layer' = options.recompute === 'layer' ? 'layer' : 'none';
   let memory = await planWith(recompute);
   if (options.recompute === 'auto' && totalBytes(memory) > available) {
@@ -100,7 +109,9 @@ async function adapterSpec(options: TrainOptions): Promise<NativeAdapterSpec> {
 
 function chooseMicroTokens(options: TrainOptions, data: PreparedData): number {
   const everything = [...data.train, ...data.dev];
-  const longest = everything.reduce((most, example) => (example.tokens.length > most.tokens.length ? example : most));
+  const longest = everything.reduce((most, example) =>
+    example.tokens.length > most.tokens.length ? example : most,
+  );
   if (options.microTokens !== 'auto') {
     if (options.microTokens >= longest.tokens.length) return options.microTokens;
     throw new RangeError(

@@ -5,7 +5,7 @@ import type { Example } from '../data/example';
 import { epochOrder, planSteps } from '../data/order';
 import { readExamples } from '../data/read';
 import { type RenderedExample, type RenderReport, renderExamples } from '../data/render';
-import { type ModelSource, loadTokenizer } from '../model/source';
+import { loadTokenizer, type ModelSource } from '../model/source';
 import { ChatTemplate } from '../model/template';
 import type { Tokenizer } from '../model/tokenizer';
 import { MlitError } from '../native/errors';
@@ -52,7 +52,11 @@ export async function prepareData(
 ): Promise<PreparedData> {
   const { onNote, signal } = context;
   const tokenizer = await loadTokenizer(source);
-  const template = await ChatTemplate.create({ template: options.template, tokenizer, now: context.startedAt });
+  const template = await ChatTemplate.create({
+    template: options.template,
+    tokenizer,
+    now: context.startedAt,
+  });
   if (template.note !== undefined) onNote?.(template.note);
 
   const need = template.name === 'none' ? 'text' : 'response';
@@ -102,7 +106,9 @@ export function splitDev(examples: readonly Example[], count: number, seed: numb
 
 function refuseSharedIds(train: readonly Example[], dev: readonly Example[], file: string): void {
   const items = new Set(train.flatMap((e) => (e.parallelId === undefined ? [e.id] : [e.id, e.parallelId])));
-  const shared = dev.filter((e) => items.has(e.id) || (e.parallelId !== undefined && items.has(e.parallelId)));
+  const shared = dev.filter(
+    (e) => items.has(e.id) || (e.parallelId !== undefined && items.has(e.parallelId)),
+  );
   if (shared.length === 0) return;
   throw new MlitError(
     'DATA_INVALID',
@@ -118,9 +124,12 @@ function describeReport(report: RenderReport): string[] {
       .map(([lang, n]) => `${lang} ${n}`)
       .join(', ');
   if (Object.keys(report.cut).length > 0) lines.push(`records cut to length: ${list(report.cut)}`);
-  if (Object.keys(report.dropped).length > 0) lines.push(`records left out for their length: ${list(report.dropped)}`);
+  if (Object.keys(report.dropped).length > 0)
+    lines.push(`records left out for their length: ${list(report.dropped)}`);
   if (report.controlTokenRecords > 0) {
-    lines.push(`${report.controlTokenRecords} records spell control tokens in their own text (${report.controlTokens} tokens)`);
+    lines.push(
+      `${report.controlTokenRecords} records spell control tokens in their own text (${report.controlTokens} tokens)`,
+    );
   }
   return lines;
 }

@@ -1,13 +1,13 @@
 // The folder of a run: run.yaml (every option as resolved and everything that was chosen), mixture.json, events.jsonl,
 // checkpoints/, adapter/. One process at a time writes to it.
-import { mkdir, open, readFile, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { MlitError } from '../native/errors';
 import { syncFolder, writeFileAtomic } from '../native/files';
-import { resolveTrainOptions, type TrainOptions } from './options';
 import type { TrainEvent } from './events';
+import { resolveTrainOptions, type TrainOptions } from './options';
 
 /** What was chosen or found rather than asked for; a resumed run uses it or refuses. */
 export interface RunChoices {
@@ -55,7 +55,10 @@ export class RunDirectory {
   static async open(path: string, resume: boolean): Promise<RunDirectory> {
     const entries = await readdir(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
-      throw new MlitError('FILE_IO', `cannot read ${path}: ${error.message}`, { fields: { file: path }, cause: error });
+      throw new MlitError('FILE_IO', `cannot read ${path}: ${error.message}`, {
+        fields: { file: path },
+        cause: error,
+      });
     });
     if (resume && !entries?.includes('run.yaml')) {
       throw new MlitError(

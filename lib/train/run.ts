@@ -3,8 +3,8 @@
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import type { RenderedExample } from '../data/render';
 import { type PackedBatch, packExamples } from '../data/packing';
+import type { RenderedExample } from '../data/render';
 import type { Adapter } from '../model/adapter';
 import { MlitError } from '../native/errors';
 import { bestPath, saveBest, saveCheckpoint, type TrainerState } from './checkpoint';
@@ -107,7 +107,8 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
       state.step = step;
       await this.#say(event);
       const last = step === total;
-      if (data.dev.length > 0 && (last || (options.evalEvery > 0 && step % options.evalEvery === 0))) await this.#evaluate();
+      if (data.dev.length > 0 && (last || (options.evalEvery > 0 && step % options.evalEvery === 0)))
+        await this.#evaluate();
       if (last || (options.saveEvery > 0 && step % options.saveEvery === 0)) await this.#save();
     }
     if (session.stepCount() !== total) {
@@ -191,7 +192,12 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
 
   async #save(): Promise<void> {
     const { directory, state, session, options } = this.#parts;
-    const path = await saveCheckpoint(directory.checkpoints, state, (file) => session.saveState(file), options.keep);
+    const path = await saveCheckpoint(
+      directory.checkpoints,
+      state,
+      (file) => session.saveState(file),
+      options.keep,
+    );
     await this.#say({ type: 'checkpoint', step: state.step, path });
   }
 

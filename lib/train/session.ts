@@ -1,10 +1,10 @@
 // The four primitives that every training loop here is written with: forwardBackward, optimStep, saveState / loadState (and
 // sampling, by a Sampler on the same adapters). Nothing here decides anything; it keeps the step's denominator.
 import type { PackedBatch } from '../data/packing';
-import { MlitError } from '../native/errors';
-import type { NativeMemoryPlan, NativeTrainSession } from '../native/types';
 import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
+import { MlitError } from '../native/errors';
+import type { NativeMemoryPlan, NativeTrainSession } from '../native/types';
 
 export interface TrainingSessionOptions {
   model: Model;

@@ -2,19 +2,19 @@
 // step is found out: data, order, memory, and where a resumed run goes on.
 import { Adapter, toAdapterSpec } from '../model/adapter';
 import { Model } from '../model/model';
-import type { PreparedData } from './prepare';
-import { prepareData } from './prepare';
+import { modelBytes, resolveModel } from '../model/source';
+import { loadAddon } from '../native/addon';
+import { MlitError } from '../native/errors';
+import { packageVersion } from '../native/version';
 import { latestCheckpoint, type TrainerState } from './checkpoint';
 import { EventStream } from './events';
 import { resolveTrainOptions, type TrainOptions, type TrainOptionsInput } from './options';
 import { checkMemory, planRun, type TrainPlan } from './plan';
-import { readRunRecord, RunDirectory, type RunChoices } from './run-directory';
+import type { PreparedData } from './prepare';
+import { prepareData } from './prepare';
 import { TrainRun } from './run';
+import { type RunChoices, RunDirectory, readRunRecord } from './run-directory';
 import { TrainingSession } from './session';
-import { loadAddon } from '../native/addon';
-import { MlitError } from '../native/errors';
-import { modelBytes, resolveModel } from '../model/source';
-import { packageVersion } from '../native/version';
 
 export type TrainerOptions = TrainOptionsInput & {
   /** The run's folder; absent or empty unless resuming. */
@@ -46,7 +46,11 @@ export interface TrainingPrepared {
  */
 export async function planTraining(
   input: TrainOptionsInput,
-  context: { signal?: AbortSignal | undefined; onNote?: ((note: string) => void) | undefined; startedAt?: string } = {},
+  context: {
+    signal?: AbortSignal | undefined;
+    onNote?: ((note: string) => void) | undefined;
+    startedAt?: string;
+  } = {},
 ): Promise<TrainingPrepared> {
   const options = resolveTrainOptions(input);
   const source = await resolveModel(options.model);
@@ -171,7 +175,11 @@ export class Trainer implements AsyncDisposable {
   /** Starts the loop; may be called once. `run.done` settles whether or not anybody iterates. */
   start(): TrainRun {
     if (this.#disposed) throw new MlitError('DISPOSED', 'trainer: start() after dispose()');
-    if (this.#run) throw new MlitError('RUN_INVALID', 'trainer: start() was called before; create another trainer to go on');
+    if (this.#run)
+      throw new MlitError(
+        'RUN_INVALID',
+        'trainer: start() was called before; create another trainer to go on',
+      );
     this.#run = new TrainRun({
       options: this.#prepared.options,
       data: this.#prepared.data,
@@ -225,7 +233,15 @@ function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOption
 }
 
 function refuseOtherChoices(recorded: RunChoices, now: RunChoices): void {
-  const keys = ['threads', 'isa', 'microTokens', 'recompute', 'totalSteps', 'modelBytes', 'dataHash'] as const;
+  const keys = [
+    'threads',
+    'isa',
+    'microTokens',
+    'recompute',
+    'totalSteps',
+    'modelBytes',
+    'dataHash',
+  ] as const;
   for (const key of keys) {
     if (recorded[key] === now[key]) continue;
     throw new MlitError(

@@ -17,9 +17,18 @@ interface Ended {
   stderr: string;
 }
 
-function mlit(args: string[], options: { input?: string; cwd?: string; onStderr?: (text: string, kill: (signal: NodeJS.Signals) => void) => void } = {}): Promise<Ended> {
+function mlit(
+  args: string[],
+  options: {
+    input?: string;
+    cwd?: string;
+    onStderr?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
+  } = {},
+): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, [join(root, 'bin', 'mlit.mjs'), ...args], { cwd: options.cwd ?? folder });
+    const child = spawn(process.execPath, [join(root, 'bin', 'mlit.mjs'), ...args], {
+      cwd: options.cwd ?? folder,
+    });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (chunk: Buffer) => {
@@ -46,18 +55,35 @@ const trainArgs = (out: string, ...more: string[]): string[] => [
 ];
 
 beforeAll(async () => {
-  const { code, stdout, stderr } = await mlit(trainArgs(run, '--epochs', '3', '--json', '--dev', '2', '--eval-every', '6'));
+  const { code, stdout, stderr } = await mlit(
+    trainArgs(run, '--epochs', '3', '--json', '--dev', '2', '--eval-every', '6'),
+  );
   expect(code, stderr).toBe(0);
-  expect(JSON.parse(stdout)).toMatchObject({ reason: 'finished', step: 15, adapter: join(run, 'adapter'), best: { step: expect.any(Number) } });
+  expect(JSON.parse(stdout)).toMatchObject({
+    reason: 'finished',
+    step: 15,
+    adapter: join(run, 'adapter'),
+    best: { step: expect.any(Number) },
+  });
 });
 
 describe('mlit', () => {
   it('train: says the plan and the progress on stderr, one line a step in events.jsonl', () => {
-    const steps = jsonLines(readFileSync(join(run, 'events.jsonl'), 'utf8')).filter((event) => event.type === 'step');
-    expect(steps).toHaveLength(15);
-    expect(Object.keys(steps[0]!)).toEqual(
-      ['type', 'step', 'loss', 'learningRate', 'gradNorm', 'tokens', 'supervisedTokens', 'seconds', 'tokensPerSecond'],
+    const steps = jsonLines(readFileSync(join(run, 'events.jsonl'), 'utf8')).filter(
+      (event) => event.type === 'step',
     );
+    expect(steps).toHaveLength(15);
+    expect(Object.keys(steps[0]!)).toEqual([
+      'type',
+      'step',
+      'loss',
+      'learningRate',
+      'gradNorm',
+      'tokens',
+      'supervisedTokens',
+      'seconds',
+      'tokensPerSecond',
+    ]);
     expect(readFileSync(join(run, 'run.yaml'), 'utf8')).toMatch(/rank: 4[\s\S]*threads: 2/);
   });
 
@@ -67,7 +93,12 @@ describe('mlit', () => {
     args[0] = 'plan';
     const { code, stdout } = await mlit(args);
     expect(code).toBe(0);
-    expect(JSON.parse(stdout)).toMatchObject({ steps: 6, fits: true, gflops: expect.any(Number), estimatedSeconds: expect.any(Number) });
+    expect(JSON.parse(stdout)).toMatchObject({
+      steps: 6,
+      fits: true,
+      gflops: expect.any(Number),
+      estimatedSeconds: expect.any(Number),
+    });
     expect(existsSync(planned)).toBe(false);
   });
 
@@ -82,16 +113,50 @@ describe('mlit', () => {
 
   it('sample: streams one JSON line a response, adapters by number', async () => {
     const prompts = join(folder, 'prompts.jsonl');
-    const lines = [0, 1, 2].map((i) => JSON.stringify({ id: `p${i}`, lang: 'en', parallel_id: `i${i}`, instruction: `Say cat ${i}`, ...(i === 2 && { adapter: 1 }) }));
+    const lines = [0, 1, 2].map((i) =>
+      JSON.stringify({
+        id: `p${i}`,
+        lang: 'en',
+        parallel_id: `i${i}`,
+        instruction: `Say cat ${i}`,
+        ...(i === 2 && { adapter: 1 }),
+      }),
+    );
     writeFileSync(prompts, `${lines.join('\n')}\n`);
     const adapters = ['--adapter', join(run, 'adapter'), fixture('smol-tiny', 'adapter')];
-    const args = ['sample', '--model', model, ...adapters, '--prompts', prompts, '--max-new-tokens', '8', '--samples', '2', '--temperature', '0.8', '--logprobs', 'on'];
+    const args = [
+      'sample',
+      '--model',
+      model,
+      ...adapters,
+      '--prompts',
+      prompts,
+      '--max-new-tokens',
+      '8',
+      '--samples',
+      '2',
+      '--temperature',
+      '0.8',
+      '--logprobs',
+      'on',
+    ];
     const { code, stdout, stderr } = await mlit(args);
     expect(code, stderr).toBe(0);
     const records = jsonLines(stdout);
     expect(records).toHaveLength(6);
     for (const record of records) {
-      expect(Object.keys(record)).toEqual(['id', 'lang', 'parallel_id', 'sample', 'adapter', 'prompt', 'response', 'tokens', 'finishReason', 'logprobs']);
+      expect(Object.keys(record)).toEqual([
+        'id',
+        'lang',
+        'parallel_id',
+        'sample',
+        'adapter',
+        'prompt',
+        'response',
+        'tokens',
+        'finishReason',
+        'logprobs',
+      ]);
       expect(record.adapter).toBe(record.id === 'p2' ? 1 : 0);
       expect((record.logprobs as number[]).length).toBe((record.tokens as number[]).length);
     }
@@ -101,15 +166,27 @@ describe('mlit', () => {
   });
 
   it('sample: reads prompts from standard input', async () => {
-    const { code, stdout } = await mlit(['sample', '--model', model, '--prompts', '-', '--max-new-tokens', '3'], {
-      input: '{"instruction":"Say cat"}\n',
-    });
+    const { code, stdout } = await mlit(
+      ['sample', '--model', model, '--prompts', '-', '--max-new-tokens', '3'],
+      {
+        input: '{"instruction":"Say cat"}\n',
+      },
+    );
     expect(code).toBe(0);
     expect(jsonLines(stdout)[0]).toMatchObject({ id: 'stdin:1', lang: 'und', sample: 0, adapter: null });
   });
 
   it('score: by language and in all, and a line a record', async () => {
-    const { code, stdout } = await mlit(['score', '--model', model, '--adapter', join(run, 'adapter'), '--data', data, '--json']);
+    const { code, stdout } = await mlit([
+      'score',
+      '--model',
+      model,
+      '--adapter',
+      join(run, 'adapter'),
+      '--data',
+      data,
+      '--json',
+    ]);
     expect(code).toBe(0);
     const scores = JSON.parse(stdout) as Record<string, Record<string, number>>;
     expect(Object.keys(scores)).toEqual(['en', 'fi', 'sw', 'all']);
@@ -122,7 +199,11 @@ describe('mlit', () => {
     const lines = jsonLines((await mlit(['score', '--model', model, '--data', data, '--per-token'])).stdout);
     expect(lines).toHaveLength(24);
     for (const line of lines) {
-      const { tokens, logprobs, supervised } = line as { tokens: number[]; logprobs: (number | null)[]; supervised: number[] };
+      const { tokens, logprobs, supervised } = line as {
+        tokens: number[];
+        logprobs: (number | null)[];
+        supervised: number[];
+      };
       expect(logprobs).toHaveLength(tokens.length);
       expect(supervised).toHaveLength(tokens.length);
       expect(logprobs[0]).toBeNull();
@@ -133,7 +214,16 @@ describe('mlit', () => {
   it('score --template none: every token but the first', async () => {
     const texts = join(folder, 'texts.jsonl');
     writeFileSync(texts, '{"id":"t","lang":"en","text":"Hello world"}\n');
-    const { stdout } = await mlit(['score', '--model', model, '--data', texts, '--template', 'none', '--json']);
+    const { stdout } = await mlit([
+      'score',
+      '--model',
+      model,
+      '--data',
+      texts,
+      '--template',
+      'none',
+      '--json',
+    ]);
     expect(JSON.parse(stdout).en).toMatchObject({ records: 1, bytes: expect.any(Number) });
   });
 
@@ -149,9 +239,14 @@ describe('mlit', () => {
 
   it('works from any folder and takes a YAML file under the flags', async () => {
     const config = join(folder, 'config.yaml');
-    writeFileSync(config, `model: ${model}\ndata: [${data}]\nrank: 2\nbatchExamples: 8\nlearningRate: 1e-3\n`);
+    writeFileSync(
+      config,
+      `model: ${model}\ndata: [${data}]\nrank: 2\nbatchExamples: 8\nlearningRate: 1e-3\n`,
+    );
     const configured = join(folder, 'configured');
-    const { code, stderr } = await mlit(['train', '--config', config, '--rank', '3', '--out', configured], { cwd: tmpdir() });
+    const { code, stderr } = await mlit(['train', '--config', config, '--rank', '3', '--out', configured], {
+      cwd: tmpdir(),
+    });
     expect(code, stderr).toBe(0);
     expect(readFileSync(join(configured, 'run.yaml'), 'utf8')).toMatch(/rank: 3[\s\S]*batchExamples: 8/);
   });
@@ -162,7 +257,11 @@ describe('failing', () => {
     [['train', '--modle', model], 2, /unknown option '--modle'[\s\S]*--model/],
     [['trian'], 2, /unknown command 'trian'[\s\S]*train/],
     [['train', '--model', model, '--data', data], 2, /--out/],
-    [['train', '--model', model, '--data', data, '--out', 'x', '--rank', 'four'], 2, /--rank.*four.*whole number|four.*number/s],
+    [
+      ['train', '--model', model, '--data', data, '--out', 'x', '--rank', 'four'],
+      2,
+      /--rank.*four.*whole number|four.*number/s,
+    ],
     [['train', '--model', model, '--data', data, '--out', 'x', '--rank', '0'], 2, /rank/],
     [['train', '--model', model, '--data', data, '--out', 'x', '--device', 'cuda'], 2, /CUDA/],
     [['train', '--model', model, '--data', data, '--out', 'x', '--dropout', '0.1'], 2, /dropout/i],
@@ -196,7 +295,15 @@ describe('failing', () => {
     const damaged = await mlit(['score', '--model', cut, '--data', data]);
     expect(damaged.code).toBe(1);
     expect(damaged.stderr).toMatch(/cut\.gguf[\s\S]*FILE_DAMAGED/);
-    const misfit = await mlit(['score', '--model', model, '--adapter', fixture('gemma3-tiny', 'adapter'), '--data', data]);
+    const misfit = await mlit([
+      'score',
+      '--model',
+      model,
+      '--adapter',
+      fixture('gemma3-tiny', 'adapter'),
+      '--data',
+      data,
+    ]);
     expect(misfit.code).toBe(1);
     expect(misfit.stderr).toMatch(/TENSOR_M/);
   });

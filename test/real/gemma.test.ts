@@ -22,19 +22,29 @@ describe.skipIf(realModel === undefined)('Gemma 3 270M', { timeout: 120_000 }, (
   }, 120_000);
   afterAll(() => model?.dispose());
 
-  it.each(reference.texts.map((text) => [text.name, text] as const))('scores %s as transformers does', async (_, text) => {
-    const session = await TrainingSession.create({ model, adapters: [], microTokens: text.tokens.length, training: false });
-    const weights = Float32Array.from(text.tokens, (_token, i) => (i === 0 ? 0 : 1));
-    const [group] = packExamples([{ id: text.name, tokens: Int32Array.from(text.tokens), weights }], {
-      microTokens: text.tokens.length,
-      adapters: -1,
-    });
-    const { logprobs, loss } = await session.score(group!.batch);
-    await session.dispose();
-    expect(Math.abs(loss / text.nll - 1)).toBeLessThan(1e-5);
-    const worst = text.logprobs.slice(1).reduce<number>((most, value, i) => Math.max(most, Math.abs(value! - logprobs[i]!)), 0);
-    expect(worst).toBeLessThan(2e-3);
-  });
+  it.each(reference.texts.map((text) => [text.name, text] as const))(
+    'scores %s as transformers does',
+    async (_, text) => {
+      const session = await TrainingSession.create({
+        model,
+        adapters: [],
+        microTokens: text.tokens.length,
+        training: false,
+      });
+      const weights = Float32Array.from(text.tokens, (_token, i) => (i === 0 ? 0 : 1));
+      const [group] = packExamples([{ id: text.name, tokens: Int32Array.from(text.tokens), weights }], {
+        microTokens: text.tokens.length,
+        adapters: -1,
+      });
+      const { logprobs, loss } = await session.score(group!.batch);
+      await session.dispose();
+      expect(Math.abs(loss / text.nll - 1)).toBeLessThan(1e-5);
+      const worst = text.logprobs
+        .slice(1)
+        .reduce<number>((most, value, i) => Math.max(most, Math.abs(value! - logprobs[i]!)), 0);
+      expect(worst).toBeLessThan(2e-3);
+    },
+  );
 
   it('writes the greedy text of transformers, alone and in a batch', async () => {
     const requests = reference.greedy.map(({ prompt, tokens }, i) => ({
@@ -50,7 +60,9 @@ describe.skipIf(realModel === undefined)('Gemma 3 270M', { timeout: 120_000 }, (
       const clear = expected.margins.findIndex((margin) => margin <= 1e-3);
       const count = clear === -1 ? expected.tokens.length : clear;
       const got = batch[i]!;
-      expect(got.tokens.slice(0, count)).toEqual(expected.tokens.slice(0, Math.min(count, got.tokens.length)));
+      expect(got.tokens.slice(0, count)).toEqual(
+        expected.tokens.slice(0, Math.min(count, got.tokens.length)),
+      );
       const [single] = await alone.generate([requests[i]!]);
       expect(single).toEqual(got);
     }
@@ -59,7 +71,20 @@ describe.skipIf(realModel === undefined)('Gemma 3 270M', { timeout: 120_000 }, (
   it('trains within the memory that its plan names', async () => {
     const data = writeRecords(join(folder, 'train.jsonl'), 40);
     const out = join(folder, 'run');
-    const args = ['train', '--model', realModel!, '--data', data, '--out', out, '--steps', '4', '--batch-examples', '10', '--json'];
+    const args = [
+      'train',
+      '--model',
+      realModel!,
+      '--data',
+      data,
+      '--out',
+      out,
+      '--steps',
+      '4',
+      '--batch-examples',
+      '10',
+      '--json',
+    ];
     const { status, stderr } = await peakOf(args, join(folder, 'peak'));
     expect(status, stderr).toBe(0);
     const peak = Number(readFileSync(join(folder, 'peak'), 'utf8'));

@@ -43,7 +43,9 @@ export function writeRecords(file: string, count: number): string {
       lang: ['en', 'fi', 'sw'][i % 3],
       parallel_id: `item${Math.floor(i / 3)}`,
       instruction: `Say ${WORDS[i % WORDS.length]} ${'again '.repeat(i % 4)}please.`,
-      response: `${WORDS[(i * 5 + 1) % WORDS.length]} ${WORDS[(i * 7 + 2) % WORDS.length]}`.repeat(1 + (i % 3)),
+      response: `${WORDS[(i * 5 + 1) % WORDS.length]} ${WORDS[(i * 7 + 2) % WORDS.length]}`.repeat(
+        1 + (i % 3),
+      ),
     }),
   );
   writeFileSync(file, `${lines.join('\n')}\n`);

@@ -15,10 +15,34 @@ function start(out: string, resume: boolean) {
   const args = ['train', '--out', out];
   if (resume) args.push('--resume');
   else {
-    args.push('--model', fixture('smol-tiny', 'model'), '--data', data, '--rank', '4', '--learning-rate', '1e-2');
-    args.push('--batch-examples', '4', '--epochs', '24', '--save-every', '1', '--threads', '2', '--dev', '3', '--eval-every', '40');
+    args.push(
+      '--model',
+      fixture('smol-tiny', 'model'),
+      '--data',
+      data,
+      '--rank',
+      '4',
+      '--learning-rate',
+      '1e-2',
+    );
+    args.push(
+      '--batch-examples',
+      '4',
+      '--epochs',
+      '24',
+      '--save-every',
+      '1',
+      '--threads',
+      '2',
+      '--dev',
+      '3',
+      '--eval-every',
+      '40',
+    );
   }
-  const child = spawn(process.execPath, [join(root, 'bin', 'mlit.mjs'), ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [join(root, 'bin', 'mlit.mjs'), ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
@@ -30,12 +54,16 @@ function start(out: string, resume: boolean) {
 }
 
 const weights = (run: string): string =>
-  createHash('sha256').update(readFileSync(join(run, 'adapter', 'adapter_model.safetensors'))).digest('hex');
+  createHash('sha256')
+    .update(readFileSync(join(run, 'adapter', 'adapter_model.safetensors')))
+    .digest('hex');
 
 const lastStep = (run: string): number => {
   const file = join(run, 'events.jsonl');
   if (!existsSync(file)) return 0;
-  const lines = readFileSync(file, 'utf8').split('\n').filter((line) => line.startsWith('{"type":"step"') && line.endsWith('}'));
+  const lines = readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('{"type":"step"') && line.endsWith('}'));
   return lines.length === 0 ? 0 : (JSON.parse(lines.at(-1)!) as { step: number }).step;
 };
 

@@ -43,7 +43,13 @@ describe('RunDirectory', () => {
     await directory.writeRecord({ options, chosen });
     await directory.close();
     expect(await readRunRecord(folder)).toEqual({ options, chosen });
-    expect(options).toMatchObject({ rank: 4, alpha: 32, learningRate: 2e-4, schedule: 'linear', warmupSteps: 10 });
+    expect(options).toMatchObject({
+      rank: 4,
+      alpha: 32,
+      learningRate: 2e-4,
+      schedule: 'linear',
+      warmupSteps: 10,
+    });
   });
 
   it('refuses a folder with something in it, and resuming one without a run', async () => {

@@ -7,7 +7,9 @@ describe('learningRateAt', () => {
 
   it('warms up linearly from the first step', () => {
     for (const schedule of SCHEDULES) {
-      expect([1, 2, 3, 4].map((step) => learningRateAt(step, { ...base, schedule }))).toEqual([0.25, 0.5, 0.75, 1]);
+      expect([1, 2, 3, 4].map((step) => learningRateAt(step, { ...base, schedule }))).toEqual([
+        0.25, 0.5, 0.75, 1,
+      ]);
     }
   });
 

@@ -27,7 +27,9 @@ describe('StopScanner', () => {
 
   it('gives the same whatever the pieces', () => {
     const letters = fc.string({ unit: fc.constantFrom('a', 'b', '猫'), maxLength: 40 });
-    const stops = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '猫'), minLength: 1, maxLength: 4 }), { maxLength: 3 });
+    const stops = fc.array(fc.string({ unit: fc.constantFrom('a', 'b', '猫'), minLength: 1, maxLength: 4 }), {
+      maxLength: 3,
+    });
     fc.assert(
       fc.property(letters, stops, fc.array(fc.nat(5), { maxLength: 40 }), (text, stop, cuts) => {
         const pieces: string[] = [];

@@ -82,7 +82,8 @@ describe('EventStream', () => {
     let left = false;
     for await (const _ of stream.iterate(() => {
       left = true;
-    })) break;
+    }))
+      break;
     expect(left).toBe(true);
     stream.close(new Error('bad'));
     await expect(

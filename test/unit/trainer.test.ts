@@ -3,7 +3,15 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Adapter, Model, planTraining, Sampler, type TrainEvent, Trainer, type TrainerOptions } from '../../lib/index';
+import {
+  Adapter,
+  Model,
+  planTraining,
+  Sampler,
+  type TrainEvent,
+  Trainer,
+  type TrainerOptions,
+} from '../../lib/index';
 import { fixture, scratch, writeRecords } from '../support/fixtures';
 
 const folder = scratch();
@@ -43,9 +51,17 @@ describe('Trainer', () => {
     expect(steps.every((step) => step.supervisedTokens < step.tokens && step.tokensPerSecond > 0)).toBe(true);
     expect(events.filter((event) => event.type === 'eval').map((event) => event.step)).toEqual([4, 8, 10]);
     expect(events.at(-1)).toMatchObject({ type: 'end', reason: 'finished', step: 10 });
-    expect(readdirSync(first).sort()).toEqual(['adapter', 'checkpoints', 'events.jsonl', 'mixture.json', 'run.yaml']);
+    expect(readdirSync(first).sort()).toEqual([
+      'adapter',
+      'checkpoints',
+      'events.jsonl',
+      'mixture.json',
+      'run.yaml',
+    ]);
     const lines = readFileSync(join(first, 'events.jsonl'), 'utf8').trim().split('\n');
-    expect(lines.map((line) => (JSON.parse(line) as TrainEvent).type)).toEqual(events.map((event) => event.type));
+    expect(lines.map((line) => (JSON.parse(line) as TrainEvent).type)).toEqual(
+      events.map((event) => event.type),
+    );
     const mixture = JSON.parse(readFileSync(join(first, 'mixture.json'), 'utf8'));
     expect(Object.keys(mixture.languages)).toEqual(['en', 'fi', 'sw']);
     expect(mixture.dev).toEqual({ en: 4, fi: 4, sw: 4 });
@@ -107,13 +123,19 @@ describe('Trainer', () => {
 
   it('samples from the adapter between two steps of a run', async () => {
     await using trainer = await Trainer.create({ ...base, out: out() });
-    await using sampler = await Sampler.create({ model: trainer.model, adapters: [trainer.adapter], maxRows: 2, cacheTokens: 256 });
+    await using sampler = await Sampler.create({
+      model: trainer.model,
+      adapters: [trainer.adapter],
+      maxRows: 2,
+      cacheTokens: 256,
+    });
     const request = { id: 'a', prompt: Int32Array.of(5, 6, 7, 8), maxNewTokens: 12, endOfTurnIds: [] };
     const [before] = await sampler.generate([request]);
     const run = trainer.start();
     const during: string[] = [];
     for await (const event of run) {
-      if (event.type === 'step' && event.step % 4 === 0) during.push((await sampler.generate([request]))[0]!.tokens.join());
+      if (event.type === 'step' && event.step % 4 === 0)
+        during.push((await sampler.generate([request]))[0]!.tokens.join());
     }
     await run.done;
     const [after] = await sampler.generate([request]);
@@ -123,13 +145,23 @@ describe('Trainer', () => {
 
   it('starts from an adapter that exists', async () => {
     const run = out();
-    await finish({ ...base, initAdapter: fixture('smol-tiny', 'adapter'), steps: 1, learningRate: 1e-9, out: run });
+    await finish({
+      ...base,
+      initAdapter: fixture('smol-tiny', 'adapter'),
+      steps: 1,
+      learningRate: 1e-9,
+      out: run,
+    });
     const config = JSON.parse(readFileSync(join(run, 'adapter', 'adapter_config.json'), 'utf8'));
     expect(config).toMatchObject({ r: 4, lora_alpha: 8, peft_type: 'LORA' });
     await using model = await Model.load({ model: base.model });
-    const [original, written] = [await Adapter.load(model, fixture('smol-tiny', 'adapter')), await Adapter.load(model, join(run, 'adapter'))];
+    const [original, written] = [
+      await Adapter.load(model, fixture('smol-tiny', 'adapter')),
+      await Adapter.load(model, join(run, 'adapter')),
+    ];
     const [a, b] = [await original.native.toHost(), await written.native.toHost()];
-    a.forEach((value, i) => expect(Math.abs(value - b[i]!)).toBeLessThan(1e-6));
+    const worst = a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
+    expect(worst).toBeLessThan(1e-6);
   });
 });
 
@@ -152,7 +184,10 @@ describe('what is refused', () => {
 
   it('names file and line of a broken record', async () => {
     const broken = join(folder, 'broken.jsonl');
-    writeFileSync(broken, `${readFileSync(data, 'utf8').split('\n').slice(0, 2).join('\n')}\n{"id": "x", "instr\n`);
+    writeFileSync(
+      broken,
+      `${readFileSync(data, 'utf8').split('\n').slice(0, 2).join('\n')}\n{"id": "x", "instr\n`,
+    );
     await expect(Trainer.create({ ...base, data: [broken], out: out() })).rejects.toThrow(/broken\.jsonl:3/);
   });
 
@@ -163,9 +198,19 @@ describe('what is refused', () => {
 
   it('names steps and records of a loss that is not finite, keeps the last good state, and can go on', async () => {
     const run = out();
-    const wild = { ...base, learningRate: 1e30, warmupSteps: 0, schedule: 'constant', maxGradNorm: 0, epochs: 4 } as const;
+    const wild = {
+      ...base,
+      learningRate: 1e30,
+      warmupSteps: 0,
+      schedule: 'constant',
+      maxGradNorm: 0,
+      epochs: 4,
+    } as const;
     const error = await finish({ ...wild, out: run }).catch((e: unknown) => e);
-    expect(error).toMatchObject({ code: 'NOT_FINITE', message: expect.stringMatching(/step \d+: .*records: r\d+/) });
+    expect(error).toMatchObject({
+      code: 'NOT_FINITE',
+      message: expect.stringMatching(/step \d+: .*records: r\d+/),
+    });
     expect(readdirSync(join(run, 'checkpoints'))).toHaveLength(1);
     await expect(finish({ ...wild, out: run, resume: true })).rejects.toMatchObject({ code: 'NOT_FINITE' });
   });
@@ -174,7 +219,9 @@ describe('what is refused', () => {
     const run = out();
     await finish({ ...base, steps: 3, saveEvery: 1, out: run });
     const resumed = { ...base, steps: 3, saveEvery: 1, out: run, resume: true };
-    await expect(Trainer.create({ ...resumed, learningRate: 5 })).rejects.toMatchObject({ code: 'STATE_MISMATCH' });
+    await expect(Trainer.create({ ...resumed, learningRate: 5 })).rejects.toMatchObject({
+      code: 'STATE_MISMATCH',
+    });
     const original = readFileSync(data);
     writeFileSync(data, original.toString().replace('again', 'twice'));
     await expect(Trainer.create(resumed)).rejects.toMatchObject({ code: 'STATE_MISMATCH' });
@@ -182,7 +229,10 @@ describe('what is refused', () => {
     const checkpoint = join(run, 'checkpoints', 'step-00000003', 'state.safetensors');
     const bytes = readFileSync(checkpoint);
     writeFileSync(checkpoint, bytes.subarray(0, bytes.length - 7));
-    await expect(Trainer.create(resumed)).rejects.toMatchObject({ code: 'FILE_DAMAGED', message: expect.stringContaining('step-00000003') });
+    await expect(Trainer.create(resumed)).rejects.toMatchObject({
+      code: 'FILE_DAMAGED',
+      message: expect.stringContaining('step-00000003'),
+    });
   });
 
   it('a second start, a start after dispose', async () => {

@@ -11,7 +11,14 @@ interface Expected {
   trajectory: {
     weightDecay: number;
     maxGradNorm: number;
-    steps: { step: number; learningRate: number; microBatches: Doc[][]; totalWeight: number; loss: number; gradNorm: number }[];
+    steps: {
+      step: number;
+      learningRate: number;
+      microBatches: Doc[][];
+      totalWeight: number;
+      loss: number;
+      gradNorm: number;
+    }[];
   };
 }
 
@@ -27,7 +34,10 @@ describe.each(FAMILIES)('%s', (family) => {
       let loss = 0;
       let weight = 0;
       for (const documents of expected.microBatches) {
-        const [group, ...more] = packExamples(documents.map((doc, i) => packable(doc, `d${i}`)), { microTokens: 256 });
+        const [group, ...more] = packExamples(
+          documents.map((doc, i) => packable(doc, `d${i}`)),
+          { microTokens: 256 },
+        );
         expect(more).toHaveLength(0);
         const sums = await session.forwardBackward(group!.batch);
         loss += sums.loss;
@@ -36,7 +46,11 @@ describe.each(FAMILIES)('%s', (family) => {
       expect(weight).toBeCloseTo(expected.totalWeight, 4);
       expect(Math.abs(loss / weight / expected.loss - 1)).toBeLessThan(2e-5);
       const { weightDecay, maxGradNorm } = trajectory;
-      const result = await session.optimStep({ learningRate: expected.learningRate, weightDecay, maxGradNorm });
+      const result = await session.optimStep({
+        learningRate: expected.learningRate,
+        weightDecay,
+        maxGradNorm,
+      });
       expect(Math.abs(result.gradNorm / expected.gradNorm - 1)).toBeLessThan(1e-4);
       expect(result.step).toBe(expected.step);
     }
@@ -48,7 +62,8 @@ describe.each(FAMILIES)('%s', (family) => {
     for (const [key, values] of reference) {
       const got = saved.get(key)!;
       const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-      values.forEach((value, i) => expect(Math.abs(got[i]! - value) / largest).toBeLessThan(tolerance));
+      const worst = values.reduce((most, value, i) => Math.max(most, Math.abs(got[i]! - value)), 0);
+      expect(worst / largest).toBeLessThan(tolerance);
     }
   });
 
@@ -57,7 +72,10 @@ describe.each(FAMILIES)('%s', (family) => {
     await using model = await Model.load({ model: fixture(family, 'model'), threads: 2 });
     const adapter = await Adapter.load(model, fixture(family, 'adapter'));
     const session = await TrainingSession.create({ model, adapters: [adapter], microTokens: 256 });
-    const [group] = packExamples(packed.documents.map((doc, i) => packable(doc, `d${i}`)), { microTokens: 256 });
+    const [group] = packExamples(
+      packed.documents.map((doc, i) => packable(doc, `d${i}`)),
+      { microTokens: 256 },
+    );
     const { batch } = group!;
 
     const sums = await session.forwardBackward(batch, { logprobs: true });
@@ -77,7 +95,10 @@ describe.each(FAMILIES)('%s', (family) => {
 function readFinal(file: string, prefix = ''): Map<string, Float32Array> {
   const bytes = readFileSync(file);
   const headerBytes = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.subarray(8, 8 + headerBytes).toString()) as Record<string, { data_offsets: [number, number] }>;
+  const header = JSON.parse(bytes.subarray(8, 8 + headerBytes).toString()) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
   const tensors = new Map<string, Float32Array>();
   for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__' || !name.startsWith(prefix)) continue;
