@@ -24,6 +24,12 @@ class HostBackend final : public Backend {
   std::string description() const override { return "queued, over " + inner_->description(); }
   size_t fixedBytes() const override { return inner_->fixedBytes(); }
   size_t pendingOps() const { return queue_.size(); }
+  size_t liveBytes() const {
+    size_t bytes = 0;
+    for (const auto& [address, allocation] : allocations_) bytes += allocation.bytes;
+    return bytes;
+  }
+  uint64_t allocationMark() const { return nextAddress_; }  // moves with every allocation
 
   DevicePtr<std::byte> allocate(size_t bytes) override;
   void release(DevicePtr<std::byte> memory, size_t bytes) override;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "host_backend.h"
 #include "model_support.h"
 
 namespace mlit::test {
@@ -268,6 +269,44 @@ TEST_F(SessionEdges, PlanIsWhatIsAllocated) {
       }
     }
   }
+}
+
+TEST_F(SessionEdges, AllMemoryIsTakenAtConstruction) {
+  const auto backend = std::make_shared<HostBackend>(createCpuBackend(1));
+  const auto hosted = Model::load(f.path("model"), backend, {});
+  const auto a = Adapter::load(hosted, f.path("adapter"));
+  const size_t before = backend->liveBytes();
+  {
+    TrainSession s(hosted, {a}, smallOptions());
+    size_t planned = 0;
+    for (const PlanItem& item : s.memory()) {
+      if (item.name != "backend" && item.name != "base" && item.name != "adapter") planned += item.bytes;
+    }
+    EXPECT_EQ(backend->liveBytes() - before, planned);
+    const uint64_t mark = backend->allocationMark();
+    const BatchData batch(f.packedDocuments()), other({f.packedDocuments()[1]});
+    std::atomic<bool> cancel = true;
+    s.setCancelFlag(&cancel);
+    expectError(ErrorCode::kCancelled, {"cancelled"}, [&] { s.forwardBackward(batch.view()); });
+    cancel = false;
+    std::vector<float> logprobs(other.tokens.size());
+    s.score(other.view(), logprobs);
+    s.forwardBackward(batch.view());
+    s.optimStep(0, {});
+    EXPECT_EQ(backend->allocationMark(), mark);
+    EXPECT_EQ(backend->pendingOps(), 0u);
+  }
+  EXPECT_EQ(backend->liveBytes(), before);
+}
+
+TEST_F(SessionEdges, TheBareBaseIsScoredWithoutGradients) {
+  TrainSession s(model, {adapter()}, smallOptions());
+  const StepSums sums = s.forwardBackward(BatchData(f.packedDocuments({-1, -1, -1})).view());
+  EXPECT_GT(sums.loss[1], 0);
+  EXPECT_EQ(sums.loss[0], 0);
+  EXPECT_FALSE(s.gradientsPending());
+  TrainSession none(model, {}, smallOptions());
+  EXPECT_EQ(none.forwardBackward(BatchData(f.packedDocuments({-1, -1, -1})).view()).loss[0], sums.loss[1]);
 }
 
 TEST_F(SessionEdges, StateResumesByteForByte) {

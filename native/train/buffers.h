@@ -10,6 +10,21 @@
 
 namespace mlit {
 
+// One allocation of a backend.
+class DeviceBlock {
+ public:
+  DeviceBlock(Backend& backend, size_t bytes) : backend_(backend), at_(backend.allocate(bytes)), bytes_(bytes) {}
+  ~DeviceBlock() { backend_.release(at_, bytes_); }
+  DeviceBlock(const DeviceBlock&) = delete;
+  DeviceBlock& operator=(const DeviceBlock&) = delete;
+  DevicePtr<std::byte> at() const { return at_; }
+
+ private:
+  Backend& backend_;
+  DevicePtr<std::byte> at_;
+  size_t bytes_;
+};
+
 // Hands out 256-byte aligned pieces of one block and counts them by plan item. Without a block it only counts.
 class Arena {
  public:

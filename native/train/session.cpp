@@ -54,9 +54,8 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
   const std::vector<AdapterSpec> specs = specsOf(adapters);
   Arena counting;
   placeBuffers(counting, c, specs, options);
-  memory = backend.allocate(counting.bytes());
-  memoryBytes = counting.bytes();
-  Arena arena(memory);
+  memory = std::make_unique<DeviceBlock>(backend, counting.bytes());
+  Arena arena(memory->at());
   buffers = placeBuffers(arena, c, specs, options);
   size_t adapterBytes = 0;
   for (const auto& adapter : adapters)
@@ -83,7 +82,11 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
 }
 
 TrainSession::Impl::~Impl() {
-  if (memory) model->backend().release(memory, memoryBytes);
+  try {
+    model->backend().synchronize();  // a cancelled call may have left copies waiting that read this session's arrays
+  } catch (const Error&) {
+    // Nothing can be told from a destructor; the memory is given back all the same.
+  }
 }
 
 void TrainSession::Impl::requireTraining(const char* call) const {
@@ -112,6 +115,7 @@ void TrainSession::Impl::checkLogprobsSpan(std::span<const float> logprobs, size
 }
 
 bool TrainSession::Impl::runBody(const PackedBatch& packed, Supervision supervision) {
+  model->backend().synchronize();  // after a cancelled call copies may still wait that read `batch`
   readBatch(packed, limits, supervision, batch);
   activationsKept = false;
   if (batch.rows.empty()) return false;

@@ -34,8 +34,7 @@ struct TrainSession::Impl {
   std::shared_ptr<Model> model;
   std::vector<std::shared_ptr<Adapter>> adapters;
   TrainOptions options;
-  DevicePtr<std::byte> memory;
-  size_t memoryBytes = 0;
+  std::unique_ptr<DeviceBlock> memory;  // everything in `buffers`
   MemoryPlan plan;
   SessionBuffers buffers;
   Body body;
