@@ -64,6 +64,7 @@ export class Progress {
   end(): void {
     if (bar === this) bar = undefined;
     if (this.#terminal && this.#text !== '') stderr.write('\n');
+    this.#text = '';
   }
 }
 

@@ -61,7 +61,7 @@ async function sample(flags: Record<string, unknown>): Promise<void> {
   const { json: _, ...given } = flags; // records stream as JSONL either way
   const options = await mergeConfig(optionsSchema, given);
   const { signal, release } = abortOnSignals();
-  const progress = new Progress('sample');
+  const loading = new Progress('load');
   try {
     const need = options.template === 'none' ? 'text' : 'prompt';
     const prompts = await readExamples([options.prompts], {
@@ -73,7 +73,7 @@ async function sample(flags: Record<string, unknown>): Promise<void> {
     await using model = await Model.load({
       ...options,
       signal,
-      onProgress: (f) => progress.update(f, 'loading weights'),
+      onProgress: (f) => loading.update(f, 'weights'),
     });
     const template = await ChatTemplate.create({ template: options.template, tokenizer: model.tokenizer });
     if (template.note !== undefined) note(template.note);
@@ -88,9 +88,10 @@ async function sample(flags: Record<string, unknown>): Promise<void> {
       maxRows,
       cacheTokens: maxRows * (longest + 32),
     });
-    await run(sampler, jobs, options, signal, progress);
+    loading.end();
+    await run(sampler, jobs, options, signal);
   } finally {
-    progress.end();
+    loading.end();
     release();
   }
 }
@@ -149,8 +150,8 @@ async function run(
   jobs: readonly Job[],
   options: Options,
   signal: AbortSignal,
-  progress: Progress,
 ): Promise<void> {
+  const progress = new Progress('sample');
   const byId = new Map(jobs.map((job) => [job.request.id, job]));
   const started = performance.now();
   let done = 0;
@@ -176,4 +177,5 @@ async function run(
     const rate = tokens / ((performance.now() - started) / 1000);
     progress.update(done / jobs.length, `${done}/${jobs.length} responses  ${rate.toFixed(0)} tokens/s`);
   }
+  progress.end();
 }

@@ -46,6 +46,7 @@ async function run(flags: Record<string, unknown>): Promise<void> {
   const { json, ...given } = flags;
   const options = await mergeConfig(optionsSchema, given);
   const { signal, release } = abortOnSignals();
+  const loading = new Progress('load');
   const progress = new Progress('score');
   try {
     const need = options.template === 'none' ? 'text' : 'response';
@@ -53,8 +54,9 @@ async function run(flags: Record<string, unknown>): Promise<void> {
     await using model = await Model.load({
       ...options,
       signal,
-      onProgress: (f) => progress.update(f, 'loading weights'),
+      onProgress: (f) => loading.update(f, 'weights'),
     });
+    loading.end();
     const { tokenizer } = model;
     const template = await ChatTemplate.create({ template: options.template, tokenizer });
     if (template.note !== undefined) note(template.note);
@@ -74,6 +76,7 @@ async function run(flags: Record<string, unknown>): Promise<void> {
     if (json) await printJson({ ...scores.byLanguage, all: scores.all });
     else if (!options.perToken) await printLine(describe({ ...scores.byLanguage, all: scores.all }));
   } finally {
+    loading.end();
     progress.end();
     release();
   }

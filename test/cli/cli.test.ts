@@ -340,7 +340,7 @@ describe('signals', () => {
 
   it('SIGINT while sampling ends with 130', async () => {
     const input = `${Array.from({ length: 40 }, (_, i) => JSON.stringify({ id: `p${i}`, instruction: 'Say' })).join('\n')}\n`;
-    const many = ['--max-new-tokens', '100', '--samples', '200'];
+    const many = ['--max-new-tokens', '100', '--samples', '200', '--temperature', '1.5'];
     let sent = false;
     const ended = await mlit(['sample', '--model', model, '--prompts', '-', ...many], {
       input,
