@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { describeIssues } from '../train/options';
 
@@ -83,6 +83,18 @@ export function addCommonFlags(command: Command): Command {
     .addOption(new Option('--json', 'results as JSON on stdout'))
     .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'));
 }
+
+/** The options behind those flags, for commands that have no schema of their own in the library. */
+export const commonOptions = {
+  model: z.string().min(1),
+  template: z.string().default('auto'),
+  field: z.record(z.string(), z.string()).default({}),
+  system: z.string().optional(),
+  threads: z.union([z.literal('auto'), z.int().min(1)]).default('auto'),
+  device: z.string().default('auto'),
+  compute: z.string().default('f32'),
+  baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
+};
 
 function parseDevice(text: string): string {
   if (text === 'auto' || text === 'cpu') return text;

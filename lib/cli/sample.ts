@@ -8,22 +8,23 @@ import { Adapter } from '../model/adapter';
 import { Model } from '../model/model';
 import { ChatTemplate } from '../model/template';
 import { type SampleRequest, Sampler } from '../sample/sampler';
-import { addCommonFlags, mergeConfig, parseCount, parseInteger, parseNumber, parseSwitch } from './common';
+import {
+  addCommonFlags,
+  commonOptions,
+  mergeConfig,
+  parseCount,
+  parseInteger,
+  parseNumber,
+  parseSwitch,
+} from './common';
 import { note, Progress, printJson } from './output';
 import { abortOnSignals } from './signals';
 
 const count = z.int().min(1);
 const optionsSchema = z.strictObject({
-  model: z.string().min(1),
+  ...commonOptions,
   adapter: z.array(z.string()).default([]),
   prompts: z.string().min(1),
-  template: z.string().default('auto'),
-  field: z.record(z.string(), z.string()).default({}),
-  system: z.string().optional(),
-  threads: z.union([z.literal('auto'), count]).default('auto'),
-  device: z.string().default('auto'),
-  compute: z.string().default('f32'),
-  baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
   maxNewTokens: count.default(256),
   temperature: z.number().min(0).default(0),
   topP: z.number().gt(0).max(1).default(1),

@@ -7,22 +7,14 @@ import { type ScoreSums, score } from '../eval/score';
 import { Adapter } from '../model/adapter';
 import { Model } from '../model/model';
 import { ChatTemplate } from '../model/template';
-import { addCommonFlags, mergeConfig, parseInteger } from './common';
+import { addCommonFlags, commonOptions, mergeConfig, parseInteger } from './common';
 import { note, Progress, printJson, printLine, table } from './output';
 import { abortOnSignals } from './signals';
 
-const count = z.int().min(1);
 const optionsSchema = z.strictObject({
-  model: z.string().min(1),
+  ...commonOptions,
   adapter: z.string().optional(),
   data: z.array(z.string()).min(1),
-  template: z.string().default('auto'),
-  field: z.record(z.string(), z.string()).default({}),
-  system: z.string().optional(),
-  threads: z.union([z.literal('auto'), count]).default('auto'),
-  device: z.string().default('auto'),
-  compute: z.string().default('f32'),
-  baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
   maxLength: z.int().min(2).default(2048),
   perToken: z.boolean().default(false),
 });

@@ -2,23 +2,11 @@
 // There is no padding, and nothing of one document reaches another: positions restart, and a last token has no target.
 
 import { MlitError } from '../native/errors';
+import type { NativePackedBatch } from '../native/types';
 import type { RenderedExample } from './render';
 
-/** One micro-batch as the native step takes it. T tokens, D documents. */
-export interface PackedBatch {
-  /** [T] */
-  tokens: Int32Array;
-  /** [T], from 0 in each document */
-  positions: Int32Array;
-  /** [D + 1] first token of each document, and T */
-  cuSeqlens: Int32Array;
-  /** [T] the token to be predicted from this position, −1 = none */
-  targets: Int32Array;
-  /** [T] weight of the target, 0 where there is none */
-  weights: Float32Array;
-  /** [D] index of each document's adapter, −1 = the bare base */
-  adapters: Int32Array;
-}
+/** One micro-batch as the native step takes it: T tokens, D documents laid end to end. */
+export type PackedBatch = NativePackedBatch;
 
 export interface PackedGroup {
   batch: PackedBatch;

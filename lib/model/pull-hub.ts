@@ -6,7 +6,7 @@ import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { fileDownloadInfo } from '@huggingface/hub';
 import { MlitError } from '../native/errors';
-import type { SourceRequest } from './pull';
+import type { SourceRequest } from './pull-source';
 
 const FIRST_BYTE_MS = 3_000;
 const IDLE_MS = 20_000;

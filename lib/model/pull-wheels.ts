@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { MlitError } from '../native/errors';
-import type { SourceRequest } from './pull';
+import type { SourceRequest } from './pull-source';
 
 const unzipMember =
   'import shutil, sys, zipfile\n' +

@@ -31,15 +31,6 @@ export interface PulledModel {
   readonly model: NamedModel;
 }
 
-/** What a source gets: the file it writes, and how to tell of progress. It returns the SHA-256 of what it wrote. */
-export interface SourceRequest {
-  readonly model: NamedModel;
-  readonly folder: string;
-  readonly target: string;
-  readonly signal: AbortSignal | undefined;
-  readonly onBytes: (doneBytes: number) => void;
-}
-
 /**
  * Makes sure that a named model is in the cache, and tells where.
  *

@@ -1,5 +1,6 @@
 // Memory and time before anything runs: what is allocated is exactly what the plan says, so a run that does not fit is
 // refused here and not at some later step.
+import { countTargets } from '../data/render';
 import { toAdapterSpec } from '../model/adapter';
 import { toLoadOptions } from '../model/model';
 import type { ModelSource } from '../model/source';
@@ -65,7 +66,7 @@ export async function planRun(
   }
 
   const tokens = sum(data.train.map((example) => example.tokens.length));
-  const supervisedTokens = sum(data.train.map((example) => countSupervised(example.weights)));
+  const supervisedTokens = sum(data.train.map((example) => countTargets(example.weights)));
   const passes = sum(data.steps.map((step) => step.length)) / data.train.length;
   const plan: TrainPlan = {
     memory,
@@ -152,12 +153,6 @@ export function stepFlops(
   const forwards = recompute === 'layer' ? 2 : 1;
   const perToken = layers * (2 * base * (forwards + 1) + 2 * lora * (forwards + 2));
   return tokens * perToken + supervisedTokens * 4 * vocabulary * hidden;
-}
-
-export function countSupervised(weights: Float32Array): number {
-  let count = 0;
-  for (const weight of weights) if (weight !== 0) count++;
-  return count;
 }
 
 function totalBytes(plan: NativeMemoryPlan): number {
