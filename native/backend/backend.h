@@ -28,14 +28,16 @@ class DevicePtr {
   DevicePtr() = default;
   explicit DevicePtr(T* raw) : raw_(raw) {}
   template <class U>
-    requires(std::is_convertible_v<U*, T*>)
-  DevicePtr(DevicePtr<U> other) : raw_(other.raw()) {}  // NOLINT(google-explicit-constructor): float* to const float*
+  requires(std::is_convertible_v<U*, T*>) DevicePtr(DevicePtr<U> other)
+      : raw_(other.raw()) {}  // NOLINT(google-explicit-constructor): float* to const float*
 
   T* raw() const { return raw_; }
   explicit operator bool() const { return raw_ != nullptr; }
   DevicePtr operator+(int64_t elements) const { return DevicePtr(raw_ + elements); }
   template <class U>
-  DevicePtr<U> as() const { return DevicePtr<U>(reinterpret_cast<U*>(raw_)); }
+  DevicePtr<U> as() const {
+    return DevicePtr<U>(reinterpret_cast<U*>(raw_));
+  }
 
  private:
   T* raw_ = nullptr;
@@ -55,7 +57,7 @@ struct WeightId {
 
 // One adapter's factors for one projection inside a stacked weight (q, k, v are one weight; gate, up another).
 struct LoraSegment {
-  int32_t outBegin = 0;   // columns [outBegin, outEnd) of y
+  int32_t outBegin = 0;  // columns [outBegin, outEnd) of y
   int32_t outEnd = 0;
   int32_t rank = 0;
   int32_t rankBegin = 0;  // first row of this projection's A inside the stacked A
@@ -100,7 +102,7 @@ inline constexpr int32_t kKvPageTokens = 32;
 struct SampleParams {
   float temperature = 0;  // 0 = greedy, ties to the smaller id
   float topP = 1;
-  int32_t topK = 0;       // 0 = off
+  int32_t topK = 0;  // 0 = off
   float minP = 0;
   uint64_t seed = 0;
   uint64_t position = 0;  // index of the new token in its sequence: the draw is a function of (seed, position) alone
@@ -111,10 +113,10 @@ struct AdamWParams {
   float beta1 = 0.9f;
   float beta2 = 0.999f;
   float epsilon = 1e-8f;
-  float weightDecay = 0;   // decoupled
-  float maxGradNorm = 1;   // 0 = off; factor min(1, maxGradNorm / (norm + 1e-6)), norm = sqrt(sumSquares) * gradScale
-  float gradScale = 1;     // 1 / total weight of the step, applied before clipping
-  int64_t step = 1;        // from 1
+  float weightDecay = 0;  // decoupled
+  float maxGradNorm = 1;  // 0 = off; factor min(1, maxGradNorm / (norm + 1e-6)), norm = sqrt(sumSquares) * gradScale
+  float gradScale = 1;    // 1 / total weight of the step, applied before clipping
+  int64_t step = 1;       // from 1
 };
 
 class Backend {
@@ -151,17 +153,18 @@ class Backend {
   // Given dy [rows, out] and the same x: dx = dy·W + scale * (dy·Bᵀ…)·A per group (skipped where dx is null);
   // dA += scale * (dy·B)ᵀ·x and dbT += scale * (x·Aᵀ)ᵀ·dy where those buffers are given. u, p: [rows, max rankTotal] scratch.
   // accumulate: dx += instead of dx =.
-  virtual void linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, DevF32 dx,
-                              int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p, DevF32 u) = 0;
+  virtual void linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy,
+                              DevF32 dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p,
+                              DevF32 u) = 0;
 
   // --- norms, rotary embedding, activation ----------------------------------------------------------------------
   // y = (addTo or 0) + x * invRms * weight, invRms = 1 / sqrt(mean(x²) + eps) for each (row, head) of xRows; weight [dim] is the
   // effective factor (Gemma's 1 + w already formed). invRms: [rows, heads], may be null. y may be x; addTo has y's layout and may be y.
-  virtual void rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy, DevConstF32 addTo,
-                              DevF32 invRms) = 0;
+  virtual void rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy,
+                              DevConstF32 addTo, DevF32 invRms) = 0;
   // dx (+)= gradient with respect to x; dy has leading dimension lddy, dx has lddx. dx may be dy when not accumulating.
-  virtual void rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 weight, DevConstF32 invRms,
-                               DevF32 dx, int64_t lddx, bool accumulate) = 0;
+  virtual void rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 weight,
+                               DevConstF32 invRms, DevF32 dx, int64_t lddx, bool accumulate) = 0;
   // Rotates pairs (i, i + dim/2) of each head in place by the angle of positions[row]; table is [positions][dim]: cos of the dim/2
   // angles, then their sin. direction +1 forward, -1 backward (the transpose).
   virtual void rope(DevF32 x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) = 0;
@@ -169,44 +172,51 @@ class Backend {
   virtual void gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) = 0;
   // dh [rows, f] in. In place: gateUp becomes (d gate | d up) and, where h is not null, h receives act(gate) * up (it may be dh).
   virtual void gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) = 0;
-  virtual void add(DevF32 y, DevConstF32 x, int64_t n) = 0;    // y += x
+  virtual void add(DevF32 y, DevConstF32 x, int64_t n) = 0;   // y += x
   virtual void scale(DevF32 y, float factor, int64_t n) = 0;  // y *= factor
 
   // --- attention ------------------------------------------------------------------------------------------------
   // Causal attention within each document: cuSeqlens [documents + 1] on the HOST (it decides the launch). q, k, v rows with leading
   // dimensions; out [T, heads*headDim] with ldo; lse [heads, T] natural log-sum-exp of the scaled scores.
-  virtual void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq, DevConstF32 k,
-                                DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo, DevF32 lse) = 0;
+  virtual void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q,
+                                int64_t ldq, DevConstF32 k, DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo,
+                                DevF32 lse) = 0;
   // delta: [heads, T] scratch. dq, dk, dv are overwritten; they may share one buffer with strides lddq / lddkv.
-  virtual void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq, DevConstF32 k,
-                                 DevConstF32 v, int64_t ldkv, DevConstF32 out, DevConstF32 dout, int64_t ldo, DevConstF32 lse, DevF32 delta,
-                                 DevF32 dq, int64_t lddq, DevF32 dk, DevF32 dv, int64_t lddkv) = 0;
+  virtual void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q,
+                                 int64_t ldq, DevConstF32 k, DevConstF32 v, int64_t ldkv, DevConstF32 out,
+                                 DevConstF32 dout, int64_t ldo, DevConstF32 lse, DevF32 delta, DevF32 dq, int64_t lddq,
+                                 DevF32 dk, DevF32 dv, int64_t lddkv) = 0;
   // Writes k, v rows into a layer's page pool: row r goes to page rowPages[r], slot rowSlots[r] (device arrays).
-  virtual void kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows, DevConstI32 rowPages,
-                       DevConstI32 rowSlots, DevF32 pool) = 0;
+  virtual void kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows,
+                       DevConstI32 rowPages, DevConstI32 rowSlots, DevF32 pool) = 0;
   // Attention of single rows over a paged cache: row r is token positions[r] of a sequence whose page table starts at
   // pageTables + rowTables[r]; it sees tokens 0..positions[r] (within the window), all already stored.
   // maxPosition: the largest of positions (host, decides the launch).
-  virtual void attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows, DevConstI32 positions,
-                               DevConstI32 rowTables, DevConstI32 pageTables, int32_t maxPosition, DevConstF32 pool, DevF32 out, int64_t ldo) = 0;
+  virtual void attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows,
+                               DevConstI32 positions, DevConstI32 rowTables, DevConstI32 pageTables,
+                               int32_t maxPosition, DevConstF32 pool, DevF32 out, int64_t ldo) = 0;
 
   // --- supervised rows and the loss -------------------------------------------------------------------------------
-  virtual void gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d, DevF32 out) = 0;  // out [n, d]
+  virtual void gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d,
+                          DevF32 out) = 0;  // out [n, d]
   // x[rows[i], :] (+)= in[i, :]; rows are distinct.
-  virtual void scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx, bool accumulate) = 0;
+  virtual void scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx,
+                           bool accumulate) = 0;
   // logits [n, vocabulary] (ld = vocabulary): logprobs[i] = log softmax(logits[i])[targets[i]]. Where weights are given the logits are
   // overwritten with the gradient of -sum_i weights[i] * logprobs[i]; without (null) they are left as they are.
-  virtual void crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights, DevF32 logprobs) = 0;
+  virtual void crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights,
+                            DevF32 logprobs) = 0;
 
   // --- sampling ---------------------------------------------------------------------------------------------------
   // One token a row from logits [n, vocabulary] (destroyed): temperature, then top-k, top-p, min-p, then a draw.
   // logprobs[i]: log-probability of the chosen token under the unmodified distribution (temperature 1).
   // Only ids < usable are ever chosen (padded vocabularies).
-  virtual void sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64_t usable, std::span<const SampleParams> params, DevI32 tokens,
-                          DevF32 logprobs) = 0;
+  virtual void sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64_t usable,
+                          std::span<const SampleParams> params, DevI32 tokens, DevF32 logprobs) = 0;
 
   // --- optimiser ----------------------------------------------------------------------------------------------------
-  virtual void sumSquares(DevConstF32 x, int64_t n, DevF32 out) = 0;  // *out = sum x², fixed order, accumulated in double
+  virtual void sumSquares(DevConstF32 x, int64_t n,
+                          DevF32 out) = 0;  // *out = sum x², fixed order, accumulated in double
   // One AdamW step over n parameters; norm read from *sumSquares on the device. gradients are left as they are.
   virtual void adamW(DevF32 parameters, DevConstF32 gradients, DevF32 m, DevF32 v, int64_t n, DevConstF32 sumSquares,
                      const AdamWParams& params) = 0;

@@ -13,8 +13,9 @@
 
 namespace mlit {
 
-using GgufValue = std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<std::string>, std::vector<int32_t>,
-                               std::vector<int64_t>, std::vector<float>, std::vector<double>, std::vector<bool>>;
+using GgufValue =
+    std::variant<bool, int64_t, uint64_t, double, std::string, std::vector<std::string>, std::vector<int32_t>,
+                 std::vector<int64_t>, std::vector<float>, std::vector<double>, std::vector<bool>>;
 
 class GgufFile : public TensorSource {
  public:
@@ -22,9 +23,9 @@ class GgufFile : public TensorSource {
 
   // Typed access; a key of another type is kFileDamaged naming the key, what was expected and what is there.
   virtual bool has(const std::string& key) const = 0;
-  virtual std::string text(const std::string& key) const = 0;      // throws if absent
-  virtual int64_t integer(const std::string& key) const = 0;       // any integer type
-  virtual double number(const std::string& key) const = 0;         // any numeric type
+  virtual std::string text(const std::string& key) const = 0;  // throws if absent
+  virtual int64_t integer(const std::string& key) const = 0;   // any integer type
+  virtual double number(const std::string& key) const = 0;     // any numeric type
 };
 
 std::unique_ptr<GgufFile> openGguf(const std::string& path);

@@ -11,15 +11,15 @@ namespace mlit {
 
 // The closed set of codes that native code may raise; lib/native/errors.ts lists the same words.
 enum class ErrorCode {
-  kInvalidArgument,    // a caller's mistake: becomes RangeError in JavaScript
+  kInvalidArgument,  // a caller's mistake: becomes RangeError in JavaScript
   kFileNotFound,
   kFileIo,
-  kFileDamaged,        // truncated, overlapping, wrong magic, impossible sizes
-  kModelUnsupported,   // architecture or option that this build does not know
+  kFileDamaged,       // truncated, overlapping, wrong magic, impossible sizes
+  kModelUnsupported,  // architecture or option that this build does not know
   kTensorMissing,
-  kTensorMismatch,     // shape or dtype does not fit
-  kOutOfMemory,        // foreseen by the plan or refused by the system
-  kNotFinite,          // NaN or infinity where training needs a number
+  kTensorMismatch,  // shape or dtype does not fit
+  kOutOfMemory,     // foreseen by the plan or refused by the system
+  kNotFinite,       // NaN or infinity where training needs a number
   kDisposed,
   kGradientsPending,
   kStateMismatch,

@@ -14,9 +14,9 @@ enum class DType { kF32, kF16, kBF16, kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4_K, 
 
 const char* dtypeName(DType dtype);
 
-using Shape = std::vector<int64_t>;  // row-major, outermost first: a linear weight is [out, in]
+using Shape = std::vector<int64_t>;         // row-major, outermost first: a linear weight is [out, in]
 std::string shapeText(const Shape& shape);  // "[640, 1024]"
-int64_t elementCount(const Shape& shape);  // throws kInvalidArgument on a negative size or an overflow
+int64_t elementCount(const Shape& shape);   // throws kInvalidArgument on a negative size or an overflow
 std::optional<int64_t> checkedElementCount(const Shape& shape);  // the same, nothing instead of a throw
 
 // One tensor of a checkpoint file, still in its stored form.

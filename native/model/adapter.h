@@ -70,7 +70,7 @@ class Adapter {
   const std::shared_ptr<Model>& model() const { return model_; }
   DevF32 parameters() const { return parameters_; }
 
-  std::vector<float> toHost() const;            // the flat vector
+  std::vector<float> toHost() const;  // the flat vector
   void fromHost(const std::vector<float>& flat);
   // Writes PEFT's two files (each by temporary name, fsync, rename). baseModel goes into base_model_name_or_path.
   void save(const std::string& folder, const std::string& baseModel) const;

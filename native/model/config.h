@@ -26,23 +26,23 @@ struct RopeSpec {
 struct ModelConfig {
   Architecture architecture = Architecture::kLlama;
   int32_t layers = 0;
-  int32_t hidden = 0;        // d
-  int32_t feedForward = 0;   // f
+  int32_t hidden = 0;       // d
+  int32_t feedForward = 0;  // f
   int32_t heads = 0;
   int32_t kvHeads = 0;
   int32_t headDim = 0;
-  int32_t vocabulary = 0;    // rows of the embedding
+  int32_t vocabulary = 0;  // rows of the embedding
   int32_t contextLength = 0;
   float rmsEps = 1e-6f;
   bool tiedHead = false;
-  bool qkNorm = false;       // RMSNorm of q and k per head, before the rotation
-  bool postNorms = false;    // Gemma: norms after attention and after the MLP, before the residual add
+  bool qkNorm = false;     // RMSNorm of q and k per head, before the rotation
+  bool postNorms = false;  // Gemma: norms after attention and after the MLP, before the residual add
   GatedActivation activation = GatedActivation::kSilu;
   float embeddingScale = 1;
-  float attentionScale = 1;  // multiplies q·k
-  int32_t window = 0;        // of local layers; 0 = none
+  float attentionScale = 1;           // multiplies q·k
+  int32_t window = 0;                 // of local layers; 0 = none
   std::vector<uint8_t> layerIsLocal;  // [layers]: 1 = window applies and ropeLocal is used
-  RopeSpec rope;             // global layers
+  RopeSpec rope;                      // global layers
   RopeSpec ropeLocal;
   std::vector<int32_t> eosIds;  // ids after which generation stops, from the checkpoint (may be empty)
 

@@ -16,8 +16,9 @@ std::vector<AdapterRows> mergeAdapterRows(std::span<const AdapterRows> rows) {
   return merged;
 }
 
-std::span<const LoraGroup> LoraGroupBuilder::build(std::span<const std::shared_ptr<Adapter>> adapters, std::span<const AdapterRows> rows,
-                                                   int32_t layer, LinearGroup group, std::span<const DevF32> gradients) {
+std::span<const LoraGroup> LoraGroupBuilder::build(std::span<const std::shared_ptr<Adapter>> adapters,
+                                                   std::span<const AdapterRows> rows, int32_t layer, LinearGroup group,
+                                                   std::span<const DevF32> gradients) {
   groups_.clear();
   segments_.clear();
   segments_.reserve(rows.size() * 3);  // at most q, k, v: pointers into it must stay

@@ -23,8 +23,9 @@ std::vector<AdapterRows> mergeAdapterRows(std::span<const AdapterRows> rows);
 class LoraGroupBuilder {
  public:
   // gradients: one flat vector per adapter in its layout (same order as adapters), or empty for none.
-  std::span<const LoraGroup> build(std::span<const std::shared_ptr<Adapter>> adapters, std::span<const AdapterRows> rows, int32_t layer,
-                                   LinearGroup group, std::span<const DevF32> gradients = {});
+  std::span<const LoraGroup> build(std::span<const std::shared_ptr<Adapter>> adapters,
+                                   std::span<const AdapterRows> rows, int32_t layer, LinearGroup group,
+                                   std::span<const DevF32> gradients = {});
 
  private:
   std::vector<LoraGroup> groups_;

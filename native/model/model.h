@@ -12,10 +12,10 @@
 namespace mlit {
 
 struct LayerWeights {
-  WeightId qkv;     // [qkvDim, d]: q, k, v stacked
-  WeightId o;       // [d, queryDim]
-  WeightId gateUp;  // [2f, d]
-  WeightId down;    // [d, f]
+  WeightId qkv;                                // [qkvDim, d]: q, k, v stacked
+  WeightId o;                                  // [d, queryDim]
+  WeightId gateUp;                             // [2f, d]
+  WeightId down;                               // [d, f]
   DevConstF32 attentionNorm, mlpNorm;          // [d], effective factors (1 + w already formed for Gemma)
   DevConstF32 postAttentionNorm, postMlpNorm;  // [d] or null
   DevConstF32 qNorm, kNorm;                    // [headDim] or null
@@ -25,8 +25,8 @@ class Model {
  public:
   struct Options {
     WeightFormat format = WeightFormat::kF32;
-    std::function<void(double fraction)> progress;   // called on the loading thread, may be empty
-    const std::atomic<bool>* cancel = nullptr;       // read between tensors: kCancelled
+    std::function<void(double fraction)> progress;  // called on the loading thread, may be empty
+    const std::atomic<bool>* cancel = nullptr;      // read between tensors: kCancelled
   };
 
   // path: a .gguf file, or a Hugging Face folder (config.json, model.safetensors or shards).
@@ -43,7 +43,7 @@ class Model {
   WeightId head() const { return head_; }            // == embedding() where tied
   DevConstF32 finalNorm() const { return finalNorm_; }
   const std::string& path() const { return path_; }
-  size_t bytes() const;                              // device bytes of all weights
+  size_t bytes() const;  // device bytes of all weights
 
   // Bytes that load() would take, from the config alone.
   static size_t plannedBytes(const ModelConfig& config, const Backend& backend, WeightFormat format);

@@ -9,7 +9,8 @@ namespace mlit {
 
 namespace {
 
-constexpr int64_t kLogitRows = 32;  // rows of logits held at once; rows do not know each other, so chunks change nothing
+constexpr int64_t kLogitRows =
+    32;  // rows of logits held at once; rows do not know each other, so chunks change nothing
 
 struct Sizes {
   int64_t hidden, qkv, query, feedForward, vocabulary;
@@ -30,19 +31,19 @@ void forEachBuffer(const ModelConfig& config, const Decoder::Limits& limits, int
   const Sizes s(config);
   const auto rows = int64_t{limits.rows};
   const auto outputs = int64_t{limits.outputs};
-  visit("activations", 0, rows * s.hidden);               // x
-  visit("activations", 1, rows * s.hidden);               // normed
-  visit("activations", 2, rows * s.qkv);                  // q, k, v
-  visit("activations", 3, rows * s.query);                // attention output
-  visit("activations", 4, rows * 2 * s.feedForward);      // gate, up
-  visit("activations", 5, rows * s.feedForward);          // act(gate) * up
-  visit("activations", 6, rows * s.hidden);               // output of o and down
+  visit("activations", 0, rows * s.hidden);           // x
+  visit("activations", 1, rows * s.hidden);           // normed
+  visit("activations", 2, rows * s.qkv);              // q, k, v
+  visit("activations", 3, rows * s.query);            // attention output
+  visit("activations", 4, rows * 2 * s.feedForward);  // gate, up
+  visit("activations", 5, rows * s.feedForward);      // act(gate) * up
+  visit("activations", 6, rows * s.hidden);           // output of o and down
   visit("activations", 7, rows * std::max(maxGroupRank, 1));
-  visit("activations", 8, outputs * s.hidden);            // rows that draw
+  visit("activations", 8, outputs * s.hidden);  // rows that draw
   visit("logits", 9, std::min(outputs, kLogitRows) * s.vocabulary);
-  visit("scratch", 10, 5 * rows);                         // tokens, positions, pages, slots, tables
-  visit("scratch", 11, int64_t{limits.pages} + 1);        // page tables
-  visit("scratch", 12, 3 * outputs);                      // output rows, drawn tokens, log-probabilities
+  visit("scratch", 10, 5 * rows);                   // tokens, positions, pages, slots, tables
+  visit("scratch", 11, int64_t{limits.pages} + 1);  // page tables
+  visit("scratch", 12, 3 * outputs);                // output rows, drawn tokens, log-probabilities
   const int64_t positions = tablePositions(config, limits);
   visit("scratch", 13, positions * config.headDim);
   visit("scratch", 14, config.window > 0 ? positions * config.headDim : 0);
@@ -117,7 +118,8 @@ Decoder::Decoder(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapt
 
 Decoder::~Decoder() = default;
 
-MemoryPlan Decoder::plan(const ModelConfig& config, const Backend& backend, const Limits& limits, int32_t maxGroupRank) {
+MemoryPlan Decoder::plan(const ModelConfig& config, const Backend& backend, const Limits& limits,
+                         int32_t maxGroupRank) {
   MemoryPlan plan = {{"backend", backend.fixedBytes()}};
   forEachBuffer(config, limits, maxGroupRank, [&](const char* name, int, int64_t elements) {
     const size_t bytes = static_cast<size_t>(std::max<int64_t>(elements, 1)) * 4;
@@ -145,7 +147,8 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch, const
   const Buffers& m = *buffers_;
   const Sizes s(c);
   const bool local = c.layerIsLocal[static_cast<size_t>(index)] != 0;
-  const DevF32 x = m.f(0), normed = m.f(1), qkv = m.f(2), attention = m.f(3), gateUp = m.f(4), act = m.f(5), out = m.f(6), p = m.f(7);
+  const DevF32 x = m.f(0), normed = m.f(1), qkv = m.f(2), attention = m.f(3), gateUp = m.f(4), act = m.f(5),
+               out = m.f(6), p = m.f(7);
   const DevF32 q = qkv, k = qkv + s.query, v = qkv + s.query + c.kvDim();
   const HeadRows hidden{rows, s.hidden, 1, c.hidden};
   const HeadRows queries{rows, s.qkv, c.heads, c.headDim};
@@ -172,19 +175,21 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch, const
   const AttentionShape shape{c.heads, c.kvHeads, c.headDim, c.attentionScale, local ? c.window : 0};
   const DevF32 pool = m.f(15) + static_cast<int64_t>(index) * limits_.pages * static_cast<int64_t>(pageFloats(c));
   b.kvStore(shape, k, v, s.qkv, rows, m.i(10) + 2 * int64_t{limits_.rows}, m.i(10) + 3 * int64_t{limits_.rows}, pool);
-  b.attentionCached(shape, q, s.qkv, rows, positions, m.i(10) + 4 * int64_t{limits_.rows}, m.i(11), batch.maxPosition, pool, attention,
-                    s.query);
+  b.attentionCached(shape, q, s.qkv, rows, positions, m.i(10) + 4 * int64_t{limits_.rows}, m.i(11), batch.maxPosition,
+                    pool, attention, s.query);
   b.linearForward(w.o, attention, s.query, rows, out, s.hidden, groups(index, LinearGroup::kO, batch), p);
   residual(w.postAttentionNorm);
 
   b.rmsNormForward(x, hidden, w.mlpNorm, c.rmsEps, normed, s.hidden, {}, {});
-  b.linearForward(w.gateUp, normed, s.hidden, rows, gateUp, 2 * s.feedForward, groups(index, LinearGroup::kGateUp, batch), p);
+  b.linearForward(w.gateUp, normed, s.hidden, rows, gateUp, 2 * s.feedForward,
+                  groups(index, LinearGroup::kGateUp, batch), p);
   b.gatedForward(c.activation, gateUp, rows, s.feedForward, act);
   b.linearForward(w.down, act, s.feedForward, rows, out, s.hidden, groups(index, LinearGroup::kDown, batch), p);
   residual(w.postMlpNorm);
 }
 
-void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs, const std::atomic<bool>* cancel) {
+void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs,
+                  const std::atomic<bool>* cancel) {
   const ModelConfig& c = model_->config();
   Backend& b = model_->backend();
   const Buffers& m = *buffers_;
@@ -212,12 +217,14 @@ void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span
     const DevI32 drawn = m.i(12) + limits_.outputs;
     const DevF32 drawnLogprobs = (m.i(12) + 2 * int64_t{limits_.outputs}).as<float>();
     b.gatherRows(m.f(0), s.hidden, m.i(12), outputs, s.hidden, last);
-    b.rmsNormForward(last, HeadRows{outputs, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, last, s.hidden, {}, {});
+    b.rmsNormForward(last, HeadRows{outputs, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, last, s.hidden, {},
+                     {});
     for (int64_t at = 0; at < outputs; at += kLogitRows) {
       const int64_t n = std::min(kLogitRows, outputs - at);
       b.linearForward(model_->head(), last + at * s.hidden, s.hidden, n, logits, s.vocabulary, {}, {});
-      b.sampleRows(logits, n, s.vocabulary, usable, std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
-                   drawn + at, drawnLogprobs + at);
+      b.sampleRows(logits, n, s.vocabulary, usable,
+                   std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)), drawn + at,
+                   drawnLogprobs + at);
     }
     b.download(tokens.data(), drawn.as<const std::byte>(), static_cast<size_t>(outputs) * sizeof(int32_t));
     b.download(logprobs.data(), drawnLogprobs.as<const std::byte>(), static_cast<size_t>(outputs) * sizeof(float));

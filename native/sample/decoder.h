@@ -16,13 +16,13 @@ namespace mlit {
 
 // Host description of one forward pass; arrays are read before run() returns.
 struct DecodeBatch {
-  std::vector<int32_t> tokens, positions;         // [rows]
-  std::vector<int32_t> rowPages, rowSlots;        // [rows]: where the row's own key and value go
-  std::vector<int32_t> rowTables;                 // [rows]: start of its sequence's page table inside pageTables
-  std::vector<int32_t> pageTables;                // concatenated page tables
-  std::vector<AdapterRows> adapterRows;           // merged, sorted
-  std::vector<int32_t> outputRows;                // rows whose next token is drawn
-  std::vector<SampleParams> params;               // one for each of outputRows
+  std::vector<int32_t> tokens, positions;   // [rows]
+  std::vector<int32_t> rowPages, rowSlots;  // [rows]: where the row's own key and value go
+  std::vector<int32_t> rowTables;           // [rows]: start of its sequence's page table inside pageTables
+  std::vector<int32_t> pageTables;          // concatenated page tables
+  std::vector<AdapterRows> adapterRows;     // merged, sorted
+  std::vector<int32_t> outputRows;          // rows whose next token is drawn
+  std::vector<SampleParams> params;         // one for each of outputRows
   int32_t maxPosition = 0;
   void clear();
 };
@@ -30,10 +30,10 @@ struct DecodeBatch {
 class Decoder {
  public:
   struct Limits {
-    int32_t rows = 0;        // of one pass
-    int32_t outputs = 0;     // of one pass
-    int32_t pages = 0;       // of the cache
-    int32_t usable = 0;      // ids below this may be drawn; 0 = all
+    int32_t rows = 0;     // of one pass
+    int32_t outputs = 0;  // of one pass
+    int32_t pages = 0;    // of the cache
+    int32_t usable = 0;   // ids below this may be drawn; 0 = all
   };
 
   Decoder(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const Limits& limits);
@@ -42,7 +42,8 @@ class Decoder {
   Decoder& operator=(const Decoder&) = delete;
 
   // tokens, logprobs: [outputRows]. Throws kCancelled between ops when the flag is set.
-  void run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs, const std::atomic<bool>* cancel);
+  void run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs,
+           const std::atomic<bool>* cancel);
 
   static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const Limits& limits, int32_t maxGroupRank);
   const MemoryPlan& memory() const { return memory_; }

@@ -22,19 +22,21 @@ int64_t cacheTokensOf(const SampleOptions& options) {
 
 Decoder::Limits limitsOf(const SampleOptions& options) {
   if (options.maxRows < 1 || options.prefillTokens < 1 || options.cacheTokens < 0) {
-    throw Error(ErrorCode::kInvalidArgument, "sampler options: maxRows and prefillTokens must be at least 1, cacheTokens at least 0",
+    throw Error(ErrorCode::kInvalidArgument,
+                "sampler options: maxRows and prefillTokens must be at least 1, cacheTokens at least 0",
                 {{"maxRows", std::to_string(options.maxRows)},
                  {"prefillTokens", std::to_string(options.prefillTokens)},
                  {"cacheTokens", std::to_string(options.cacheTokens)}});
   }
-  return {options.maxRows + options.prefillTokens, options.maxRows, pagesFor(cacheTokensOf(options)), options.usableTokens};
+  return {options.maxRows + options.prefillTokens, options.maxRows, pagesFor(cacheTokensOf(options)),
+          options.usableTokens};
 }
 
 struct Sequence {
   SampleRequest request;
   std::vector<int32_t> tokens;  // prompt, then what was drawn
   std::vector<int32_t> pages;
-  int32_t computed = 0;         // tokens whose keys and values are stored
+  int32_t computed = 0;  // tokens whose keys and values are stored
   int32_t generated = 0;
 
   int32_t pending() const { return static_cast<int32_t>(tokens.size()) - computed; }
@@ -85,7 +87,8 @@ struct SampleEngine::Impl {
 void SampleEngine::Impl::validate(const SampleRequest& r) const {
   const ModelConfig& config = model->config();
   const auto refuse = [&](const std::string& what, const std::string& value, const std::string& expected) {
-    throw Error(ErrorCode::kInvalidArgument, "sample request " + std::to_string(r.id) + ": " + what + " is " + value + ", expected " + expected,
+    throw Error(ErrorCode::kInvalidArgument,
+                "sample request " + std::to_string(r.id) + ": " + what + " is " + value + ", expected " + expected,
                 {{"field", what}, {"value", value}, {"expected", expected}});
   };
   if (r.prompt.empty()) refuse("prompt", "empty", "at least one token");
@@ -101,10 +104,12 @@ void SampleEngine::Impl::validate(const SampleRequest& r) const {
   const int64_t total = static_cast<int64_t>(r.prompt.size()) + r.maxNewTokens;
   const auto prompt = static_cast<int64_t>(r.prompt.size());
   if (config.contextLength > 0 && prompt >= config.contextLength) {
-    refuse("prompt length", std::to_string(prompt), "less than the model's context of " + std::to_string(config.contextLength) + " tokens");
+    refuse("prompt length", std::to_string(prompt),
+           "less than the model's context of " + std::to_string(config.contextLength) + " tokens");
   }
   if (pagesFor(total) > limitsOf(options).pages) {
-    refuse("prompt length + maxNewTokens", std::to_string(total), "at most cacheTokens = " + std::to_string(cacheTokensOf(options)));
+    refuse("prompt length + maxNewTokens", std::to_string(total),
+           "at most cacheTokens = " + std::to_string(cacheTokensOf(options)));
   }
 }
 
@@ -131,7 +136,8 @@ void SampleEngine::Impl::drainInbox() {
 void SampleEngine::Impl::admit() {
   while (!waiting.empty() && running.size() < static_cast<size_t>(options.maxRows)) {
     Sequence& next = waiting.front();
-    const auto needed = static_cast<size_t>(pagesFor(static_cast<int64_t>(next.tokens.size()) + next.request.maxNewTokens));
+    const auto needed =
+        static_cast<size_t>(pagesFor(static_cast<int64_t>(next.tokens.size()) + next.request.maxNewTokens));
     if (needed > freePages.size()) return;
     next.pages.assign(freePages.end() - static_cast<int64_t>(needed), freePages.end());
     freePages.resize(freePages.size() - needed);
@@ -183,7 +189,8 @@ void SampleEngine::Impl::buildBatch() {
   batch.clear();
   outputOwners.clear();
   // Sequences of one adapter stand together, so that its rows are one group of every linear op.
-  std::stable_sort(running.begin(), running.end(), [](const Sequence& a, const Sequence& b) { return a.request.adapter < b.request.adapter; });
+  std::stable_sort(running.begin(), running.end(),
+                   [](const Sequence& a, const Sequence& b) { return a.request.adapter < b.request.adapter; });
   // Sequences that are already generating go first in the budget: a long prompt must not stop the others.
   int32_t budget = options.prefillTokens;
   for (size_t i = 0; i < running.size(); ++i) {
@@ -227,7 +234,8 @@ std::vector<SampleEvent> SampleEngine::Impl::collect() {
   return events;
 }
 
-SampleEngine::SampleEngine(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SampleOptions& options)
+SampleEngine::SampleEngine(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters,
+                           const SampleOptions& options)
     : impl_(std::make_unique<Impl>(std::move(model), std::move(adapters), options)) {}
 
 SampleEngine::~SampleEngine() = default;
@@ -266,7 +274,8 @@ std::vector<SampleEvent> SampleEngine::step() {
 
 const MemoryPlan& SampleEngine::memory() const { return impl_->decoder.memory(); }
 
-MemoryPlan SampleEngine::plan(const ModelConfig& config, const Backend& backend, const SampleOptions& options, int32_t maxAdapterRank) {
+MemoryPlan SampleEngine::plan(const ModelConfig& config, const Backend& backend, const SampleOptions& options,
+                              int32_t maxAdapterRank) {
   return Decoder::plan(config, backend, limitsOf(options), 3 * maxAdapterRank);
 }
 

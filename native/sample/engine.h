@@ -16,11 +16,11 @@ namespace mlit {
 
 struct SampleRequest {
   int64_t id = 0;
-  std::vector<int32_t> prompt;      // at least one token
+  std::vector<int32_t> prompt;  // at least one token
   int32_t maxNewTokens = 256;
-  SampleParams params;              // position is filled in by the engine
-  std::vector<int32_t> stopIds;     // generation ends when one is drawn; it is reported, with finish kStop
-  int32_t adapter = -1;             // index into the engine's adapters, -1 = bare base
+  SampleParams params;           // position is filled in by the engine
+  std::vector<int32_t> stopIds;  // generation ends when one is drawn; it is reported, with finish kStop
+  int32_t adapter = -1;          // index into the engine's adapters, -1 = bare base
 };
 
 enum class Finish { kNone, kStop, kLength, kContext };
@@ -34,15 +34,17 @@ struct SampleEvent {
 };
 
 struct SampleOptions {
-  int32_t maxRows = 32;             // sequences at once
-  int64_t cacheTokens = 0;          // KV capacity in tokens, all sequences together; 0 = maxRows * 1024
-  int32_t prefillTokens = 512;      // prompt tokens computed in one step at most
-  int32_t usableTokens = 0;         // ids below this may be drawn (a padded vocabulary is larger than its tokenizer's); 0 = all
+  int32_t maxRows = 32;         // sequences at once
+  int64_t cacheTokens = 0;      // KV capacity in tokens, all sequences together; 0 = maxRows * 1024
+  int32_t prefillTokens = 512;  // prompt tokens computed in one step at most
+  int32_t usableTokens =
+      0;  // ids below this may be drawn (a padded vocabulary is larger than its tokenizer's); 0 = all
 };
 
 class SampleEngine {
  public:
-  SampleEngine(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SampleOptions& options);
+  SampleEngine(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters,
+               const SampleOptions& options);
   ~SampleEngine();
 
   // Queued in order. kInvalidArgument: empty prompt, ids out of range, prompt + maxNewTokens over the cache or the context.
@@ -53,7 +55,8 @@ class SampleEngine {
   // Admits what fits, computes, returns this step's tokens.
   std::vector<SampleEvent> step();
   const MemoryPlan& memory() const;
-  static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const SampleOptions& options, int32_t maxAdapterRank);
+  static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const SampleOptions& options,
+                         int32_t maxAdapterRank);
   // Read between ops; when it becomes true the running step() throws kCancelled and every sequence is dropped.
   void setCancelFlag(const std::atomic<bool>* cancel);
 

@@ -42,7 +42,8 @@ inline std::vector<BackendFactory> backendFactories() {
   std::vector<BackendFactory> factories;
   for (const std::string& isa : availableIsas()) {
     for (const int threads : {1, 3}) {
-      factories.push_back({isa + "_" + std::to_string(threads), [isa, threads] { return createCpuBackend(threads, isa); }});
+      factories.push_back(
+          {isa + "_" + std::to_string(threads), [isa, threads] { return createCpuBackend(threads, isa); }});
     }
   }
   factories.push_back({"host", [] { return std::make_unique<HostBackend>(createCpuBackend(2)); }});
@@ -139,8 +140,24 @@ inline std::vector<LinearCase> linearCases() {
       {"many_rows", 301, 72, 40, kF32, 2, false, true, {{0, 301, 2.0f, {{0, 72, 5}}}}},
       {"stacked_segments", 40, 96, 64, kF32, 0, false, true, {{0, 40, 2.0f, {{0, 50, 16}, {50, 73, 3}, {73, 96, 7}}}}},
       {"gap_between_segments", 19, 100, 31, kF32, 5, true, true, {{0, 19, 1.0f, {{3, 40, 2}, {60, 99, 9}}}}},
-      {"two_adapters", 50, 128, 96, kF32, 0, false, true, {{0, 23, 2.0f, {{0, 64, 8}, {64, 128, 8}}}, {23, 50, 0.25f, {{0, 64, 3}, {64, 128, 21}}}}},
-      {"gaps_between_groups", 61, 65, 66, kF32, 4, true, true, {{5, 6, 3.0f, {{0, 65, 1}}}, {20, 47, 1.0f, {{10, 65, 12}}}}},
+      {"two_adapters",
+       50,
+       128,
+       96,
+       kF32,
+       0,
+       false,
+       true,
+       {{0, 23, 2.0f, {{0, 64, 8}, {64, 128, 8}}}, {23, 50, 0.25f, {{0, 64, 3}, {64, 128, 21}}}}},
+      {"gaps_between_groups",
+       61,
+       65,
+       66,
+       kF32,
+       4,
+       true,
+       true,
+       {{5, 6, 3.0f, {{0, 65, 1}}}, {20, 47, 1.0f, {{10, 65, 12}}}}},
       {"empty_group", 11, 30, 30, kF32, 0, false, true, {{4, 4, 1.0f, {{0, 30, 4}}}, {4, 9, 1.0f, {{0, 30, 2}}}}},
       {"rank_over_64", 30, 70, 80, kF32, 0, false, true, {{0, 30, 0.1f, {{0, 35, 70}, {35, 70, 33}}}}},
       {"rank_over_depth", 12, 40, 50, kF32, 0, false, true, {{1, 12, 0.01f, {{0, 40, 700}}}}},

@@ -78,7 +78,8 @@ class SampleEngineTest : public ::testing::TestWithParam<const char*> {
   void expectGreedy(const json& cases, int32_t adapter) {
     SampleEngine engine(family.model, {family.adapter}, {.maxRows = 4, .cacheTokens = 512});
     int64_t id = 0;
-    for (const json& c : cases) engine.submit(request(id++, c["prompt"], static_cast<int32_t>(c["tokens"].size()), adapter));
+    for (const json& c : cases)
+      engine.submit(request(id++, c["prompt"], static_cast<int32_t>(c["tokens"].size()), adapter));
     const auto results = runAll(engine);
     int64_t compared = 0;
     for (size_t i = 0; i < cases.size(); ++i) {
@@ -115,14 +116,15 @@ TEST_P(SampleEngineTest, AResultDoesNotDependOnTheBatchOrOnChunks) {
     engine.submit(r);
     alone[r.id] = runAll(engine).at(r.id);
   }
-  for (const SampleOptions& options :
-       {SampleOptions{.maxRows = 7, .cacheTokens = 1024}, SampleOptions{.maxRows = 2, .cacheTokens = 256, .prefillTokens = 3},
-        SampleOptions{.maxRows = 3, .cacheTokens = 128, .prefillTokens = 1}}) {
+  for (const SampleOptions& options : {SampleOptions{.maxRows = 7, .cacheTokens = 1024},
+                                       SampleOptions{.maxRows = 2, .cacheTokens = 256, .prefillTokens = 3},
+                                       SampleOptions{.maxRows = 3, .cacheTokens = 128, .prefillTokens = 1}}) {
     SampleEngine engine(family.model, {family.adapter}, options);
     for (const SampleRequest& r : requests) engine.submit(r);
     const auto together = runAll(engine);
     ASSERT_EQ(together.size(), requests.size());
-    for (const SampleRequest& r : requests) EXPECT_EQ(together.at(r.id), alone.at(r.id)) << "rows " << options.maxRows << " request " << r.id;
+    for (const SampleRequest& r : requests)
+      EXPECT_EQ(together.at(r.id), alone.at(r.id)) << "rows " << options.maxRows << " request " << r.id;
   }
 }
 
@@ -198,8 +200,8 @@ TEST_P(SampleEngineTest, ACancelFlagDropsEverythingAndTheEngineGoesOnAfterwards)
 TEST_P(SampleEngineTest, ThePlanIsWhatIsAllocated) {
   const SampleOptions options{.maxRows = 3, .cacheTokens = 100, .prefillTokens = 17};
   const SampleEngine engine(family.model, {family.adapter}, options);
-  const MemoryPlan plan =
-      SampleEngine::plan(family.model->config(), family.model->backend(), options, family.adapter->layout().spec().rank);
+  const MemoryPlan plan = SampleEngine::plan(family.model->config(), family.model->backend(), options,
+                                             family.adapter->layout().spec().rank);
   EXPECT_EQ(totalBytes(engine.memory()), totalBytes(plan));
 }
 
