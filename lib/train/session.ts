@@ -53,6 +53,8 @@ export interface OptimStepOptions {
 export class TrainingSession implements AsyncDisposable {
   readonly #native: NativeTrainSession;
   readonly #weights: Float64Array;
+  /** Counts the times that gradients were thrown away, so that sums of calls made before are not added afterwards. */
+  #discards = 0;
 
   private constructor(native: NativeTrainSession, adapters: number) {
     this.#native = native;
@@ -80,10 +82,19 @@ export class TrainingSession implements AsyncDisposable {
 
   /** Accumulates the gradient of the weighted SUM of negative log-likelihoods over the batch's targets. */
   async forwardBackward(batch: PackedBatch, options: { logprobs?: boolean } = {}): Promise<BatchSums> {
-    const sums = await this.#native.forwardBackward(batch, options.logprobs ?? false);
-    for (let i = 0; i < this.#weights.length; i++) this.#weights[i]! += sums.weight[i]!;
+    const discards = this.#discards;
+    const sums = await this.#native.forwardBackward(batch, options.logprobs ?? false).catch(this.#failed);
+    if (discards === this.#discards) {
+      for (let i = 0; i < this.#weights.length; i++) this.#weights[i]! += sums.weight[i]!;
+    }
     return toSums(sums);
   }
+
+  /** A call that fails in its computation discards all gradients, so their weights go with them. */
+  readonly #failed = (error: unknown): never => {
+    if (error instanceof MlitError && error.code !== 'CANCELLED') this.#weights.fill(0);
+    throw error;
+  };
 
   /** Forward only; scores every target whatever its weight, and gives the log-probabilities. */
   async score(batch: PackedBatch): Promise<BatchSums & { logprobs: Float32Array }> {
@@ -92,12 +103,12 @@ export class TrainingSession implements AsyncDisposable {
 
   /** First half of a custom loss: log-probabilities of all targets [T], with the activations kept for {@link backward}. */
   forward(batch: PackedBatch): Promise<Float32Array> {
-    return this.#native.forward(batch);
+    return this.#native.forward(batch).catch(this.#failed);
   }
 
   /** Second half: accumulates the gradient, given dLoss/dlogprob [T]. `totalWeight` must then be given to optimStep. */
   backward(logprobGradients: Float32Array): Promise<void> {
-    return this.#native.backward(logprobGradients);
+    return this.#native.backward(logprobGradients).catch(this.#failed);
   }
 
   /** Divides the accumulated gradient by the step's total weight, clips, and takes one AdamW step. */
@@ -112,7 +123,7 @@ export class TrainingSession implements AsyncDisposable {
         fields: { adapter, totalWeight },
       });
     }
-    const result = await this.#native.optimStep(adapter, {
+    const step = this.#native.optimStep(adapter, {
       learningRate: options.learningRate,
       beta1: options.beta1 ?? 0.9,
       beta2: options.beta2 ?? 0.999,
@@ -121,8 +132,15 @@ export class TrainingSession implements AsyncDisposable {
       maxGradNorm: options.maxGradNorm ?? 1,
       gradScale: 1 / totalWeight,
     });
-    this.#weights[adapter] = 0;
-    return result;
+    try {
+      const result = await step;
+      this.#weights[adapter] = 0;
+      return result;
+    } catch (error) {
+      // A gradient that is not finite is discarded, and the adapter left as it was.
+      if (error instanceof MlitError && error.code === 'NOT_FINITE') this.#weights[adapter] = 0;
+      throw error;
+    }
   }
 
   /** Throws away what has been accumulated. */
@@ -142,13 +160,19 @@ export class TrainingSession implements AsyncDisposable {
   }
 
   /** @throws MlitError `STATE_MISMATCH` where the file is of other adapters, `FILE_DAMAGED` where it is not whole */
-  loadState(path: string): Promise<void> {
-    return this.#native.loadState(path);
+  async loadState(path: string): Promise<void> {
+    await this.#native.loadState(path);
+    this.#weights.fill(0);
   }
 
-  /** Makes the running call reject with `CANCELLED` between two operations; gradients are thrown away. */
+  /** Makes calls made so far reject with `CANCELLED`, a running one between two operations; gradients are thrown away. */
   cancel(): void {
     this.#native.cancel();
+    if (this.disposed) return;
+    this.#discards++;
+    this.#weights.fill(0);
+    // Those of calls that ended before, which nothing that is cancelled clears.
+    this.#native.zeroGradients().catch(() => undefined);
   }
 
   get disposed(): boolean {
