@@ -57,4 +57,8 @@ function report(error: unknown): number {
   return 1;
 }
 
+// A reader that has seen enough (`| head`) is no failure; print() rejects with the same error, which ends the work.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
 process.exitCode = await main(process.argv.slice(2));

@@ -18,7 +18,7 @@ export function printJson(value: unknown): Promise<void> {
 
 /** A line for people, on stderr, above the bar where there is one. */
 export function note(text: string): void {
-  if (bar) stderr.write('\r\x1b[K');
+  bar?.clear();
   stderr.write(`${text}\n`);
   bar?.redraw();
 }
@@ -55,6 +55,10 @@ export class Progress {
     if (now - this.#last < PLAIN_INTERVAL_MS && fraction < 1) return;
     this.#last = now;
     stderr.write(`${this.#label} ${percent} % ${detail}\n`);
+  }
+
+  clear(): void {
+    if (this.#terminal) stderr.write('\r\x1b[K');
   }
 
   redraw(): void {
