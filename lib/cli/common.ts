@@ -112,24 +112,27 @@ function parseCompute(text: string): string {
   throw new InvalidArgumentError('Allowed choices are f32, auto.');
 }
 
-/** The YAML file's options under the flags'; checked by the schema, every mistake named. */
-export async function mergeConfig<S extends z.ZodType>(
-  schema: S,
-  flags: Record<string, unknown>,
-): Promise<z.output<S>> {
-  const { config, ...given } = flags;
-  const base = typeof config === 'string' ? await readConfig(config) : {};
-  const merged = {
-    ...base,
-    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
-  };
-  const result = schema.safeParse(merged);
-  if (result.success) return result.data;
-  const where = typeof config === 'string' ? ` (flags and ${config})` : '';
-  throw new UsageError(`${describeIssues(result.error, merged)}${where}`);
+/**
+ * The YAML file's options under the flags that were given. A key is a flag's name (`learning-rate`, or `learningRate` as in
+ * run.yaml), a value what the flag takes, or the same as YAML.
+ */
+export async function mergeConfig(command: Command): Promise<Record<string, unknown>> {
+  const { config, ...flags } = command.opts<Record<string, unknown>>();
+  const base = typeof config === 'string' ? await readConfig(config, command) : {};
+  const given = Object.entries(flags).filter(
+    ([key, value]) => value !== undefined && command.getOptionValueSource(key) !== 'default',
+  );
+  return { ...base, ...Object.fromEntries(given) };
 }
 
-async function readConfig(file: string): Promise<Record<string, unknown>> {
+/** @throws UsageError naming every mistake */
+export function checkOptions<S extends z.ZodType>(schema: S, options: Record<string, unknown>): z.output<S> {
+  const result = schema.safeParse(options);
+  if (result.success) return result.data;
+  throw new UsageError(describeIssues(result.error, options));
+}
+
+async function readConfig(file: string, command: Command): Promise<Record<string, unknown>> {
   let value: unknown;
   try {
     value = parse(await readFile(file, 'utf8'));
@@ -143,5 +146,23 @@ async function readConfig(file: string): Promise<Record<string, unknown>> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new MlitError('CONFIG_INVALID', `${file}: expected a mapping of options`, { fields: { file } });
   }
-  return value as Record<string, unknown>;
+  const options: Record<string, unknown> = {};
+  for (const [key, entry] of Object.entries(value)) {
+    const name = key.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    const option = command.options.find((each) => each.attributeName() === name);
+    if (!option) throw new UsageError(`${file}: there is no option '${key}'`);
+    options[name] = readEntry(file, key, entry, option);
+  }
+  return options;
+}
+
+function readEntry(file: string, key: string, entry: unknown, option: Option): unknown {
+  if (typeof entry !== 'string' && typeof entry !== 'number') return entry;
+  try {
+    if (option.parseArg) return option.parseArg(String(entry), undefined);
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    throw new UsageError(`${file}: ${key}: '${entry}' is invalid. ${error.message}`);
+  }
+  return option.variadic ? [String(entry)] : entry;
 }

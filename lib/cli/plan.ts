@@ -2,10 +2,10 @@
 import type { Command } from 'commander';
 import { preview } from '../data/preview';
 import { loadAddon } from '../native/addon';
-import { trainOptionsSchema } from '../train/options';
+import { type TrainOptionsInput, trainOptionsSchema } from '../train/options';
 import type { TrainPlan } from '../train/plan';
 import { planTraining } from '../train/trainer';
-import { mergeConfig } from './common';
+import { checkOptions, mergeConfig } from './common';
 import { clock, note, print, printJson, printLine, size, table } from './output';
 import { abortOnSignals } from './signals';
 import { addTrainFlags, toTrainInput } from './train-flags';
@@ -18,11 +18,16 @@ export function addPlan(program: Command): void {
     program.command('plan').description('as train, but only tells memory and time; writes nothing'),
   )
     .option('--out <run>', 'accepted as in train; nothing is written')
-    .action(async (flags: Record<string, unknown>) => {
+    .action(async (_given: unknown, command: Command) => {
       const { signal, release } = abortOnSignals();
       try {
-        const input = await mergeConfig(trainOptionsSchema, toTrainInput(flags));
-        const { plan, data, chosen } = await planTraining(input, { signal, onNote: note });
+        const flags = await mergeConfig(command);
+        const input = toTrainInput(flags);
+        checkOptions(trainOptionsSchema, input);
+        const { plan, data, chosen } = await planTraining(input as TrainOptionsInput, {
+          signal,
+          onNote: note,
+        });
         const gflops = await loadAddon().measureRate(chosen.isa, chosen.threads);
         const seconds = plan.flops / (gflops * 1e9 * STEP_EFFICIENCY);
         if (flags.json) {

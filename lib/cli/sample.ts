@@ -10,6 +10,7 @@ import { ChatTemplate } from '../model/template';
 import { type SampleRequest, Sampler } from '../sample/sampler';
 import {
   addCommonFlags,
+  checkOptions,
   commonOptions,
   mergeConfig,
   parseCount,
@@ -55,12 +56,12 @@ export function addSample(program: Command): void {
         .preset('on')
         .argParser(parseSwitch),
     )
-    .action((flags: Record<string, unknown>) => sample(flags));
+    .action((_given: unknown, command: Command) => sample(command));
 }
 
-async function sample(flags: Record<string, unknown>): Promise<void> {
-  const { json: _, ...given } = flags; // records stream as JSONL either way
-  const options = await mergeConfig(optionsSchema, given);
+async function sample(command: Command): Promise<void> {
+  const { json: _, ...given } = await mergeConfig(command); // records stream as JSONL either way
+  const options = checkOptions(optionsSchema, given);
   const { signal, release } = abortOnSignals();
   const loading = new Progress('load');
   try {
@@ -81,7 +82,8 @@ async function sample(flags: Record<string, unknown>): Promise<void> {
     const adapters: Adapter[] = [];
     for (const folder of options.adapter) adapters.push(await Adapter.load(model, folder));
     const jobs = prompts.flatMap((prompt) => toJobs(prompt, options, model, template, adapters.length));
-    const longest = Math.max(...jobs.map((job) => job.request.prompt.length)) + options.maxNewTokens;
+    const longest =
+      jobs.reduce((most, job) => Math.max(most, job.request.prompt.length), 0) + options.maxNewTokens;
     const maxRows = Math.min(32, jobs.length);
     await using sampler = await Sampler.create({
       model,
@@ -130,7 +132,7 @@ function toJobs(
     adapter,
     prompt: text,
     request: {
-      id: `${example.id}\0${index}`,
+      id: `${example.id}#${index}`,
       prompt: tokens,
       maxNewTokens: options.maxNewTokens,
       temperature: options.temperature,

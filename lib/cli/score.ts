@@ -7,7 +7,7 @@ import { type ScoreSums, score } from '../eval/score';
 import { Adapter } from '../model/adapter';
 import { Model } from '../model/model';
 import { ChatTemplate } from '../model/template';
-import { addCommonFlags, commonOptions, mergeConfig, parseInteger } from './common';
+import { addCommonFlags, checkOptions, commonOptions, mergeConfig, parseInteger } from './common';
 import { note, Progress, printJson, printLine, table } from './output';
 import { abortOnSignals } from './signals';
 
@@ -31,12 +31,12 @@ export function addScore(program: Command): void {
       ),
     )
     .addOption(new Option('--per-token', 'a JSON line a record with every log-probability, then the sums'))
-    .action((flags: Record<string, unknown>) => run(flags));
+    .action((_given: unknown, command: Command) => run(command));
 }
 
-async function run(flags: Record<string, unknown>): Promise<void> {
-  const { json, ...given } = flags;
-  const options = await mergeConfig(optionsSchema, given);
+async function run(command: Command): Promise<void> {
+  const { json, ...given } = await mergeConfig(command);
+  const options = checkOptions(optionsSchema, given);
   const { signal, release } = abortOnSignals();
   const loading = new Progress('load');
   const progress = new Progress('score');

@@ -87,19 +87,10 @@ export function addTrainFlags(command: Command): Command {
   return command;
 }
 
-/** The flags as options: those given only, in the schema's terms. */
+/** Merged flags as options: those given only, in the schema's terms. */
 export function toTrainInput(flags: Record<string, unknown>): Record<string, unknown> {
-  const {
-    json: _json,
-    preview: _preview,
-    out: _out,
-    resume: _resume,
-    shuffle,
-    dropout: _dropout,
-    ...options
-  } = flags;
-  const defined = Object.entries(options).filter(([, value]) => value !== undefined);
-  return { ...Object.fromEntries(defined), ...(shuffle === false && { shuffle }) };
+  const { json: _json, preview: _preview, out: _out, resume: _resume, dropout: _dropout, ...options } = flags;
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
 function parseTarget(text: string): 'all-linear' | string[] {

@@ -5,7 +5,7 @@ import type { TrainEvent } from '../train/events';
 import { trainOptionsSchema } from '../train/options';
 import type { TrainRun } from '../train/run';
 import { planTraining, Trainer, type TrainerOptions } from '../train/trainer';
-import { mergeConfig, UsageError } from './common';
+import { checkOptions, mergeConfig, UsageError } from './common';
 import { clock, note, Progress, print, printJson } from './output';
 import { describePlan } from './plan';
 import { abortOnSignals } from './signals';
@@ -17,17 +17,19 @@ export function addTrain(program: Command): void {
   )
     .option('--out <run>', "the run's folder")
     .option('--resume', 'go on from the newest checkpoint of --out')
-    .action((flags: Record<string, unknown>) => train(flags));
+    .action((_given: unknown, command: Command) => train(command));
 }
 
-async function train(flags: Record<string, unknown>): Promise<void> {
+async function train(command: Command): Promise<void> {
+  const flags = await mergeConfig(command);
   const { out, resume, preview: records = 0, json } = flags;
   if (typeof out !== 'string') throw new UsageError("required option '--out <run>' not specified");
   const { signal, release } = abortOnSignals();
   const loading = new Progress('load');
   try {
     // A resumed run takes its options from run.yaml; the flags given are compared with them.
-    const input = resume ? toTrainInput(flags) : await mergeConfig(trainOptionsSchema, toTrainInput(flags));
+    const input = toTrainInput(flags);
+    if (!resume) checkOptions(trainOptionsSchema, input);
     const said = { signal, onNote: note };
     if (typeof records === 'number' && records > 0 && !resume) {
       const { data } = await planTraining(input as TrainerOptions, said);

@@ -1,6 +1,6 @@
 // The folder of a run: run.yaml (every option as resolved and everything that was chosen), mixture.json, events.jsonl,
 // checkpoints/, adapter/. One process at a time writes to it.
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
@@ -34,6 +34,7 @@ export class RunDirectory {
   readonly path: string;
   #lock: string | undefined;
   #events: FileHandle | undefined;
+  #created = false;
 
   private constructor(path: string) {
     this.path = path;
@@ -77,6 +78,7 @@ export class RunDirectory {
     }
     await mkdir(path, { recursive: true });
     const directory = new RunDirectory(path);
+    directory.#created = entries === undefined;
     await directory.#acquire();
     for (const entry of entries ?? []) {
       if (entry.includes('.tmp-')) await rm(join(path, entry), { recursive: true, force: true });
@@ -158,6 +160,13 @@ export class RunDirectory {
     await syncFolder(this.path);
     await rm(old, { recursive: true, force: true });
     return this.adapter;
+  }
+
+  /** Takes back a new run that could not be made ready, so that the folder can be used for the next attempt. */
+  async discard(): Promise<void> {
+    for (const file of ['run.yaml', 'mixture.json']) await rm(join(this.path, file), { force: true });
+    await this.close();
+    if (this.#created) await rmdir(this.path).catch(() => undefined);
   }
 
   /** Ends writing and lets another process in. Idempotent. */

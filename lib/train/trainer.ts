@@ -8,12 +8,13 @@ import { MlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
 import { latestCheckpoint, type TrainerState } from './checkpoint';
 import { EventStream } from './events';
+import { adoptInitAdapter } from './init-adapter';
 import { resolveTrainOptions, type TrainOptions, type TrainOptionsInput } from './options';
 import { checkMemory, planRun, type TrainPlan } from './plan';
 import type { PreparedData } from './prepare';
 import { prepareData } from './prepare';
 import { TrainRun } from './run';
-import { type RunChoices, RunDirectory, readRunRecord } from './run-directory';
+import { type RunChoices, RunDirectory, type RunRecord, readRunRecord } from './run-directory';
 import { TrainingSession } from './session';
 
 export type TrainerOptions = TrainOptionsInput & {
@@ -52,7 +53,7 @@ export async function planTraining(
     startedAt?: string;
   } = {},
 ): Promise<TrainingPrepared> {
-  const options = resolveTrainOptions(input);
+  const options = await adoptInitAdapter(resolveTrainOptions(input), input);
   const source = await resolveModel(options.model);
   const startedAt = context.startedAt ?? new Date().toISOString();
   const data = await prepareData(options, source, { ...context, startedAt });
@@ -114,14 +115,14 @@ export class Trainer implements AsyncDisposable {
     const record = resume ? await readRunRecord(out) : undefined;
     if (record) refuseContradictions(record.options, input);
     const context = { signal, onNote, ...(record && { startedAt: record.chosen.startedAt }) };
-    const prepared = await planTraining(record?.options ?? input, context);
+    const prepared = await planTraining(record ? asChosen(record) : input, context);
     if (record) refuseOtherChoices(record.chosen, prepared.chosen);
     checkMemory(prepared.plan);
 
     const cleanup = new AsyncStack();
     try {
       const directory = await RunDirectory.open(out, resume);
-      cleanup.add(() => directory.close());
+      cleanup.add(() => (resume ? directory.close() : directory.discard()));
       const checkpoint = resume ? await latestCheckpoint(directory.checkpoints) : undefined;
       if (!resume) await directory.writeRecord({ options: prepared.options, chosen: prepared.chosen });
       await directory.writeMixture(prepared.data.mixture);
@@ -218,6 +219,11 @@ function makeAdapter(model: Model, options: TrainOptions): Promise<Adapter> {
   if (options.initAdapter !== undefined) return Adapter.load(model, options.initAdapter);
   const { rank, alpha, rslora, target, seed } = options;
   return Adapter.create(model, { ...toAdapterSpec({ rank, alpha, rslora, targetModules: target }), seed });
+}
+
+/** What was `auto` when the run was started stays what it became, whatever would be chosen now. */
+function asChosen({ options, chosen }: RunRecord): TrainOptions {
+  return { ...options, threads: chosen.threads, recompute: chosen.recompute };
 }
 
 function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOptionsInput>): void {

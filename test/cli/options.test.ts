@@ -1,0 +1,122 @@
+// Options from three places: flags, a YAML file under them, and an adapter or a run that has its own.
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { mlit as run } from '../support/cli';
+import { fixture, scratch, writeRecords } from '../support/fixtures';
+
+const folder = scratch();
+const model = fixture('smol-tiny', 'model');
+const data = writeRecords(join(folder, 'train.jsonl'), 12);
+const mlit = (args: string[], more: { input?: string; closeStdoutAfter?: number } = {}) =>
+  run(args, { cwd: folder, ...more });
+const small = ['--model', model, '--data', data, '--threads', '1'];
+const recorded = (out: string) => parse(readFileSync(join(folder, out, 'run.yaml'), 'utf8')).options;
+
+describe('a YAML file', () => {
+  it('takes flags’ names and what flags take, and is given again to resume', async () => {
+    const lines = [
+      `model: ${model}`,
+      `data: ${data}`,
+      'out: by-file',
+      'learning-rate: 1e-3',
+      'maxLength: 64',
+      'target: q_proj,v_proj',
+      'rslora: on',
+      'dropout: 0',
+      'dev: none',
+      'shuffle: false',
+      'field: response=response',
+    ];
+    writeFileSync(join(folder, 'run-options.yaml'), `${lines.join('\n')}\n`);
+    const first = await mlit(['train', '--config', 'run-options.yaml', '--rank', '3']);
+    expect(first.code, first.stderr).toBe(0);
+    expect(recorded('by-file')).toMatchObject({
+      learningRate: 1e-3,
+      maxLength: 64,
+      target: ['q_proj', 'v_proj'],
+      rslora: true,
+      shuffle: false,
+      rank: 3,
+      field: { response: 'response' },
+    });
+    expect(recorded('by-file')).not.toHaveProperty('dev');
+    const again = await mlit(['train', '--config', 'run-options.yaml', '--resume']);
+    expect(again.code, again.stderr).toBe(0);
+  });
+
+  it('is refused where a flag would be', async () => {
+    const file = join(folder, 'sampling.yaml');
+    const start = `model: ${model}\nprompts: ${data}\n`;
+    writeFileSync(file, `${start}device: cuda\n`);
+    const device = await mlit(['sample', '--config', file]);
+    expect(device).toMatchObject({ code: 2, stderr: expect.stringMatching(/device.*cuda.*CUDA/) });
+    writeFileSync(file, `${start}max-new-tokns: 3\n`);
+    const unknown = await mlit(['sample', '--config', file]);
+    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining("'max-new-tokns'") });
+  });
+});
+
+describe('--init-adapter', () => {
+  const adapter = fixture('smol-tiny', 'adapter');
+
+  it.each([
+    ['--rank', '8'],
+    ['--alpha', '9'],
+    ['--rslora', 'on'],
+    ['--target', 'q_proj'],
+  ])('refuses %s %s, which its adapter_config.json contradicts', async (flag, value) => {
+    const out = `contradicted${flag}`;
+    const ended = await mlit(['train', ...small, '--init-adapter', adapter, flag, value, '--out', out]);
+    expect(ended.code).toBe(2);
+    expect(ended.stderr).toMatch(new RegExp(`${flag.slice(2)} is .*adapter_config.json says`));
+    expect(existsSync(join(folder, out))).toBe(false);
+  });
+
+  it('takes flags that agree, and records what is trained', async () => {
+    const agreeing = ['--rank', '4', '--target', 'down_proj,q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj'];
+    const ended = await mlit([
+      'train',
+      ...small,
+      '--init-adapter',
+      adapter,
+      ...agreeing,
+      '--out',
+      'from-adapter',
+    ]);
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(recorded('from-adapter')).toMatchObject({
+      rank: 4,
+      alpha: 8,
+      rslora: false,
+      target: 'all-linear',
+    });
+    const resumed = await mlit(['train', '--resume', '--out', 'from-adapter', '--init-adapter', adapter]);
+    expect(resumed.code, resumed.stderr).toBe(0);
+  });
+
+  it('that does not fit leaves no run behind', async () => {
+    const misfit = fixture('llama-tiny', 'adapter');
+    const ended = await mlit(['train', ...small, '--init-adapter', misfit, '--out', 'misfit']);
+    expect(ended).toMatchObject({ code: 1, stderr: expect.stringContaining('TENSOR_MISMATCH') });
+    expect(readdirSync(folder)).not.toContain('misfit');
+  });
+});
+
+describe('a pipe', () => {
+  const prompts = Array.from({ length: 400 }, (_, i) => JSON.stringify({ instruction: `Say ${i}` }));
+
+  it('that its reader closes is no failure', async () => {
+    const args = ['sample', '--model', model, '--prompts', '-', '--max-new-tokens', '20'];
+    const ended = await mlit(args, { input: prompts.join('\n'), closeStdoutAfter: 10 });
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(ended.stderr).not.toContain('EPIPE');
+  });
+
+  it('gets plain lines of progress and notes', async () => {
+    const { stderr } = await mlit(['score', '--model', model, '--data', data]);
+    expect(stderr).toContain('records with instruction');
+    expect(stderr).not.toContain('\u001b');
+  });
+});
