@@ -58,7 +58,7 @@ std::string architectureOf(const Fields& fields) {
       list != nullptr && list->is_array() && !list->empty() && (*list)[0].is_string()) {
     return (*list)[0].get<std::string>();
   }
-  const std::string type = fields.text("model_type", "(none)");
+  std::string type = fields.text("model_type", "(none)");
   if (type == "llama") return "LlamaForCausalLM";
   if (type == "mistral") return "MistralForCausalLM";
   if (type == "gemma3_text") return "Gemma3ForCausalLM";
