@@ -1,8 +1,10 @@
 // The folder of a run: run.yaml (every option as resolved and everything that was chosen), mixture.json, events.jsonl,
 // checkpoints/, adapter/. One process at a time writes to it.
+import { readFileSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { MlitError } from '../native/errors';
 import { syncFolder, writeFileAtomic } from '../native/files';
@@ -88,7 +90,8 @@ export class RunDirectory {
 
   async #acquire(): Promise<void> {
     const lock = join(this.path, 'run.lock');
-    const owner = JSON.stringify({ pid: process.pid, host: hostname() });
+    const owner = JSON.stringify({ pid: process.pid, started: startOf(process.pid), host: hostname() });
+    let waited = 0;
     for (;;) {
       try {
         const file = await open(lock, 'wx');
@@ -106,10 +109,19 @@ export class RunDirectory {
       }
       const holder = await readFile(lock, 'utf8').catch(() => undefined);
       if (holder === undefined) continue;
+      // Another process has just made it and not yet written its name.
+      if (holder === '' && waited++ < 20) {
+        await setTimeout(50);
+        continue;
+      }
       if (!isStale(holder)) {
-        throw new MlitError('RUN_LOCKED', `${this.path} is in use by another process (${holder})`, {
-          fields: { file: lock, holder },
-        });
+        throw new MlitError(
+          'RUN_LOCKED',
+          `${this.path} is in use by another process (${holder}); if that is gone, remove run.lock`,
+          {
+            fields: { file: lock, holder },
+          },
+        );
       }
       await rm(lock, { force: true });
     }
@@ -196,15 +208,25 @@ export async function readRunRecord(path: string): Promise<RunRecord> {
   }
 }
 
-/** A lock of this host whose process is gone. */
+/** A lock of this host whose process is gone, even if another one has its number now, as in a restarted container. */
 function isStale(holder: string): boolean {
   try {
-    const { pid, host } = JSON.parse(holder) as { pid: number; host: string };
-    if (host !== hostname() || pid === process.pid) return false;
+    const { pid, started, host } = JSON.parse(holder) as { pid: number; started?: number; host: string };
+    if (host !== hostname()) return false;
     process.kill(pid, 0);
-    return false;
+    return started !== undefined && startOf(pid) !== started;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     return code === 'ESRCH' || error instanceof SyntaxError;
+  }
+}
+
+/** When a process began, in clock ticks since the machine did (field 22 of /proc/PID/stat). */
+function startOf(pid: number): number | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
+  } catch {
+    return undefined;
   }
 }

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { StepEvent } from '../../lib/train/events';
 import { resolveTrainOptions } from '../../lib/train/options';
@@ -67,6 +68,23 @@ describe('RunDirectory', () => {
     await writeFile(join(folder, 'run.lock'), JSON.stringify({ pid: gone, host: hostname() }));
     const again = await RunDirectory.open(folder, false);
     await again.close();
+  });
+
+  it('is not kept out by a lock whose process number another process has now', async () => {
+    const directory = await RunDirectory.open(folder, false);
+    const lock = JSON.parse(await readFile(join(folder, 'run.lock'), 'utf8'));
+    await directory.close();
+    expect(lock).toMatchObject({ pid: process.pid, started: expect.any(Number) });
+    await writeFile(join(folder, 'run.lock'), JSON.stringify({ ...lock, started: lock.started - 1 }));
+    await (await RunDirectory.open(folder, false)).close();
+  });
+
+  it('waits for the name in a lock that was just made', async () => {
+    await writeFile(join(folder, 'run.lock'), '');
+    const opening = RunDirectory.open(folder, false);
+    await setTimeout(100);
+    await writeFile(join(folder, 'run.lock'), JSON.stringify({ pid: process.pid, host: hostname() }));
+    await expect(opening).rejects.toMatchObject({ code: 'RUN_LOCKED' });
   });
 
   it('drops events after the step that a resumed run goes on from, and half lines', async () => {
