@@ -2,7 +2,7 @@
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { readExamples } from '../data/read';
-import { renderExamples } from '../data/render';
+import { describeReport, lengthWithin, renderExamples } from '../data/render';
 import { type ScoreSums, score } from '../eval/score';
 import { Adapter } from '../model/adapter';
 import { Model } from '../model/model';
@@ -52,7 +52,9 @@ async function run(command: Command): Promise<void> {
     const { tokenizer } = model;
     const template = await ChatTemplate.create({ template: options.template, tokenizer });
     if (template.note !== undefined) note(template.note);
-    const { examples } = renderExamples(records, { ...options, tokenizer, template });
+    const maxLength = lengthWithin(model.config.contextLength, options.maxLength, note);
+    const { examples, report } = renderExamples(records, { ...options, maxLength, tokenizer, template });
+    for (const line of describeReport(report)) note(line);
     const adapter = options.adapter === undefined ? undefined : await Adapter.load(model, options.adapter);
     const scores = await score({
       model,

@@ -4,7 +4,7 @@ import { preview } from '../data/preview';
 import type { TrainEvent } from '../train/events';
 import { trainOptionsSchema } from '../train/options';
 import type { TrainRun } from '../train/run';
-import { planTraining, Trainer, type TrainerOptions } from '../train/trainer';
+import { Trainer, type TrainerOptions } from '../train/trainer';
 import { checkOptions, mergeConfig, UsageError } from './common';
 import { clock, note, Progress, print, printJson } from './output';
 import { describePlan } from './plan';
@@ -30,20 +30,20 @@ async function train(command: Command): Promise<void> {
     // A resumed run takes its options from run.yaml; the flags given are compared with them.
     const input = toTrainInput(flags);
     if (!resume) checkOptions(trainOptionsSchema, input);
-    const said = { signal, onNote: note };
-    if (typeof records === 'number' && records > 0 && !resume) {
-      const { data } = await planTraining(input as TrainerOptions, said);
-      const text = preview(data.train, records, data.tokenizer, { color: process.stdout.isTTY === true });
-      await (json ? note(text) : print(text));
-    }
     await using trainer = await Trainer.create({
       ...(input as TrainerOptions),
       out,
       resume: resume === true,
-      ...said,
+      signal,
+      onNote: note,
       onLoad: (fraction) => loading.update(fraction, 'weights'),
     });
     loading.end();
+    if (typeof records === 'number' && records > 0) {
+      const { train: examples, tokenizer } = trainer.data;
+      const text = preview(examples, records, tokenizer, { color: process.stdout.isTTY === true });
+      await (json ? note(text) : print(text));
+    }
     const plan = trainer.plan();
     note(describePlan(plan));
     const run = trainer.start();

@@ -11,7 +11,7 @@ export interface RecordSource {
 }
 
 export interface Example {
-  /** The record's own id, or `<file stem>:<line>`. Unique over all files read together. */
+  /** The record's own id, or `<file stem>:<line>` (`<stem>~2:<line>` in a second file of that name). Unique over all files read together. */
   id: string;
   /** BCP 47 language code, `und` where the record names none. */
   lang: string;

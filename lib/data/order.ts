@@ -64,7 +64,7 @@ export interface StepOptions {
   seed: number;
   /** False: the records' own order in every epoch. Default true. */
   shuffle?: boolean;
-  /** Passes over the data. Default 1; ignored where `steps` is given. */
+  /** Passes over the data, the last one in part where it is not whole. Default 1; ignored where `steps` is given. */
   epochs?: number;
   /** Steps in all, over as many epochs as that takes. */
   steps?: number | undefined;
@@ -89,10 +89,10 @@ export function planSteps(options: StepOptions): number[][] {
       options.shuffle === false
         ? Int32Array.from({ length: count }, (_, i) => i)
         : epochOrder(count, options.seed, epoch);
-    for (const step of cutEpoch(order, options)) {
-      if (steps.length === limit) break;
-      steps.push(step);
-    }
+    const whole = [...cutEpoch(order, options)];
+    const share = Math.min(1, epochs - epoch);
+    const taken = Math.min(Math.ceil(whole.length * share), limit - steps.length);
+    for (const step of whole.slice(0, taken)) steps.push(step);
   }
   return steps;
 }

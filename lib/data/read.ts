@@ -58,11 +58,13 @@ export async function* streamExamples(
     }
   }
   const seen = new Map<string, string>();
+  const stems = new Map<string, string>();
   for (const file of files) {
     let count = 0;
+    const stem = ownStem(file, stems);
     for await (const { value, line } of jsonValues(file, options.signal)) {
       const source = { file, line };
-      const example = toExample(value, record, source, fileStem(file));
+      const example = toExample(value, record, source, stem);
       const before = seen.get(example.id);
       if (before !== undefined) {
         throw new MlitError(
@@ -82,6 +84,23 @@ export async function* streamExamples(
     if (count === 0)
       throw new MlitError('DATA_EMPTY', `${file}: there are no records in this file`, { fields: { file } });
   }
+}
+
+/** The file's stem, with a number behind it where another file of the same name came before. */
+function ownStem(file: string, taken: Map<string, string>): string {
+  const stem = fileStem(file);
+  for (let n = 1; ; n += 1) {
+    const name = n === 1 ? stem : `${stem}~${n}`;
+    const owner = taken.get(name) ?? file;
+    if (owner !== file) continue;
+    taken.set(name, file);
+    return name;
+  }
+}
+
+/** Whether a record had no id of its own, and is called by its place. */
+export function isNamedByPlace({ id, source }: Example): boolean {
+  return id.startsWith(fileStem(source.file)) && id.endsWith(`:${source.line}`);
 }
 
 function fileStem(file: string): string {

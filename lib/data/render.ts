@@ -118,6 +118,40 @@ export function renderExamples(
   return { examples: rendered, report };
 }
 
+/** What a person should know of it: a line each. */
+export function describeReport(report: RenderReport): string[] {
+  const lines: string[] = [];
+  const list = (counts: Record<string, number>): string =>
+    Object.entries(counts)
+      .map(([lang, n]) => `${lang} ${n}`)
+      .join(', ');
+  if (Object.keys(report.cut).length > 0) lines.push(`records cut to length: ${list(report.cut)}`);
+  if (Object.keys(report.dropped).length > 0)
+    lines.push(`records left out for their length: ${list(report.dropped)}`);
+  if (report.controlTokenRecords > 0) {
+    lines.push(
+      `${report.controlTokenRecords} records spell control tokens in their own text (${report.controlTokens} tokens)`,
+    );
+  }
+  return lines;
+}
+
+/**
+ * How long records may be: `maxLength`, or the model's context (0 = not known) where that is less, about which
+ * `onNote` is told.
+ */
+export function lengthWithin(
+  contextLength: number,
+  maxLength: number,
+  onNote?: (note: string) => void,
+): number {
+  if (contextLength <= 0 || maxLength <= contextLength) return maxLength;
+  onNote?.(
+    `the model's context is ${contextLength} tokens: longer records are cut there, not at ${maxLength}`,
+  );
+  return contextLength;
+}
+
 /** Renders one record: one example, several where its turns can't share one, none where it was dropped. */
 export function renderExample(example: Example, options: RenderOptions): RenderedExample[] {
   if (options.template.name === 'none')
@@ -277,7 +311,10 @@ function withOneBos(ids: Int32Array, tokenizer: Tokenizer): Int32Array {
   if (bos === undefined || !tokenizer.addsBos) return ids;
   let from = 0;
   while (ids[from] === bos) from += 1;
-  return Int32Array.of(bos, ...ids.subarray(from));
+  const whole = new Int32Array(ids.length - from + 1);
+  whole[0] = bos;
+  whole.set(ids.subarray(from), 1);
+  return whole;
 }
 
 function countControlTokens(example: Example, tokenizer: Tokenizer): number {

@@ -3,11 +3,18 @@
 import { createHash } from 'node:crypto';
 import type { Example } from '../data/example';
 import { epochOrder, planSteps } from '../data/order';
-import { readExamples } from '../data/read';
-import { type RenderedExample, type RenderReport, renderExamples } from '../data/render';
+import { isNamedByPlace, readExamples } from '../data/read';
+import {
+  describeReport,
+  lengthWithin,
+  type RenderedExample,
+  type RenderReport,
+  renderExamples,
+} from '../data/render';
 import { loadTokenizer, type ModelSource } from '../model/source';
 import { ChatTemplate } from '../model/template';
 import type { Tokenizer } from '../model/tokenizer';
+import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import type { TrainOptions } from './options';
 
@@ -68,7 +75,9 @@ export async function prepareData(
       : splitDev(all, options.dev ?? 0, options.seed);
   if (typeof options.dev === 'string') refuseSharedIds(trainExamples, devExamples, options.dev);
 
-  const rendering = { ...options, tokenizer, template };
+  const { contextLength } = await loadAddon().readModelConfig(source.path);
+  const maxLength = lengthWithin(contextLength, options.maxLength, onNote);
+  const rendering = { ...options, maxLength, tokenizer, template };
   const train = renderExamples(trainExamples, rendering);
   const dev = devExamples.length > 0 ? renderExamples(devExamples, rendering).examples : [];
   for (const line of describeReport(train.report)) onNote?.(line);
@@ -105,9 +114,13 @@ export function splitDev(examples: readonly Example[], count: number, seed: numb
 }
 
 function refuseSharedIds(train: readonly Example[], dev: readonly Example[], file: string): void {
-  const items = new Set(train.flatMap((e) => (e.parallelId === undefined ? [e.id] : [e.id, e.parallelId])));
+  // Two files may have the same name: without ids, only the same line of the same file is the same record.
+  const idOf = (e: Example): string => (isNamedByPlace(e) ? `\0${e.source.file}:${e.source.line}` : e.id);
+  const items = new Set(
+    train.flatMap((e) => (e.parallelId === undefined ? [idOf(e)] : [idOf(e), e.parallelId])),
+  );
   const shared = dev.filter(
-    (e) => items.has(e.id) || (e.parallelId !== undefined && items.has(e.parallelId)),
+    (e) => items.has(idOf(e)) || (e.parallelId !== undefined && items.has(e.parallelId)),
   );
   if (shared.length === 0) return;
   throw new MlitError(
@@ -115,23 +128,6 @@ function refuseSharedIds(train: readonly Example[], dev: readonly Example[], fil
     `${file}: ${shared.length} dev records are items of the training data, '${shared[0]!.id}' the first; remove them from one of the two`,
     { fields: { file, ids: shared.slice(0, 20).map((example) => example.id) } },
   );
-}
-
-function describeReport(report: RenderReport): string[] {
-  const lines: string[] = [];
-  const list = (counts: Record<string, number>): string =>
-    Object.entries(counts)
-      .map(([lang, n]) => `${lang} ${n}`)
-      .join(', ');
-  if (Object.keys(report.cut).length > 0) lines.push(`records cut to length: ${list(report.cut)}`);
-  if (Object.keys(report.dropped).length > 0)
-    lines.push(`records left out for their length: ${list(report.dropped)}`);
-  if (report.controlTokenRecords > 0) {
-    lines.push(
-      `${report.controlTokenRecords} records spell control tokens in their own text (${report.controlTokens} tokens)`,
-    );
-  }
-  return lines;
 }
 
 function summarize(

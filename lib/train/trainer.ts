@@ -155,6 +155,11 @@ export class Trainer implements AsyncDisposable {
     return this.#prepared.plan;
   }
 
+  /** What is trained on and in which steps, as rendered. */
+  get data(): PreparedData {
+    return this.#prepared.data;
+  }
+
   get options(): TrainOptions {
     return this.#prepared.options;
   }

@@ -235,6 +235,16 @@ describe('what is refused', () => {
     });
   });
 
+  it('uses what was chosen at the start, whatever would be chosen now', async () => {
+    const out = join(folder, 'chosen');
+    await finish({ ...base, out, threads: 'auto' });
+    const file = join(out, 'run.yaml');
+    writeFileSync(file, readFileSync(file, 'utf8').replace(/^( *)threads: \d+$/m, '$1threads: 1'));
+    const trainer = await Trainer.create({ out, resume: true } as TrainerOptions);
+    expect(trainer.step).toBe(trainer.plan().steps);
+    await trainer.dispose();
+  });
+
   it('a second start, a start after dispose', async () => {
     const trainer = await Trainer.create({ ...base, steps: 1, out: out() });
     const run = trainer.start();
