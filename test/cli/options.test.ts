@@ -104,6 +104,26 @@ describe('--init-adapter', () => {
   });
 });
 
+it('train --preview shows records that came through standard input, and trains on them', async () => {
+  const args = [
+    'train',
+    '--model',
+    model,
+    '--data',
+    '-',
+    '--threads',
+    '1',
+    '--out',
+    'piped',
+    '--preview',
+    '1',
+  ];
+  const ended = await mlit(args, { input: readFileSync(data, 'utf8') });
+  expect(ended.code, ended.stderr).toBe(0);
+  expect(ended.stdout).toMatch(/^r0 \[en\].*tokens, \d+ supervised[\s\S]*⟦/);
+  expect(existsSync(join(folder, 'piped', 'adapter'))).toBe(true);
+});
+
 describe('a pipe', () => {
   const prompts = Array.from({ length: 400 }, (_, i) => JSON.stringify({ instruction: `Say ${i}` }));
 
