@@ -80,7 +80,7 @@ async function sample(command: Command): Promise<void> {
     const template = await ChatTemplate.create({ template: options.template, tokenizer: model.tokenizer });
     if (template.note !== undefined) note(template.note);
     const adapters: Adapter[] = [];
-    for (const folder of options.adapter) adapters.push(await Adapter.load(model, folder));
+    for (const folder of options.adapter) adapters.push(await Adapter.load(model, folder, { onNote: note }));
     const jobs = prompts.flatMap((prompt) => toJobs(prompt, options, model, template, adapters.length));
     const longest =
       jobs.reduce((most, job) => Math.max(most, job.request.prompt.length), 0) + options.maxNewTokens;

@@ -55,7 +55,10 @@ async function run(command: Command): Promise<void> {
     const maxLength = lengthWithin(model.config.contextLength, options.maxLength, note);
     const { examples, report } = renderExamples(records, { ...options, maxLength, tokenizer, template });
     for (const line of describeReport(report)) note(line);
-    const adapter = options.adapter === undefined ? undefined : await Adapter.load(model, options.adapter);
+    const adapter =
+      options.adapter === undefined
+        ? undefined
+        : await Adapter.load(model, options.adapter, { onNote: note });
     const scores = await score({
       model,
       adapter,

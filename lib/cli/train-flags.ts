@@ -94,7 +94,13 @@ export function toTrainInput(flags: Record<string, unknown>): Record<string, unk
 }
 
 function parseTarget(text: string): 'all-linear' | string[] {
-  return text === 'all-linear' ? text : text.split(',').map((name) => name.trim());
+  if (text === 'all-linear') return text;
+  const names = text.split(',').map((name) => name.trim());
+  const other = names.find((name) => !(PROJECTIONS as readonly string[]).includes(name));
+  if (other === undefined) return names;
+  throw new InvalidArgumentError(
+    `'${other}' can't have an adapter; expected all-linear, or some of ${PROJECTIONS.join(',')}.`,
+  );
 }
 
 function parseNone(text: string): string | undefined {

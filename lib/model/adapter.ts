@@ -1,4 +1,5 @@
 // A LoRA adapter in memory: created fresh or read from a PEFT folder, written as one; its numbers stay native.
+import { loadAddon } from '../native/addon';
 import type { NativeAdapter, NativeAdapterSpec } from '../native/types';
 import type { Model } from './model';
 
@@ -47,12 +48,24 @@ export class Adapter implements AsyncDisposable {
   }
 
   /**
-   * From a PEFT folder (adapter_config.json, adapter_model.safetensors). It fits if its tensors' names and shapes do.
+   * From a PEFT folder (adapter_config.json, adapter_model.safetensors). It fits if its tensors' names and shapes do; that
+   * it names another base is only told to `onNote`.
    *
    * @throws MlitError `TENSOR_MISSING`, `TENSOR_MISMATCH`, `MODEL_UNSUPPORTED`, `FILE_DAMAGED`, `FILE_NOT_FOUND`
    */
-  static async load(model: Model, folder: string): Promise<Adapter> {
-    return new Adapter(model, await model.native.loadAdapter(folder));
+  static async load(
+    model: Model,
+    folder: string,
+    options: { onNote?: ((note: string) => void) | undefined } = {},
+  ): Promise<Adapter> {
+    const adapter = new Adapter(model, await model.native.loadAdapter(folder));
+    if (options.onNote) {
+      const { baseModel } = await loadAddon().readPeftConfig(folder);
+      const { baseName } = model.source;
+      if (baseModel !== '' && baseModel !== baseName)
+        options.onNote(`${folder} was trained on ${baseModel}; here it is put on ${baseName}`);
+    }
+    return adapter;
   }
 
   get spec(): NativeAdapterSpec {

@@ -106,7 +106,9 @@ export function describeIssues(error: z.ZodError, input: unknown): string {
       const path = issue.path.join('.') || '(top level)';
       let value: unknown = input;
       for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
-      return `${path}: ${issue.message}${issue.code === 'unrecognized_keys' ? '' : ` (got ${JSON.stringify(value)})`}`;
+      if (issue.code === 'unrecognized_keys') return `${path}: ${issue.message}`;
+      if (value === undefined) return `${path}: is needed, but was not given`;
+      return `${path}: ${issue.message} (got ${JSON.stringify(value)})`;
     })
     .join('; ');
 }

@@ -134,7 +134,7 @@ export class Trainer implements AsyncDisposable {
         onProgress: onLoad,
       });
       cleanup.add(() => model.dispose());
-      const adapter = await makeAdapter(model, prepared.options);
+      const adapter = await makeAdapter(model, prepared.options, onNote);
       const session = await TrainingSession.create({
         model,
         adapters: [adapter],
@@ -220,8 +220,12 @@ export class Trainer implements AsyncDisposable {
   }
 }
 
-function makeAdapter(model: Model, options: TrainOptions): Promise<Adapter> {
-  if (options.initAdapter !== undefined) return Adapter.load(model, options.initAdapter);
+function makeAdapter(
+  model: Model,
+  options: TrainOptions,
+  onNote: TrainerOptions['onNote'],
+): Promise<Adapter> {
+  if (options.initAdapter !== undefined) return Adapter.load(model, options.initAdapter, { onNote });
   const { rank, alpha, rslora, target, seed } = options;
   return Adapter.create(model, { ...toAdapterSpec({ rank, alpha, rslora, targetModules: target }), seed });
 }

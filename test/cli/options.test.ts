@@ -58,7 +58,7 @@ describe('a YAML file', () => {
   });
 });
 
-describe('--init-adapter', () => {
+describe('an adapter', () => {
   const adapter = fixture('smol-tiny', 'adapter');
 
   it.each([
@@ -66,7 +66,7 @@ describe('--init-adapter', () => {
     ['--alpha', '9'],
     ['--rslora', 'on'],
     ['--target', 'q_proj'],
-  ])('refuses %s %s, which its adapter_config.json contradicts', async (flag, value) => {
+  ])('to start from refuses %s %s, which its adapter_config.json contradicts', async (flag, value) => {
     const out = `contradicted${flag}`;
     const ended = await mlit(['train', ...small, '--init-adapter', adapter, flag, value, '--out', out]);
     expect(ended.code).toBe(2);
@@ -74,7 +74,7 @@ describe('--init-adapter', () => {
     expect(existsSync(join(folder, out))).toBe(false);
   });
 
-  it('takes flags that agree, and records what is trained', async () => {
+  it('to start from takes flags that agree, and records what is trained', async () => {
     const agreeing = ['--rank', '4', '--target', 'down_proj,q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj'];
     const ended = await mlit([
       'train',
@@ -94,6 +94,12 @@ describe('--init-adapter', () => {
     });
     const resumed = await mlit(['train', '--resume', '--out', 'from-adapter', '--init-adapter', adapter]);
     expect(resumed.code, resumed.stderr).toBe(0);
+  });
+
+  it('that was trained on another base only warns', async () => {
+    const ended = await mlit(['score', '--model', model, '--data', data, '--adapter', adapter]);
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(ended.stderr).toMatch(/adapter was trained on smol-tiny; here it is put on .*model/);
   });
 
   it('that does not fit leaves no run behind', async () => {
@@ -122,6 +128,14 @@ it('train --preview shows records that came through standard input, and trains o
   expect(ended.code, ended.stderr).toBe(0);
   expect(ended.stdout).toMatch(/^r0 \[en\].*tokens, \d+ supervised[\s\S]*⟦/);
   expect(existsSync(join(folder, 'piped', 'adapter'))).toBe(true);
+});
+
+it("options that are missing or can't be are named", async () => {
+  const { code, stderr } = await mlit(['train', '--out', 'x']);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/model: is needed.*data: is needed/);
+  const target = await mlit(['train', ...small, '--out', 'x', '--target', 'q_proj,lm_head']);
+  expect(target).toMatchObject({ code: 2, stderr: expect.stringMatching(/lm_head.*q_proj,k_proj/) });
 });
 
 describe('a pipe', () => {
