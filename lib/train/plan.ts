@@ -6,7 +6,7 @@ import { toLoadOptions } from '../model/model';
 import type { ModelSource } from '../model/source';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
-import type { NativeAdapterSpec, NativeMemoryPlan, NativeModelConfig } from '../native/types';
+import type { NativeAdapterSpec, NativeDoctor, NativeMemoryPlan, NativeModelConfig } from '../native/types';
 import type { TrainOptions } from './options';
 import type { PreparedData } from './prepare';
 
@@ -96,11 +96,12 @@ export function checkMemory(plan: TrainPlan): void {
   );
 }
 
-/** What the process may still take: the smaller of the system's free memory and the control group's rest. */
-export function availableBytes(): number {
-  const { memory } = loadAddon().doctor();
-  // A limit of 0 is none.
-  return Math.min(memory.availableBytes, memory.limitBytes || Number.POSITIVE_INFINITY);
+/** What the process may still take: the system's free memory, or what is left of its control group's limit (0 = none). */
+export function availableBytes(
+  { availableBytes: free, limitBytes }: NativeDoctor['memory'] = loadAddon().doctor().memory,
+  ownBytes: number = process.memoryUsage().rss,
+): number {
+  return limitBytes === 0 ? free : Math.min(free, Math.max(0, limitBytes - ownBytes));
 }
 
 async function adapterSpec(options: TrainOptions): Promise<NativeAdapterSpec> {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EventStream, type TrainEvent } from '../../lib/train/events';
 import { resolveTrainOptions } from '../../lib/train/options';
+import { availableBytes } from '../../lib/train/plan';
 import { splitDev } from '../../lib/train/prepare';
 
 describe('resolveTrainOptions', () => {
@@ -94,4 +95,11 @@ describe('EventStream', () => {
       })(),
     ).rejects.toThrow('bad');
   });
+});
+
+it('a control group’s limit leaves what this process has not taken yet', () => {
+  const memory = { totalBytes: 100, availableBytes: 80, limitBytes: 0 };
+  expect(availableBytes(memory, 10)).toBe(80);
+  expect(availableBytes({ ...memory, limitBytes: 50 }, 10)).toBe(40);
+  expect(availableBytes({ ...memory, limitBytes: 5 }, 10)).toBe(0);
 });
