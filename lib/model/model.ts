@@ -51,7 +51,15 @@ export class Model implements AsyncDisposable {
     const source = await resolveModel(options.model);
     const tokenizer = await loadTokenizer(source);
     options.signal?.throwIfAborted();
-    const native = await loadAddon().loadModel(source.path, toLoadOptions(options));
+    const { signal, onProgress } = options;
+    const watched = (fraction: number): void => {
+      signal?.throwIfAborted(); // ends the load, with the reason
+      onProgress?.(fraction);
+    };
+    const native = await loadAddon().loadModel(
+      source.path,
+      toLoadOptions({ ...options, onProgress: watched }),
+    );
     if (options.signal?.aborted) {
       await native.dispose();
       options.signal.throwIfAborted();
