@@ -1,5 +1,5 @@
-// Every test by one command: the native ones under sanitizers, then vitest; the last line is the sum of both.
-// `--quick` leaves out test/real. Other arguments go to vitest (a file's name, -t PATTERN).
+// Every test by one command: the native ones under sanitizers, those of the real model on optimised kernels, then vitest;
+// the last line is the sum. `--quick` leaves out what wants the real model. Other arguments go to vitest (a file's name, -t PATTERN).
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -7,28 +7,23 @@ import { join } from 'node:path';
 import { buildFraction } from './setup/build.mjs';
 import { hasCommand, progressLine, root, runLogged, say, stampDir } from './setup/common.mjs';
 
-const buildDir = join(root, 'build-tests');
 const none = { passed: 0, failed: 0, skipped: 0 };
 
 function readReport(path) {
   return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : undefined;
 }
 
-async function buildNativeTests() {
+/** Configures and builds one target; a line of progress while it lasts. */
+async function buildTarget(folder, target, options, label) {
   const launcher = hasCommand('ccache') ? ['-DCMAKE_CXX_COMPILER_LAUNCHER=ccache'] : [];
-  const configure = [
-    '-S',
-    root,
-    '-B',
-    buildDir,
-    '-DMLIT_BUILD_TESTS=ON',
-    '-DMLIT_SANITIZE=address,undefined',
-  ];
-  await runLogged('cmake', [...configure, ...launcher], { log: 'test-configure' });
-  const progress = progressLine('Building the native tests under sanitizers');
+  await runLogged('cmake', ['-S', root, '-B', folder, ...options, ...launcher], {
+    log: `${target}-configure`,
+  });
+  const progress = progressLine(label);
+  const parallel = ['--parallel', String(availableParallelism())];
   try {
-    await runLogged('cmake', ['--build', buildDir, '--parallel', String(availableParallelism())], {
-      log: 'test-build',
+    await runLogged('cmake', ['--build', folder, '--target', target, ...parallel], {
+      log: `${target}-build`,
       onLine: (line) => {
         const fraction = buildFraction(line);
         if (fraction !== undefined) progress.update(fraction);
@@ -46,30 +41,44 @@ function countGoogleTests(report) {
   return { passed: tests.length - failed - skipped, failed, skipped };
 }
 
-async function runNativeTests() {
+/** Builds and runs one GoogleTest binary. */
+async function runGoogleTests(folder, target, options, label) {
   try {
-    await buildNativeTests();
+    await buildTarget(folder, target, options, label);
   } catch (error) {
     say(error.message);
     return { ...none, failed: 1 };
   }
-  const reportPath = join(stampDir, 'native-tests.json');
+  const reportPath = join(stampDir, `${target}.json`);
   rmSync(reportPath, { force: true });
   const args = ['--gtest_brief=1', `--gtest_output=json:${reportPath}`];
   const env = { ...process.env, UBSAN_OPTIONS: 'print_stacktrace=1' };
-  const { status, signal } = spawnSync(join(buildDir, 'mlit_tests'), args, {
-    cwd: root,
-    env,
-    stdio: 'inherit',
-  });
+  const { status, signal } = spawnSync(join(folder, target), args, { cwd: root, env, stdio: 'inherit' });
   const report = readReport(reportPath);
   const counts = report ? countGoogleTests(report) : none;
   if (status !== 0 && counts.failed === 0) {
-    say(`The native tests ended early (${signal ?? `exit status ${status}`}).`);
+    say(`${target} ended early (${signal ?? `exit status ${status}`}).`);
     return { ...counts, failed: 1 };
   }
   return counts;
 }
+
+const sanitized = () =>
+  runGoogleTests(
+    join(root, 'build-tests'),
+    'mlit_tests',
+    ['-DMLIT_BUILD_TESTS=ON', '-DMLIT_SANITIZE=address,undefined'],
+    'Building the native tests under sanitizers',
+  );
+
+/** On the objects that the addon is made of. */
+const real = () =>
+  runGoogleTests(
+    join(root, 'build'),
+    'mlit_real_tests',
+    ['-DMLIT_BUILD_REAL_TESTS=ON'],
+    'Building the native tests of the real model',
+  );
 
 function countVitest(report) {
   // A file that could not even be loaded has no failed test in it, and is a failure all the same.
@@ -102,7 +111,9 @@ const vitestArgs = args.filter((arg) => arg !== '--quick');
 if (args.includes('--quick')) vitestArgs.push('--exclude', 'test/real/**');
 
 mkdirSync(stampDir, { recursive: true });
-const results = [await runNativeTests(), runVitest(vitestArgs)];
+const results = [await sanitized()];
+if (!args.includes('--quick')) results.push(await real());
+results.push(runVitest(vitestArgs));
 const total = (key) => results.reduce((sum, counts) => sum + counts[key], 0);
 const skipped = total('skipped') > 0 ? `, ${total('skipped')} skipped` : '';
 process.exitCode = total('failed') > 0 || total('passed') === 0 ? 1 : 0;
