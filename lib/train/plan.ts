@@ -12,7 +12,7 @@ import type { PreparedData } from './prepare';
 
 /** Tokens of a micro-batch where nothing else is asked for: large enough for full-speed products, small in memory. */
 const MICRO_TOKENS = 2048;
-const LOGITS_BYTES = 256 * 2 ** 20;
+const LOGITS_BYTES = 64 * 2 ** 20;
 
 export interface TrainPlan {
   /** Native bytes by name. */

@@ -12,7 +12,7 @@ export interface TrainingSessionOptions {
   adapters: readonly Adapter[];
   /** Tokens of a micro-batch at most. Default 2048. */
   microTokens?: number;
-  /** Bytes of logits held at once. Default 256 MiB. */
+  /** Bytes of logits held at once. Default 64 MiB. */
   logitsBytes?: number;
   /** `layer` keeps only each layer's input and runs its forward again. Same bits. Default `none`. */
   recompute?: 'none' | 'layer';
@@ -67,7 +67,7 @@ export class TrainingSession implements AsyncDisposable {
       options.adapters.map((adapter) => adapter.native),
       {
         maxTokens: options.microTokens ?? 2048,
-        logitsBytes: options.logitsBytes ?? 256 * 2 ** 20,
+        logitsBytes: options.logitsBytes ?? 64 * 2 ** 20,
         recompute: options.recompute ?? 'none',
         training: options.training ?? true,
       },

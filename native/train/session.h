@@ -27,8 +27,8 @@ struct PackedBatch {
 enum class Recompute { kNone, kLayer };  // kLayer: keep only each layer's input, run its forward again in the backward
 
 struct TrainOptions {
-  int64_t maxTokens = 2048;         // of a micro-batch
-  size_t logitsBytes = 256u << 20;  // budget of one chunk of logits
+  int64_t maxTokens = 2048;        // of a micro-batch
+  size_t logitsBytes = 64u << 20;  // budget of one chunk of logits: a stop flag is read between chunks
   Recompute recompute = Recompute::kNone;
   bool training = true;  // false: a scorer, no gradients, no moments, activations of one layer only
 };
