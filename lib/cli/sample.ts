@@ -41,7 +41,12 @@ type Options = z.output<typeof optionsSchema>;
 export function addSample(program: Command): void {
   const option = (flags: string, description: string): Option => new Option(flags, description);
   addCommonFlags(program.command('sample').description('answer prompts in batches; one JSON line a response'))
-    .addOption(option('--adapter <dir...>', 'PEFT folders; a record may name its own by number, from 0'))
+    .addOption(
+      option(
+        '--adapter <dir...>',
+        'PEFT folders; a record may choose by a field "adapter": 0 for the first (default: 0)',
+      ),
+    )
     .addOption(option('--prompts <file>', 'JSONL with instruction or messages, or - for standard input'))
     .addOption(option('--max-new-tokens <n>', 'tokens of a response (default: 256)').argParser(parseInteger))
     .addOption(option('--temperature <x>', '0 = greedy (default: 0)').argParser(parseNumber))
