@@ -29,6 +29,10 @@ export const ERROR_CODES = [
   'DOWNLOAD_FAILED',
   'CHECKSUM_MISMATCH',
   'UNKNOWN_MODEL',
+  'MIXTURE_INVALID',
+  'EXPERIMENT_INVALID',
+  'STORE_INVALID',
+  'STORE_LOCKED',
 ] as const;
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
