@@ -1,0 +1,188 @@
+// The experiment file: a dozen lines of YAML that say what is asked, of which model and with which data. Everything else has
+// a default, and every default is written out into the store.
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, join } from 'node:path';
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { MlitError } from '../native/errors';
+import { didYouMean } from '../text/suggest';
+import { describeIssues, trainOptionsSchema } from '../train/options';
+
+export const PROTOCOLS = [
+  'monolingual',
+  'pinch',
+  'languages',
+  'pairs',
+  'similarity',
+  'pretraining-share',
+  'custom',
+] as const;
+export type Protocol = (typeof PROTOCOLS)[number];
+
+const count = z.int().min(1);
+const files = z
+  .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
+  .transform((value) => (typeof value === 'string' ? [value] : value));
+const language = z.string().min(1);
+
+/** How models are tuned: options of `mlit train` that an experiment may fix, the same for every arm. */
+const trainSchema = trainOptionsSchema.pick({
+  rank: true,
+  alpha: true,
+  rslora: true,
+  target: true,
+  learningRate: true,
+  schedule: true,
+  warmupSteps: true,
+  weightDecay: true,
+  maxGradNorm: true,
+  epochs: true,
+  steps: true,
+  batchExamples: true,
+  batchTokens: true,
+  microTokens: true,
+  maxLength: true,
+  maxPrompt: true,
+  maxResponse: true,
+  truncate: true,
+  lossNorm: true,
+  recompute: true,
+  shuffle: true,
+});
+
+/** How models answer: options of `mlit sample`. */
+const sampleSchema = z.strictObject({
+  maxNewTokens: count.default(256),
+  temperature: z.number().min(0).default(0),
+  topP: z.number().gt(0).max(1).default(1),
+  topK: z.int().min(0).default(0),
+  minP: z.number().min(0).max(1).default(0),
+  stop: z.array(z.string().min(1)).default([]),
+});
+
+export const experimentSchema = z.strictObject({
+  /** Folder name of its results. Default: the file's name. */
+  name: z
+    .string()
+    .regex(/^[\w.-]+$/, 'letters, digits, dots, dashes and underscores only')
+    .optional(),
+  protocol: z.enum(PROTOCOLS),
+  /** GGUF file, Hugging Face folder, or a name that `mlit pull` knows. */
+  model: z.string().min(1),
+  /** Training data, parallel or not: a file or several. */
+  data: files,
+  /** Prompts, with reference responses where there are any: a file or several. Shares no item with `data`. */
+  eval: files,
+  field: z.record(z.string(), z.string()).default({}),
+  template: z.string().min(1).default('auto'),
+  system: z.string().optional(),
+  /** Languages of the protocol. Default: the twelve of the paper (E1, E2, E5), its six (E3, E4), its seven (E6). */
+  languages: z.array(language).min(1).optional(),
+  /** Languages evaluated in. Default: the protocol's languages, and for `pinch` and `languages` all that `eval` has. */
+  evalLanguages: z.array(language).min(1).optional(),
+  /** The language that the rest of the budget is in. */
+  hub: language.default('en'),
+  /** The budget of every mixture, in examples. Default: the paper's 4,640. */
+  examples: count.default(4640),
+  /** `pinch`: the shares compared, in percent; 'count:40' is a number of examples not in the hub's language. */
+  ticks: z
+    .array(
+      z.union([z.number().min(0).max(100), z.string().regex(/^count:\d+$/, "a percentage, or 'count:N'")]),
+    )
+    .min(1)
+    .optional(),
+  /** `languages`: how many seeded orders. Default 3. */
+  orders: count.default(3),
+  /** `custom`: arm → mixture in one line, or `base` for the model as it is. */
+  arms: z.record(z.string().regex(/^[\w.-]+$/), z.string().min(1)).optional(),
+  /** `pretraining-share`: language → share of the pretraining data, in percent. */
+  shares: z.record(language, z.number().min(0)).optional(),
+  /**
+   * What answers are compared with, side by side: the model tuned on the prompt's language alone (instruction-following
+   * score IF_L), the one tuned on the hub's language alone, or nothing.
+   */
+  against: z.enum(['monolingual', 'hub', 'none']).default('monolingual'),
+  /** Items of `eval` that are used, chosen by the seed. Default: all. */
+  evalItems: count.optional(),
+  policy: z.enum(['disjoint', 'overlap', 'nested']).default('disjoint'),
+  train: trainSchema.prefault({}),
+  sample: sampleSchema.prefault({}),
+  /** Repetitions, with seeds `seed`, `seed` + 1, …; each has its own mixtures, and arms are paired by it. */
+  seeds: count.default(1),
+  seed: z.int().min(0).default(0),
+  /** Also evaluate the base model as it is. */
+  base: z.boolean().default(true),
+  threads: z.union([z.literal('auto'), count]).default('auto'),
+  baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
+  /** The folder of jobs and results, shared by experiments that may share jobs. */
+  store: z.string().min(1).default('runs'),
+});
+
+export type ExperimentInput = z.input<typeof experimentSchema>;
+/** With every default filled in; paths absolute or relative to the working folder. */
+export type ExperimentSpec = z.output<typeof experimentSchema> & { name: string };
+
+/** @throws MlitError `EXPERIMENT_INVALID` naming every mistake, with the key that was probably meant */
+export function resolveExperiment(input: unknown, where = 'experiment'): ExperimentSpec {
+  const result = experimentSchema.safeParse(input);
+  if (!result.success) {
+    throw new MlitError('EXPERIMENT_INVALID', `${where}: ${explain(result.error, input)}`, {
+      fields: { file: where },
+    });
+  }
+  return { ...result.data, name: result.data.name ?? 'experiment' };
+}
+
+/** Reads a YAML file; paths in it are relative to it. */
+export async function readExperiment(
+  file: string,
+  overrides: Partial<ExperimentInput> = {},
+): Promise<ExperimentSpec> {
+  let value: unknown;
+  try {
+    value = parse(await readFile(file, 'utf8'));
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    throw new MlitError(
+      missing ? 'FILE_NOT_FOUND' : 'EXPERIMENT_INVALID',
+      `${file}: ${missing ? 'there is no such file' : `not YAML: ${(cause as Error).message}`}`,
+      { fields: { file }, cause },
+    );
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new MlitError('EXPERIMENT_INVALID', `${file}: expected a mapping of keys and values`, {
+      fields: { file },
+    });
+  }
+  const name = basename(file).replace(/\.ya?ml$/i, '');
+  const spec = resolveExperiment({ name, ...value, ...overrides }, file);
+  const beside = (path: string): string => (isAbsolute(path) ? path : join(dirname(file), path));
+  const local = (path: string): string => (path.startsWith('hf:') ? path : beside(path));
+  return {
+    ...spec,
+    data: spec.data.map(local),
+    eval: spec.eval.map(local),
+    model: /[/\\]|\.gguf$/.test(spec.model) ? local(spec.model) : spec.model,
+    template: /[/\\]|\.jinja$/.test(spec.template) ? local(spec.template) : spec.template,
+    store: overrides.store === undefined ? beside(spec.store) : spec.store,
+  };
+}
+
+function explain(error: z.ZodError, input: unknown): string {
+  const unknown = error.issues.flatMap((issue) => {
+    if (issue.code !== 'unrecognized_keys') return [];
+    const inside = issue.path.join('.');
+    const known = Object.keys(
+      inside === 'train'
+        ? trainSchema.shape
+        : inside === 'sample'
+          ? sampleSchema.shape
+          : experimentSchema.shape,
+    );
+    const place = inside === '' ? '' : `${inside}: `;
+    return issue.keys.map((key) => `${place}there is no key '${key}'${didYouMean(key, known)}`);
+  });
+  const others = error.issues.filter((issue) => issue.code !== 'unrecognized_keys');
+  const rest = others.length === 0 ? [] : [describeIssues({ issues: others } as z.ZodError, input)];
+  return [...unknown, ...rest].join('; ');
+}
