@@ -14,8 +14,11 @@ export interface ResultColumn {
   better?: 'higher' | 'lower';
 }
 
-/** A cell: a text, an estimate, or `null` for "not applicable". `grey`: shown, but not to be relied upon. */
-export type ResultCell = string | (Estimate & { grey?: boolean }) | null;
+/**
+ * A cell: a text, an estimate, or `null` for "not applicable". `grey`: shown, but not to be relied upon. `seeds`: the value of
+ * each repetition, in the order of the seeds, shown where there are too few for an interval over them.
+ */
+export type ResultCell = string | (Estimate & { grey?: boolean; seeds?: readonly number[] }) | null;
 
 export interface ResultTable {
   /** File name stem: `language-match`. */
@@ -36,15 +39,27 @@ interface FigureCommon {
   /** Axis titles with units. */
   x: string;
   y: string;
+  /** Decimals of numbers printed in the plot. Default 1. */
+  digits?: number;
 }
 
 export type ResultFigure =
   | (FigureCommon & {
       kind: 'heatmap';
       /** `color` is what the cell's colour shows (in E1: value relative to the evaluation language's own column); null cells stay blank. */
-      cells: readonly { x: string; y: string; value: Estimate | null; color?: number | null }[];
+      cells: readonly {
+        x: string;
+        y: string;
+        value: Estimate | null;
+        color?: number | null;
+        grey?: boolean;
+      }[];
       xOrder: readonly string[];
       yOrder: readonly string[];
+      /** Legend's title: what `color` is. Default: the figure's values themselves. */
+      colorTitle?: string;
+      /** The value of `color` that is neither good nor bad; then the scale diverges from it. Absent: a scale from low to high. */
+      colorMiddle?: number;
     })
   | (FigureCommon & {
       kind: 'curve';
@@ -54,6 +69,8 @@ export type ResultFigure =
         points: readonly { x: number; xLabel?: string; y: Estimate; seeds?: readonly number[] }[];
       }[];
       xIsOrdinal?: boolean;
+      /** A line to compare with, as parity at 50. */
+      reference?: number;
     })
   | (FigureCommon & {
       kind: 'pairs';
