@@ -20,7 +20,15 @@ export function fold(text: string): string {
   return text.normalize('NFKC').toLowerCase().replace(/\s+/gu, ' ').trim();
 }
 
-/** The same, and punctuation and symbols count as blanks: what is left are words and digits. */
+/**
+ * The same, and punctuation and symbols count as blanks: what is left are words and digits. Invisible formatting (joiners,
+ * direction marks, soft hyphens) is dropped, so that it does not part a word.
+ */
 export function foldWords(text: string): string {
-  return fold(text.normalize('NFKC').replace(/[\p{P}\p{S}\p{C}]+/gu, ' '));
+  return fold(
+    text
+      .normalize('NFKC')
+      .replace(/\p{Cf}+/gu, '')
+      .replace(/[\p{P}\p{S}\p{C}]+/gu, ' '),
+  );
 }
