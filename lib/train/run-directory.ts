@@ -1,13 +1,11 @@
 // The folder of a run: run.yaml (every option as resolved and everything that was chosen), mixture.json, events.jsonl,
 // checkpoints/, adapter/. One process at a time writes to it.
-import { readFileSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { parse, stringify } from 'yaml';
 import { MlitError } from '../native/errors';
 import { syncFolder, writeFileAtomic } from '../native/files';
+import { FolderLock, LOCK_FILE } from '../native/folder-lock';
 import type { TrainEvent } from './events';
 import { resolveTrainOptions, type TrainOptions } from './options';
 
@@ -34,7 +32,7 @@ export interface RunRecord {
 
 export class RunDirectory {
   readonly path: string;
-  #lock: string | undefined;
+  #lock: FolderLock | undefined;
   #events: FileHandle | undefined;
   #created = false;
 
@@ -70,7 +68,7 @@ export class RunDirectory {
         { fields: { file: path } },
       );
     }
-    const leftovers = entries?.filter((entry) => entry !== 'run.lock' && !entry.includes('.tmp-'));
+    const leftovers = entries?.filter((entry) => entry !== LOCK_FILE && !entry.includes('.tmp-'));
     if (!resume && leftovers && leftovers.length > 0) {
       throw new MlitError(
         'RUN_INVALID',
@@ -81,50 +79,11 @@ export class RunDirectory {
     await mkdir(path, { recursive: true });
     const directory = new RunDirectory(path);
     directory.#created = entries === undefined;
-    await directory.#acquire();
+    directory.#lock = await FolderLock.acquire(path, 'RUN_LOCKED');
     for (const entry of entries ?? []) {
       if (entry.includes('.tmp-')) await rm(join(path, entry), { recursive: true, force: true });
     }
     return directory;
-  }
-
-  async #acquire(): Promise<void> {
-    const lock = join(this.path, 'run.lock');
-    const owner = JSON.stringify({ pid: process.pid, started: startOf(process.pid), host: hostname() });
-    let waited = 0;
-    for (;;) {
-      try {
-        const file = await open(lock, 'wx');
-        await file.writeFile(owner);
-        await file.close();
-        this.#lock = lock;
-        return;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') {
-          throw new MlitError('FILE_IO', `cannot write ${lock}: ${(error as Error).message}`, {
-            fields: { file: lock },
-            cause: error,
-          });
-        }
-      }
-      const holder = await readFile(lock, 'utf8').catch(() => undefined);
-      if (holder === undefined) continue;
-      // Another process has just made it and not yet written its name.
-      if (holder === '' && waited++ < 20) {
-        await setTimeout(50);
-        continue;
-      }
-      if (!isStale(holder)) {
-        throw new MlitError(
-          'RUN_LOCKED',
-          `${this.path} is in use by another process (${holder}); if that is gone, remove run.lock`,
-          {
-            fields: { file: lock, holder },
-          },
-        );
-      }
-      await rm(lock, { force: true });
-    }
   }
 
   async writeRecord(record: RunRecord): Promise<void> {
@@ -191,7 +150,7 @@ export class RunDirectory {
       await events.sync();
       await events.close();
     }
-    if (lock) await rm(lock, { force: true });
+    await lock?.release();
   }
 }
 
@@ -205,28 +164,5 @@ export async function readRunRecord(path: string): Promise<RunRecord> {
       fields: { file },
       cause,
     });
-  }
-}
-
-/** A lock of this host whose process is gone, even if another one has its number now, as in a restarted container. */
-function isStale(holder: string): boolean {
-  try {
-    const { pid, started, host } = JSON.parse(holder) as { pid: number; started?: number; host: string };
-    if (host !== hostname()) return false;
-    process.kill(pid, 0);
-    return started !== undefined && startOf(pid) !== started;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    return code === 'ESRCH' || error instanceof SyntaxError;
-  }
-}
-
-/** When a process began, in clock ticks since the machine did (field 22 of /proc/PID/stat). */
-function startOf(pid: number): number | undefined {
-  try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
-  } catch {
-    return undefined;
   }
 }

@@ -1,0 +1,29 @@
+// A full disk is the one failure that a long run meets by itself: it is told apart from others, with what is free, and
+// nothing is lost by it.
+import { statfs } from 'node:fs/promises';
+import { MlitError } from '../../native/errors';
+
+const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+const FULL_TEXT = /No space left on device|Disk quota exceeded|File too large/i;
+
+/** The error that says so where a write failed for want of room, also when that is only its cause; else the error itself. */
+export async function explainFullDisk(error: unknown, folder: string): Promise<unknown> {
+  for (let each = error; each instanceof Error; each = each.cause) {
+    const { code } = each as NodeJS.ErrnoException;
+    if (!FULL.has(code ?? '') && !FULL_TEXT.test(each.message)) continue;
+    const free = await freeBytes(folder);
+    const left = free === undefined ? '' : ` (${(free / 2 ** 20).toFixed(1)} MiB free)`;
+    return new MlitError(
+      'FILE_IO',
+      `the disk or quota of ${folder} is full${left}: ${each.message}. Make room and start the same command again; what is finished stays`,
+      { fields: { file: folder, ...(free !== undefined && { free }) }, cause: error },
+    );
+  }
+  return error;
+}
+
+/** Bytes that this user may still write; undefined where the file system does not tell. */
+export async function freeBytes(folder: string): Promise<number | undefined> {
+  const info = await statfs(folder).catch(() => undefined);
+  return info && info.bavail * info.bsize;
+}
