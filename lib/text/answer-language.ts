@@ -36,8 +36,8 @@ export const MIN_MARGIN = 0.1;
 
 export interface AnswerLanguageOptions {
   /** The same item's reference answers by language, for short answers of a parallel set. */
-  references?: Readonly<Record<string, string>>;
-  identify?: Identify;
+  references?: Readonly<Record<string, string>> | undefined;
+  identify?: Identify | undefined;
   /** Identification's recall on this set's references, by language ({@link identificationRecall}). A language that is not in it is trusted. */
   recall?: Readonly<Record<string, number>>;
   /** The language that was asked for: identification is not used where its recall on that language is low. */

@@ -3,16 +3,27 @@
 
 const segmenters = new Map<string, Intl.Segmenter>();
 
+function segmenterOf(lang: string, granularity: 'word' | 'sentence' | 'grapheme'): Intl.Segmenter {
+  const key = `${granularity} ${lang}`;
+  let segmenter = segmenters.get(key);
+  if (segmenter === undefined) {
+    segmenter = new Intl.Segmenter(lang, { granularity });
+    segmenters.set(key, segmenter);
+  }
+  return segmenter;
+}
+
 /** Words of a text, punctuation and blanks left out. `lang` chooses ICU's rules where a language has its own. */
 export function words(text: string, lang = 'und'): string[] {
-  let segmenter = segmenters.get(lang);
-  if (segmenter === undefined) {
-    segmenter = new Intl.Segmenter(lang, { granularity: 'word' });
-    segmenters.set(lang, segmenter);
-  }
   const found: string[] = [];
-  for (const { segment, isWordLike } of segmenter.segment(text)) if (isWordLike === true) found.push(segment);
+  for (const { segment, isWordLike } of segmenterOf(lang, 'word').segment(text))
+    if (isWordLike === true) found.push(segment);
   return found;
+}
+
+/** All sentences or graphemes (characters as people count them) of a text, blanks between them included. */
+export function segments(text: string, granularity: 'sentence' | 'grapheme', lang = 'und'): string[] {
+  return Array.from(segmenterOf(lang, granularity).segment(text), ({ segment }) => segment);
 }
 
 /** NFKC, lower case, every run of blanks one space, none at the ends. */

@@ -60,7 +60,7 @@ export const MEASURES = {
     better: 'higher',
     needs: 'references',
     about:
-      'F-score (β = 2) of shared character n-grams up to 6, as sacreBLEU computes it for a sentence, on folded text.',
+      'F-score (β = 2) of shared character n-grams up to 6, as sacreBLEU computes it for a sentence, after NFKC and lower case.',
   },
   rougeL: {
     ...points,
@@ -97,6 +97,13 @@ export const MEASURES = {
     better: 'higher',
     needs: 'checks',
     about: 'The answer passes every check of the record that can be decided.',
+  },
+  instructionPassLoose: {
+    ...share,
+    label: 'instructions kept, loosely',
+    better: 'higher',
+    needs: 'checks',
+    about: 'The same, where asterisks, a first line and a last line may be taken off before each check.',
   },
   languageMatch: {
     ...share,
@@ -148,7 +155,7 @@ export const MEASURES = {
     better: 'lower',
     needs: 'answer',
     about:
-      'The answer mixes the language of the prompt with another: by script in a word, or by identification in a line.',
+      'A tenth of the answer’s words or more are in another script than most, or its lines are identified as different languages.',
   },
   empty: {
     ...share,
@@ -162,7 +169,7 @@ export const MEASURES = {
     label: 'truncated',
     better: 'lower',
     needs: 'answer',
-    about: 'The answer was ended by the limit of new tokens.',
+    about: 'The answer was ended by the limit of new tokens or of the model’s context.',
   },
   repetition: {
     ...share,
@@ -176,7 +183,8 @@ export const MEASURES = {
     label: 'ends in a loop',
     better: 'lower',
     needs: 'answer',
-    about: 'The answer ends in one stretch of tokens repeated at least four times.',
+    about:
+      'The answer ends in one stretch of at most 64 tokens that comes at least four times and covers at least 12 tokens.',
   },
   responseChars: {
     ...amount,
@@ -190,7 +198,7 @@ export const MEASURES = {
     unit: 'tokens',
     label: 'tokens',
     needs: 'answer',
-    about: 'Tokens that the model produced, the one that ended the answer aside.',
+    about: 'Tokens that the model drew, the one that ended the answer included.',
   },
   responseWords: {
     ...amount,

@@ -20,13 +20,13 @@ export interface AnswerLine {
 
 export interface MeasureOptions {
   /** Language identification ({@link loadIdentifier}). Without it: no line-level measures, and short answers only by script or reference. */
-  identify?: Identify;
+  identify?: Identify | undefined;
   /** Languages that an answer may be in. Default: those of the evaluation set. */
-  languages?: readonly string[];
+  languages?: readonly string[] | undefined;
   /** Closed sets of labels by record id, for `labelAnswered`. */
-  labels?: Readonly<Record<string, { labels: readonly string[]; correct: number }>>;
+  labels?: Readonly<Record<string, { labels: readonly string[]; correct: number }>> | undefined;
   /** Checks by record id, for `instructionPass`. */
-  checks?: Readonly<Record<string, readonly InstructionCheck[]>>;
+  checks?: Readonly<Record<string, readonly InstructionCheck[]>> | undefined;
 }
 
 export interface MeasureLine {
@@ -43,6 +43,16 @@ export interface MeasureLine {
   measures: Record<string, number>;
 }
 
+export interface LanguageSummary {
+  answers: number;
+  /** Answers whose language is undecided. */
+  undecided: number;
+  /** Answers to which each measure applies: the n of its cell. */
+  applies: Record<string, number>;
+  /** Means of the language measures where the set's own references are the answers: what they can reach on this set. */
+  onReferences: Record<string, { value: number; n: number }>;
+}
+
 /** What has to stand beside every figure that comes from the lines. */
 export interface MeasureSummary {
   version: 1;
@@ -56,8 +66,8 @@ export interface MeasureSummary {
   identification: Record<string, { recall: number; n: number }>;
   /** The answer-language rule on each item's own references, and on other items' references in the same language. */
   rule: { references: Record<string, RuleCheck>; shuffled: Record<string, RuleCheck> };
-  /** Answers, and those to which a measure applies, by measure and language. */
-  counts: Record<string, { answers: number; measures: Record<string, number> }>;
+  /** By language of the prompt. */
+  byLanguage: Record<string, LanguageSummary>;
   /** Sentences for people: weak recall, undecided answers, measures that apply to few. */
   notes: readonly string[];
 }
