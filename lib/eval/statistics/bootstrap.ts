@@ -1,0 +1,338 @@
+// Intervals of scores that were all measured on the same items. Items are drawn anew once and every cell sees the same draw,
+// so that a difference of two cells, or a mean over languages, gets the interval that belongs to it.
+import type { Estimate } from './estimate';
+import { normalCdf, normalQuantile, tQuantile } from './normal';
+import { drawBelow, randomWords } from './random';
+
+/** One score: its value on every item. The cell's value is Σ weight × value / Σ weight over the items that are there. */
+export interface Cell {
+  /** One value an item, in the order that all cells share. NaN: this item is left out of this cell. */
+  values: ArrayLike<number>;
+  /** Default 1 each; 0: left out. Nats a byte is values nats / bytes with the bytes as weights. */
+  weights?: ArrayLike<number> | undefined;
+}
+
+export interface BootstrapOptions {
+  /** Default 10,000. */
+  resamples?: number;
+  /** Whole number from 0. Default 0. */
+  seed?: number;
+  /** Share of intervals that hold the true value. Default 0.95. */
+  level?: number;
+}
+
+/** A function of all cells' values: a difference, a mean over languages, a count of cells over 50. */
+export type Contrast = (values: Float64Array) => number;
+
+/** Resamples counted before they are multiplied with all cells: four rows of counts stay in the nearest cache. */
+const BLOCK = 4;
+
+/**
+ * Bootstrap over items, jointly over cells (Efron and Tibshirani 1993), with BCa intervals widened for small samples. It is
+ * conditional on everything but the items: these models, these seeds, these judges.
+ */
+export class PairedBootstrap {
+  readonly resamples: number;
+  readonly seed: number;
+  readonly level: number;
+  /** Items that are in at least one cell. */
+  readonly items: number;
+
+  readonly #columns: number;
+  /** [cell][item]: weight × value, and weight. */
+  readonly #sums: Float64Array[];
+  readonly #weights: Float64Array[];
+  /** The cells' values. */
+  readonly #values: Float64Array;
+  /** [resample][cell] */
+  readonly #drawn: Float64Array;
+
+  /** @throws RangeError where cells differ in their number of items, or a weight is negative or not finite */
+  constructor(cells: readonly Cell[], options: BootstrapOptions = {}) {
+    const { resamples = 10_000, seed = 0, level = 0.95 } = options;
+    if (!Number.isInteger(resamples) || resamples < 1)
+      throw new RangeError(`resamples: expected a whole number from 1, got ${resamples}`);
+    if (!(level > 0 && level < 1))
+      throw new RangeError(`level: expected a number between 0 and 1, got ${level}`);
+    this.resamples = resamples;
+    this.seed = seed;
+    this.level = level;
+    this.#columns = cells.length;
+    const { sums, weights, items } = compact(cells);
+    this.#sums = sums;
+    this.#weights = weights;
+    this.items = items;
+    this.#values = Float64Array.from(sums, (sum, cell) => total(sum) / total(weights[cell] as Float64Array));
+    this.#drawn = draw(sums, weights, items, resamples, seed);
+  }
+
+  /** The cells' values, in their order. NaN where a cell has no item. */
+  get values(): Float64Array {
+    return this.#values.slice();
+  }
+
+  /** One cell's value and interval; no interval under two items. */
+  estimate(cell: number): Estimate {
+    if (!Number.isInteger(cell) || cell < 0 || cell >= this.#columns)
+      throw new RangeError(`cell: expected a whole number from 0 to ${this.#columns - 1}, got ${cell}`);
+    const sums = this.#sums[cell] as Float64Array;
+    const weights = this.#weights[cell] as Float64Array;
+    const n = weights.reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0);
+    const distribution = new Float64Array(this.resamples);
+    for (let b = 0; b < this.resamples; b += 1)
+      distribution[b] = this.#drawn[b * this.#columns + cell] as number;
+    const sum = total(sums);
+    const weight = total(weights);
+    const without: number[] = [];
+    for (let i = 0; i < this.items; i += 1)
+      if ((weights[i] as number) > 0)
+        without.push((sum - (sums[i] as number)) / (weight - (weights[i] as number)));
+    return this.#interval(this.#values[cell] as number, distribution, without, n);
+  }
+
+  /**
+   * A function of the cells' values and its interval, over the same resamples. Its `n` counts the items that are in at least
+   * one of the cells that the function reads. The array it gets is reused: do not keep it.
+   */
+  contrast(f: Contrast): Estimate {
+    const means = this.#values.slice();
+    const value = f(means);
+    const used = this.#cellsRead(f, value);
+    const distribution = new Float64Array(this.resamples);
+    for (let b = 0; b < this.resamples; b += 1) {
+      means.set(this.#drawn.subarray(b * this.#columns, (b + 1) * this.#columns));
+      distribution[b] = f(means);
+    }
+    const sums = this.#sums.map(total);
+    const weights = this.#weights.map(total);
+    const without: number[] = [];
+    for (let i = 0; i < this.items; i += 1) {
+      if (!used.some((cell) => ((this.#weights[cell] as Float64Array)[i] as number) > 0)) continue;
+      for (let cell = 0; cell < this.#columns; cell += 1)
+        means[cell] =
+          ((sums[cell] as number) - ((this.#sums[cell] as Float64Array)[i] as number)) /
+          ((weights[cell] as number) - ((this.#weights[cell] as Float64Array)[i] as number));
+      without.push(f(means));
+    }
+    return this.#interval(value, distribution, without, without.length);
+  }
+
+  /** Cells whose absence changes the function's value. */
+  #cellsRead(f: Contrast, value: number): number[] {
+    const all = Array.from({ length: this.#columns }, (_, cell) => cell);
+    const read = all.filter((cell) => {
+      const means = this.#values.slice();
+      means[cell] = Number.NaN;
+      return !Object.is(f(means), value);
+    });
+    return read.length === 0 ? all : read;
+  }
+
+  #interval(value: number, distribution: Float64Array, without: readonly number[], n: number): Estimate {
+    if (n < 2 || !Number.isFinite(value)) return { value, n };
+    const sorted = distribution.filter((drawn) => Number.isFinite(drawn)).sort();
+    if (sorted.length < this.resamples / 2) return { value, n };
+    const [low, high] = bcaBounds(value, sorted, without, this.level);
+    return { value, low, high, n };
+  }
+}
+
+/**
+ * Bias-corrected and accelerated percentiles (Efron 1987), their normal quantile widened to t × √(n / (n − 1)), for the
+ * bootstrap's variance has n where the sample's has n − 1 (Hesterberg 2015, section 5.3).
+ *
+ * @param sorted the statistic on every resample, ascending
+ * @param without the statistic without each item
+ */
+export function bcaBounds(
+  value: number,
+  sorted: Float64Array,
+  without: readonly number[],
+  level: number,
+): [number, number] {
+  const count = sorted.length;
+  if (sorted[0] === sorted[count - 1]) return [sorted[0] as number, sorted[0] as number];
+  const under = (boundary(sorted, value, false) + boundary(sorted, value, true)) / 2;
+  // Half a resample at either end keeps the correction finite where all of them lie on one side.
+  const bias = normalQuantile(Math.min(Math.max(under, 0.5), count - 0.5) / count);
+  const acceleration = skewOf(without);
+  const n = without.length;
+  const z = -tQuantile((1 - level) / 2, n - 1) * Math.sqrt(n / (n - 1));
+  const at = (shift: number): number => {
+    const moved = bias + shift;
+    const share = normalCdf(bias + moved / Math.max(1e-9, 1 - acceleration * moved));
+    return quantile(sorted, share);
+  };
+  return [at(-z), at(z)];
+}
+
+/** Σ d³ / (6 (Σ d²)^1.5) over the jackknife's deviations; 0 where nothing deviates. */
+function skewOf(without: readonly number[]): number {
+  const finite = without.filter((value) => Number.isFinite(value));
+  const mean = finite.reduce((sum, value) => sum + value, 0) / finite.length;
+  let squares = 0;
+  let cubes = 0;
+  for (const value of finite) {
+    const deviation = mean - value;
+    squares += deviation * deviation;
+    cubes += deviation * deviation * deviation;
+  }
+  return squares > 0 ? cubes / (6 * squares ** 1.5) : 0;
+}
+
+/** Values under `value`, or up to it. */
+function boundary(sorted: Float64Array, value: number, inclusive: boolean): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const drawn = sorted[middle] as number;
+    if (drawn < value || (inclusive && drawn === value)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Linear between neighbours (NumPy's default). `share` from 0 to 1. */
+export function quantile(sorted: ArrayLike<number>, share: number): number {
+  const position = Math.min(Math.max(share, 0), 1) * (sorted.length - 1);
+  const below = Math.floor(position);
+  const low = sorted[below] as number;
+  const high = sorted[Math.min(below + 1, sorted.length - 1)] as number;
+  return low + (high - low) * (position - below);
+}
+
+function total(values: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i += 1) sum += values[i] as number;
+  return sum;
+}
+
+/** Checks cells and drops the items that are in none of them. */
+function compact(cells: readonly Cell[]): { sums: Float64Array[]; weights: Float64Array[]; items: number } {
+  const count = cells[0]?.values.length ?? 0;
+  const present = new Uint8Array(count);
+  const weights = cells.map((cell, index) => {
+    if (cell.values.length !== count)
+      throw new RangeError(
+        `cell ${index}: has ${cell.values.length} items where cell 0 has ${count}; cells share their items, leave one out by NaN`,
+      );
+    if (cell.weights !== undefined && cell.weights.length !== count)
+      throw new RangeError(`cell ${index}: has ${cell.weights.length} weights for ${count} items`);
+    return Float64Array.from({ length: count }, (_, i) => {
+      const weight = cell.weights === undefined ? 1 : (cell.weights[i] as number);
+      if (!(weight >= 0 && weight < Number.POSITIVE_INFINITY))
+        throw new RangeError(`cell ${index}, item ${i}: weight ${weight}; expected a finite number from 0`);
+      if (Number.isNaN(cell.values[i] as number) || weight === 0) return 0;
+      present[i] = 1;
+      return weight;
+    });
+  });
+  const kept = Array.from(present.keys()).filter((i) => present[i] === 1);
+  return {
+    weights: weights.map((row) => Float64Array.from(kept, (i) => row[i] as number)),
+    sums: weights.map((row, cell) =>
+      Float64Array.from(kept, (i) => {
+        const weight = row[i] as number;
+        return weight === 0 ? 0 : weight * ((cells[cell] as Cell).values[i] as number);
+      }),
+    ),
+    items: kept.length,
+  };
+}
+
+/** The cells' values on every resample, [resample][cell]. Equal rows of weights are summed once. */
+function draw(
+  sums: readonly Float64Array[],
+  weights: readonly Float64Array[],
+  items: number,
+  resamples: number,
+  seed: number,
+): Float64Array {
+  const columns = sums.length;
+  const { rows, rowOf } = distinct(weights);
+  const drawn = new Float64Array(resamples * columns);
+  const words = randomWords(seed);
+  const counts = Array.from({ length: BLOCK }, () => new Float64Array(items));
+  const tops = new Float64Array(BLOCK * columns);
+  const bottoms = new Float64Array(BLOCK * rows.length);
+  for (let start = 0; start < resamples; start += BLOCK) {
+    for (const row of counts) {
+      row.fill(0);
+      for (let i = 0; i < items; i += 1) {
+        const item = drawBelow(words, items);
+        row[item] = (row[item] as number) + 1;
+      }
+    }
+    multiply(counts, sums, items, tops);
+    multiply(counts, rows, items, bottoms);
+    const here = Math.min(BLOCK, resamples - start);
+    for (let k = 0; k < here; k += 1)
+      for (let cell = 0; cell < columns; cell += 1)
+        drawn[(start + k) * columns + cell] =
+          (tops[k * columns + cell] as number) /
+          (bottoms[k * rows.length + (rowOf[cell] as number)] as number);
+  }
+  return drawn;
+}
+
+/** counts [4][items] × rows [row][items]ᵀ → out [4][row], two rows at a time. */
+function multiply(
+  counts: readonly Float64Array[],
+  rows: readonly Float64Array[],
+  items: number,
+  out: Float64Array,
+): void {
+  const [c0, c1, c2, c3] = counts as [Float64Array, Float64Array, Float64Array, Float64Array];
+  const width = rows.length;
+  for (let r = 0; r < width; r += 2) {
+    const v = rows[r] as Float64Array;
+    const w = rows[Math.min(r + 1, width - 1)] as Float64Array;
+    let v0 = 0;
+    let v1 = 0;
+    let v2 = 0;
+    let v3 = 0;
+    let w0 = 0;
+    let w1 = 0;
+    let w2 = 0;
+    let w3 = 0;
+    for (let i = 0; i < items; i += 1) {
+      const x = v[i] as number;
+      const y = w[i] as number;
+      const d0 = c0[i] as number;
+      const d1 = c1[i] as number;
+      const d2 = c2[i] as number;
+      const d3 = c3[i] as number;
+      v0 += d0 * x;
+      w0 += d0 * y;
+      v1 += d1 * x;
+      w1 += d1 * y;
+      v2 += d2 * x;
+      w2 += d2 * y;
+      v3 += d3 * x;
+      w3 += d3 * y;
+    }
+    out[r] = v0;
+    out[width + r] = v1;
+    out[2 * width + r] = v2;
+    out[3 * width + r] = v3;
+    if (r + 1 < width) {
+      out[r + 1] = w0;
+      out[width + r + 1] = w1;
+      out[2 * width + r + 1] = w2;
+      out[3 * width + r + 1] = w3;
+    }
+  }
+}
+
+/** Rows that differ, and which of them each row is. */
+function distinct(rows: readonly Float64Array[]): { rows: Float64Array[]; rowOf: Int32Array } {
+  const different: Float64Array[] = [];
+  const rowOf = Int32Array.from(rows, (row) => {
+    const known = different.findIndex((other) => other.every((value, i) => value === row[i]));
+    if (known >= 0) return known;
+    different.push(row);
+    return different.length - 1;
+  });
+  return { rows: different, rowOf };
+}
