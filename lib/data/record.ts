@@ -4,8 +4,11 @@ import type { ChatTurn } from '../model/template';
 import { MlitError } from '../native/errors';
 import { type Example, place, type RecordSource } from './example';
 
-/** What a record must have: an answer to train on, only a prompt to answer, or a plain text. */
-export type RecordNeed = 'response' | 'prompt' | 'text';
+/**
+ * What a record must have: an answer to train on, only a prompt to answer (an answer that is there is left out), a prompt
+ * with its reference answer where there is one, or a plain text.
+ */
+export type RecordNeed = 'response' | 'prompt' | 'reference' | 'text';
 
 export type RecordForm = 'instruction' | 'messages' | 'conversations' | 'text';
 

@@ -84,9 +84,12 @@ export async function planRun(
   return { plan, microTokens, recompute };
 }
 
-/** @throws MlitError `OUT_OF_MEMORY` where the plan does not fit, with what would help */
-export function checkMemory(plan: TrainPlan): void {
-  if (plan.nativeBytes <= plan.availableBytes) return;
+/**
+ * @param heldBytes what of the plan is in memory already: the base of a caller that keeps it
+ * @throws MlitError `OUT_OF_MEMORY` where the plan does not fit, with what would help
+ */
+export function checkMemory(plan: TrainPlan, heldBytes = 0): void {
+  if (plan.nativeBytes - heldBytes <= plan.availableBytes) return;
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
   const parts = plan.memory.map((item) => `${item.name} ${gib(item.bytes)}`).join(', ');
   throw new MlitError(

@@ -25,6 +25,11 @@ export type TrainerOptions = TrainOptionsInput & {
    * one that is given and differs is refused. Default false.
    */
   resume?: boolean;
+  /**
+   * The model, loaded already: for many runs over one base. It stays when the trainer is disposed. Its threads and weights'
+   * dtype are what they are.
+   */
+  base?: Model | undefined;
   signal?: AbortSignal | undefined;
   /** One line a person should read: what was recognised, cut, chosen. Default: nothing is said. */
   onNote?: ((note: string) => void) | undefined;
@@ -78,6 +83,7 @@ export class Trainer implements AsyncDisposable {
   readonly #prepared: TrainingPrepared;
   readonly #directory: RunDirectory;
   readonly #model: Model;
+  readonly #ownsModel: boolean;
   readonly #adapter: Adapter;
   readonly #session: TrainingSession;
   readonly #state: TrainerState;
@@ -89,6 +95,7 @@ export class Trainer implements AsyncDisposable {
     prepared: TrainingPrepared;
     directory: RunDirectory;
     model: Model;
+    ownsModel: boolean;
     adapter: Adapter;
     session: TrainingSession;
     state: TrainerState;
@@ -97,6 +104,7 @@ export class Trainer implements AsyncDisposable {
     this.#prepared = parts.prepared;
     this.#directory = parts.directory;
     this.#model = parts.model;
+    this.#ownsModel = parts.ownsModel;
     this.#adapter = parts.adapter;
     this.#session = parts.session;
     this.#state = parts.state;
@@ -110,14 +118,14 @@ export class Trainer implements AsyncDisposable {
    * @throws RangeError / TypeError naming a wrong option
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
-    const { out, resume = false, signal, onNote, onLoad, ...input } = options;
+    const { out, resume = false, base, signal, onNote, onLoad, ...input } = options;
     signal?.throwIfAborted();
     const record = resume ? await readRunRecord(out) : undefined;
     if (record) refuseContradictions(record.options, input);
     const context = { signal, onNote, ...(record && { startedAt: record.chosen.startedAt }) };
     const prepared = await planTraining(record ? asChosen(record) : input, context);
     if (record) refuseOtherChoices(record.chosen, prepared.chosen);
-    checkMemory(prepared.plan);
+    checkMemory(prepared.plan, base?.bytes);
 
     const cleanup = new AsyncStack();
     try {
@@ -126,24 +134,28 @@ export class Trainer implements AsyncDisposable {
       const checkpoint = resume ? await latestCheckpoint(directory.checkpoints) : undefined;
       if (!resume) await directory.writeRecord({ options: prepared.options, chosen: prepared.chosen });
       await directory.writeMixture(prepared.data.mixture);
-      const model = await Model.load({
-        model: prepared.options.model,
-        threads: prepared.chosen.threads,
-        baseDtype: prepared.options.baseDtype,
-        signal,
-        onProgress: onLoad,
-      });
-      cleanup.add(() => model.dispose());
+      const model =
+        base ??
+        (await Model.load({
+          model: prepared.options.model,
+          threads: prepared.chosen.threads,
+          baseDtype: prepared.options.baseDtype,
+          signal,
+          onProgress: onLoad,
+        }));
+      if (!base) cleanup.add(() => model.dispose());
       const adapter = await makeAdapter(model, prepared.options, onNote);
+      cleanup.add(() => adapter.dispose());
       const session = await TrainingSession.create({
         model,
         adapters: [adapter],
         microTokens: prepared.chosen.microTokens,
         recompute: prepared.chosen.recompute,
       });
+      cleanup.add(() => session.dispose());
       if (checkpoint) await session.loadState(`${checkpoint.path}/state.safetensors`);
       const state = checkpoint?.state ?? { step: 0 };
-      return new Trainer({ prepared, directory, model, adapter, session, state, signal });
+      return new Trainer({ prepared, directory, model, ownsModel: !base, adapter, session, state, signal });
     } catch (error) {
       await cleanup.run();
       throw error;
@@ -211,7 +223,9 @@ export class Trainer implements AsyncDisposable {
     this.#disposed = true;
     this.#run?.stop();
     await this.#run?.done.catch(() => undefined);
-    await this.#model.dispose();
+    await this.#session.dispose();
+    await this.#adapter.dispose();
+    if (this.#ownsModel) await this.#model.dispose();
     await this.#directory.close();
   }
 

@@ -1,0 +1,194 @@
+// What an experiment will take before it begins: jobs, tokens, time and disk, from lengths of the records and a short
+// measurement.
+
+import type { Example } from '../data/example';
+import { countTargets, type RenderedExample, renderExamples, renderPrompt } from '../data/render';
+import type { Model } from '../model/model';
+import type { ChatTemplate } from '../model/template';
+import type { NativeAdapterSpec } from '../native/types';
+import { stepFlops } from '../train/plan';
+import type { JobGraph } from './graph';
+import { JOB_KINDS, type JobKind, type MixDescription, type TrainDescription } from './job';
+import type { ExperimentSpec } from './spec';
+import { evenly, type Speed } from './speed';
+
+export interface ExperimentPlan {
+  jobs: Record<JobKind, { total: number; todo: number; seconds: number }>;
+  /** Of the jobs to do. */
+  seconds: number;
+  trainTokens: number;
+  supervisedTokens: number;
+  promptTokens: number;
+  /** Predicted: tuned models answer as long as their data does, untuned ones up to the limit. */
+  newTokens: number;
+  diskBytes: number;
+  /** Seconds by job hash, finished ones too. */
+  estimates: Record<string, number>;
+}
+
+/** Mean tokens of a record, by language. */
+export interface Lengths {
+  tokens: number;
+  supervised: number;
+}
+
+const RECORDS_A_LANGUAGE = 200;
+/** Steps between checkpoints of a train job. */
+const SAVE_EVERY = 10;
+
+/** Mean lengths by language, over up to two hundred records of each. */
+export function measureLengths(
+  examples: readonly Example[],
+  spec: ExperimentSpec,
+  model: Model,
+  template: ChatTemplate,
+): Record<string, Lengths> {
+  const byLanguage = new Map<string, Example[]>();
+  for (const example of examples) {
+    const list = byLanguage.get(example.lang) ?? [];
+    list.push(example);
+    byLanguage.set(example.lang, list);
+  }
+  const lengths: Record<string, Lengths> = {};
+  for (const [lang, list] of byLanguage) {
+    const { tokenizer } = model;
+    const { system } = spec;
+    const options = { ...spec.train, tokenizer, template, ...(system !== undefined && { system }) };
+    const { examples: rendered } = renderExamples(evenly(list, RECORDS_A_LANGUAGE), options);
+    const mean = (count: (example: RenderedExample) => number): number =>
+      rendered.reduce((sum, example) => sum + count(example), 0) / rendered.length;
+    lengths[lang] = {
+      tokens: mean(({ tokens }) => tokens.length),
+      supervised: mean(({ weights }) => countTargets(weights)),
+    };
+  }
+  return lengths;
+}
+
+export interface EstimateInputs {
+  spec: ExperimentSpec;
+  graph: JobGraph;
+  finished: ReadonlySet<string>;
+  speed: Speed;
+  lengths: Readonly<Record<string, Lengths>>;
+  model: Model;
+  adapter: NativeAdapterSpec;
+  parameters: number;
+  template: ChatTemplate;
+  evaluation: readonly Example[];
+}
+
+export function estimate(inputs: EstimateInputs): ExperimentPlan {
+  const { graph, finished, speed } = inputs;
+  const work = evaluationWork(inputs);
+  const plan: ExperimentPlan = {
+    jobs: Object.fromEntries(
+      JOB_KINDS.map((kind) => [kind, { total: 0, todo: 0, seconds: 0 }]),
+    ) as ExperimentPlan['jobs'],
+    seconds: 0,
+    trainTokens: 0,
+    supervisedTokens: 0,
+    promptTokens: 0,
+    newTokens: 0,
+    diskBytes: 0,
+    estimates: {},
+  };
+  for (const [hash, job] of graph.jobs) {
+    const { description } = job;
+    const todo = !finished.has(hash);
+    let seconds = 0.2;
+    let bytes = 0;
+    if (description.kind === 'train') {
+      const train = trainWork(description, inputs);
+      seconds = train.flops / speed.trainFlops + (1 + train.steps / SAVE_EVERY) * speed.save;
+      bytes = inputs.parameters * 4;
+      if (todo) plan.trainTokens += train.tokens;
+      if (todo) plan.supervisedTokens += train.supervised;
+    } else if (description.kind === 'sample') {
+      const newTokens = inputs.evaluation.length * answerTokens(description.train, inputs);
+      seconds = work.promptTokens * speed.promptToken + newTokens * speed.newToken;
+      bytes = inputs.evaluation.length * 300 + newTokens * 12;
+      if (todo) plan.promptTokens += work.promptTokens;
+      if (todo) plan.newTokens += newTokens;
+    } else if (description.kind === 'score') {
+      seconds = work.scoredTokens * speed.scoreToken;
+      bytes = inputs.evaluation.length * 120;
+    } else if (description.kind === 'measure') {
+      seconds = 0.1 + inputs.evaluation.length * speed.answer;
+      bytes = inputs.evaluation.length * 500;
+    } else {
+      bytes = Object.values(description.allocation).reduce((sum, count) => sum + count, 0) * 300;
+    }
+    plan.estimates[hash] = seconds;
+    const entry = plan.jobs[description.kind];
+    entry.total += 1;
+    if (!todo) continue;
+    entry.todo += 1;
+    entry.seconds += seconds;
+    plan.seconds += seconds;
+    plan.diskBytes += bytes;
+  }
+  return plan;
+}
+
+function trainWork(
+  description: TrainDescription,
+  { graph, lengths, model, adapter }: EstimateInputs,
+): { steps: number; tokens: number; supervised: number; flops: number } {
+  const { allocation } = graph.jobs.get(description.mix)!.description as MixDescription;
+  const { epochs, steps: limit, batchExamples, batchTokens, recompute } = description.options;
+  let examples = 0;
+  let tokens = 0;
+  let supervised = 0;
+  for (const [lang, count] of Object.entries(allocation)) {
+    const mean = lengths[lang]!;
+    examples += count;
+    tokens += count * mean.tokens;
+    supervised += count * mean.supervised;
+  }
+  const anEpoch = Math.ceil(batchTokens === undefined ? examples / batchExamples : tokens / batchTokens);
+  const steps = limit ?? Math.ceil(anEpoch * epochs);
+  const passes = steps / anEpoch;
+  const flops = stepFlops(
+    model.config,
+    adapter,
+    tokens * passes,
+    supervised * passes,
+    recompute === 'layer' ? 'layer' : 'none',
+  );
+  return { steps, tokens: tokens * passes, supervised: supervised * passes, flops };
+}
+
+/** Tokens that an answer is expected to have. */
+function answerTokens(train: string | null, { spec, graph, lengths }: EstimateInputs): number {
+  const limit = spec.sample.maxNewTokens;
+  if (train === null) return limit;
+  const { mix } = graph.jobs.get(train)!.description as TrainDescription;
+  const { allocation } = graph.jobs.get(mix)!.description as MixDescription;
+  let examples = 0;
+  let tokens = 0;
+  for (const [lang, count] of Object.entries(allocation)) {
+    examples += count;
+    tokens += count * Math.min(limit, lengths[lang]!.supervised);
+  }
+  return tokens / examples;
+}
+
+function evaluationWork({ spec, model, template, evaluation }: EstimateInputs): {
+  promptTokens: number;
+  scoredTokens: number;
+} {
+  const chosen = evenly(evaluation, 2 * RECORDS_A_LANGUAGE);
+  const { tokenizer } = model;
+  let prompt = 0;
+  let whole = 0;
+  for (const { turns } of chosen) {
+    const answer = turns.at(-1)?.role === 'assistant' ? turns.at(-1)!.content : '';
+    const asked = turns.at(-1)?.role === 'assistant' ? turns.slice(0, -1) : turns;
+    const { tokens } = renderPrompt(asked, { tokenizer, template, system: spec.system });
+    prompt += tokens.length;
+    whole += tokens.length + tokenizer.encode(answer, { addBos: false }).length + 1;
+  }
+  const scale = evaluation.length / chosen.length;
+  return { promptTokens: prompt * scale, scoredTokens: whole * scale };
+}

@@ -1,0 +1,107 @@
+// From arms and seeds to jobs: mix → train → sample → measure, and score beside. Jobs that come out equal are one job.
+import type { Allocation, MixtureSpec } from '../data/mixture/types';
+import {
+  type EvaluationKey,
+  type Job,
+  type JobDescription,
+  type JobKind,
+  jobHash,
+  type Rendering,
+} from './job';
+import type { ExperimentSpec } from './spec';
+import type { Arm } from './types';
+
+/** What the graph has to know of the files, found out before. */
+export interface GraphInputs {
+  /** SHA-256 → path, for data, evaluation, model and template. */
+  files: Readonly<Record<string, string>>;
+  data: readonly string[];
+  evaluation: readonly string[];
+  model: string;
+  rendering: Rendering;
+  /** Sorted. */
+  evalLanguages: readonly string[];
+  /** False: no `score` jobs. */
+  hasReferences: boolean;
+  /** The languages' counts of an arm. */
+  allocate: (spec: MixtureSpec, seed: number) => Allocation;
+}
+
+/** One model: an arm with a seed, and the jobs that make and judge it. */
+export interface GraphModel {
+  arm: string;
+  seed: number;
+  jobs: Partial<Record<JobKind, string>>;
+}
+
+export interface JobGraph {
+  /** By hash, in an order in which every job comes after what it needs: all of a kind together. */
+  jobs: ReadonlyMap<string, Job>;
+  models: readonly GraphModel[];
+}
+
+/** The base as it is has no seed: it is one model in all repetitions. */
+export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: GraphInputs): JobGraph {
+  const byKind: Record<JobKind, Map<string, Job>> = {
+    mix: new Map(),
+    train: new Map(),
+    sample: new Map(),
+    score: new Map(),
+    measure: new Map(),
+  };
+  const pathsOf = (hashes: readonly string[]): Record<string, string> =>
+    Object.fromEntries(hashes.map((hash) => [hash, inputs.files[hash]!]));
+  const add = (description: JobDescription, needs: readonly string[], files: readonly string[]): string => {
+    const hash = jobHash(description);
+    byKind[description.kind].set(hash, { hash, description, needs, files: pathsOf(files) });
+    return hash;
+  };
+
+  const evaluation: EvaluationKey = {
+    files: [...inputs.evaluation].sort(),
+    field: spec.field,
+    languages: inputs.evalLanguages,
+    items: spec.evalItems ?? null,
+    seed: spec.seed,
+  };
+  const { rendering, model } = inputs;
+  const modelFiles = [model, ...(rendering.template in inputs.files ? [rendering.template] : [])];
+
+  const evaluate = (train: string | null, seed: number): GraphModel['jobs'] => {
+    const common = { model, baseDtype: spec.baseDtype, train, evaluation, ...rendering };
+    const needs = train === null ? [] : [train];
+    const files = [...modelFiles, ...evaluation.files];
+    const sample = add(
+      { kind: 'sample', ...common, options: spec.sample, seed: spec.sample.temperature === 0 ? 0 : seed },
+      needs,
+      files,
+    );
+    const measure = add({ kind: 'measure', sample, evaluation }, [sample], evaluation.files);
+    if (!inputs.hasReferences) return { sample, measure };
+    const { maxLength } = spec.train;
+    return { sample, measure, score: add({ kind: 'score', ...common, maxLength }, needs, files) };
+  };
+
+  const models: GraphModel[] = [];
+  for (const arm of arms) {
+    if (arm.mixture === undefined)
+      models.push({ arm: arm.id, seed: spec.seed, jobs: evaluate(null, spec.seed) });
+  }
+  for (let seed = spec.seed; seed < spec.seed + spec.seeds; seed += 1) {
+    for (const arm of arms) {
+      if (arm.mixture === undefined) continue;
+      const allocation = inputs.allocate(arm.mixture, seed);
+      const data = [...inputs.data].sort();
+      const policy = Object.keys(allocation).length === 1 ? 'disjoint' : (arm.mixture.policy ?? spec.policy);
+      const mix = add({ kind: 'mix', data, field: spec.field, allocation, policy, seed }, [], data);
+      const train = add(
+        { kind: 'train', mix, model, baseDtype: spec.baseDtype, ...rendering, options: spec.train, seed },
+        [mix],
+        modelFiles,
+      );
+      models.push({ arm: arm.id, seed, jobs: { mix, train, ...evaluate(train, seed) } });
+    }
+  }
+  const jobs = new Map(Object.values(byKind).flatMap((kind) => [...kind]));
+  return { jobs, models };
+}

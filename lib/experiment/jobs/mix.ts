@@ -1,0 +1,20 @@
+// Draws one mixture and writes it as a data set of its own, with the manifest that says what is in it.
+import { join } from 'node:path';
+import { mixture } from '../../data/mixture';
+import { writeRecords } from '../../data/write';
+import { writeFileAtomic } from '../../native/files';
+import type { Assignment } from '../executor';
+import type { MixDescription } from '../job';
+import type { Workshop } from './workshop';
+
+export async function runMix(work: Assignment, shop: Workshop): Promise<Record<string, unknown>> {
+  const { data, field, allocation, policy, seed } = work.job.description as MixDescription;
+  const table = await shop.table(
+    data.map((hash) => work.job.files[hash]!),
+    field,
+  );
+  const drawn = mixture(table, { kind: 'explicit', counts: allocation, policy, seed });
+  await writeRecords(join(work.folder, 'mixture.jsonl'), drawn.examples);
+  await writeFileAtomic(join(work.folder, 'manifest.json'), `${JSON.stringify(drawn.manifest, null, 2)}\n`);
+  return { examples: drawn.examples.length, allocation };
+}

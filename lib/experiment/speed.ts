@@ -1,0 +1,170 @@
+// How fast this machine does each kind of work, found out in seconds on the experiment's own records: the ground of the
+// plan's times.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import type { Example } from '../data/example';
+import { packExamples } from '../data/packing';
+import { countTargets, type RenderedExample, renderExamples, renderPrompt } from '../data/render';
+import { measureAnswers } from '../eval/measures/measure';
+import { score } from '../eval/score';
+import { Adapter, toAdapterSpec } from '../model/adapter';
+import type { Model } from '../model/model';
+import type { ChatTemplate } from '../model/template';
+import { Sampler } from '../sample/sampler';
+import type { Identify } from '../text/identify';
+import { stepFlops } from '../train/plan';
+import { TrainingSession } from '../train/session';
+import type { ExperimentSpec } from './spec';
+
+/** Seconds for a unit of each kind of work. */
+export interface Speed {
+  /** Floating-point operations a second of training, everything included. */
+  trainFlops: number;
+  /** Seconds of one checkpoint. */
+  save: number;
+  /** Seconds a token of a prompt, and a token of an answer, with full batches. */
+  promptToken: number;
+  newToken: number;
+  /** Seconds a token of a reference that is scored. */
+  scoreToken: number;
+  /** Seconds an answer that is measured. */
+  answer: number;
+}
+
+const MIN_SECONDS = 2;
+const ROWS = 32;
+const NEW_TOKENS = 12;
+const SCORED = 96;
+const MEASURED = 48;
+
+export interface SpeedInputs {
+  spec: ExperimentSpec;
+  model: Model;
+  template: ChatTemplate;
+  identify: Identify;
+  /** A few dozen training records, of all languages. */
+  train: readonly Example[];
+  /** The evaluation set. */
+  evaluation: readonly Example[];
+  signal?: AbortSignal | undefined;
+}
+
+export async function measureSpeed(inputs: SpeedInputs): Promise<Speed> {
+  const { spec, model } = inputs;
+  const { rank, alpha, rslora, target } = spec.train;
+  const adapterSpec = toAdapterSpec({ rank, alpha, rslora, targetModules: target });
+  await using adapter = await Adapter.create(model, { ...adapterSpec, seed: 0 });
+  const training = await trainSpeed(inputs, adapter);
+  const sampling = await sampleSpeed(inputs, adapter);
+  return {
+    ...training,
+    ...sampling,
+    scoreToken: await scoreSpeed(inputs, adapter),
+    answer: answerSpeed(inputs),
+  };
+}
+
+function render(examples: readonly Example[], { spec, model, template }: SpeedInputs): RenderedExample[] {
+  const { system } = spec;
+  const options = { ...spec.train, tokenizer: model.tokenizer, template };
+  return renderExamples(examples, { ...options, ...(system !== undefined && { system }) }).examples;
+}
+
+async function trainSpeed(
+  inputs: SpeedInputs,
+  adapter: Adapter,
+): Promise<Pick<Speed, 'trainFlops' | 'save'>> {
+  const { spec, model, signal } = inputs;
+  const size = spec.train.batchExamples;
+  const examples = render(inputs.train, inputs);
+  const longest = examples.reduce((most, { tokens }) => Math.max(most, tokens.length), 1);
+  const microTokens = Math.max(2048, longest);
+  await using session = await TrainingSession.create({ model, adapters: [adapter], microTokens });
+  let flops = 0;
+  let started = performance.now();
+  for (let step = 0; step < 3 || performance.now() - started < MIN_SECONDS * 1000; step += 1) {
+    signal?.throwIfAborted();
+    // The first step finds caches cold and pages untouched.
+    if (step === 1) [started, flops] = [performance.now(), 0];
+    const batch = Array.from({ length: size }, (_, i) => examples[(step * size + i) % examples.length]!);
+    for (const { batch: packed } of packExamples(batch, { microTokens }))
+      await session.forwardBackward(packed);
+    await session.optimStep({ learningRate: 0 });
+    const tokens = batch.reduce((sum, example) => sum + example.tokens.length, 0);
+    const supervised = batch.reduce((sum, example) => sum + countTargets(example.weights), 0);
+    flops += stepFlops(model.config, adapter.spec, tokens, supervised, 'none');
+  }
+  const trainFlops = flops / ((performance.now() - started) / 1000);
+  const folder = await mkdtemp(join(tmpdir(), 'mlit-speed-'));
+  try {
+    const before = performance.now();
+    await session.saveState(join(folder, 'state.safetensors'));
+    return { trainFlops, save: (performance.now() - before) / 1000 };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** One run that only reads the prompts, and one that answers too; the difference is the answers' share. */
+async function sampleSpeed(
+  { spec, model, template, evaluation, signal }: SpeedInputs,
+  adapter: Adapter,
+): Promise<Pick<Speed, 'promptToken' | 'newToken'>> {
+  const chosen = evenly(evaluation, ROWS);
+  const prompts = chosen.map(({ id, turns }) => {
+    const asked = turns.at(-1)?.role === 'assistant' ? turns.slice(0, -1) : turns;
+    return {
+      id,
+      prompt: renderPrompt(asked, { tokenizer: model.tokenizer, template, system: spec.system }).tokens,
+    };
+  });
+  const longest = prompts.reduce((most, { prompt }) => Math.max(most, prompt.length), 0);
+  const cacheTokens = ROWS * (longest + NEW_TOKENS + 32);
+  await using sampler = await Sampler.create({ model, adapters: [adapter], maxRows: ROWS, cacheTokens });
+  const timed = async (maxNewTokens: number): Promise<{ seconds: number; tokens: number }> => {
+    const started = performance.now();
+    const requests = prompts.map((prompt) => ({ ...prompt, maxNewTokens, endOfTurnIds: [] }));
+    const results = await sampler.generate(requests, { signal });
+    const tokens = results.reduce((sum, result) => sum + result.tokens.length, 0);
+    return { seconds: (performance.now() - started) / 1000, tokens };
+  };
+  await timed(1);
+  const reading = await timed(1);
+  const answering = await timed(1 + NEW_TOKENS);
+  const read = prompts.reduce((sum, { prompt }) => sum + prompt.length, 0);
+  const drawn = Math.max(1, answering.tokens - reading.tokens);
+  return {
+    promptToken: reading.seconds / read,
+    newToken: Math.max(0, answering.seconds - reading.seconds) / drawn,
+  };
+}
+
+async function scoreSpeed(inputs: SpeedInputs, adapter: Adapter): Promise<number> {
+  const withReferences = inputs.evaluation.filter(({ turns }) => turns.at(-1)?.role === 'assistant');
+  if (withReferences.length === 0) return 0;
+  const examples = render(evenly(withReferences, SCORED), inputs);
+  const started = performance.now();
+  await score({ model: inputs.model, adapter, examples, signal: inputs.signal, onRecord: () => undefined });
+  const tokens = examples.reduce((sum, example) => sum + example.tokens.length, 0);
+  return (performance.now() - started) / 1000 / tokens;
+}
+
+/** References of other items stand for answers. */
+function answerSpeed({ evaluation, identify }: SpeedInputs): number {
+  const chosen = evenly(evaluation, MEASURED);
+  const answers = chosen.map(({ id, lang }, at) => {
+    const response = chosen[(at + 1) % chosen.length]!.turns.at(-1)!.content;
+    return { id, lang, sample: 0, response, tokens: [], finishReason: 'end-of-turn' };
+  });
+  const started = performance.now();
+  measureAnswers(answers, chosen, { identify });
+  return (performance.now() - started) / 1000 / chosen.length;
+}
+
+/** Up to `count` elements, spread over the whole list. */
+export function evenly<T>(list: readonly T[], count: number): T[] {
+  if (list.length <= count) return [...list];
+  return Array.from({ length: count }, (_, i) => list[Math.floor((i * list.length) / count)]!);
+}
