@@ -4,11 +4,14 @@ import type { Estimate } from './estimate';
 import { normalCdf, normalQuantile, tQuantile } from './normal';
 import { drawBelow, randomWords } from './random';
 
-/** One score: its value on every item. The cell's value is Σ weight × value / Σ weight over the items that are there. */
+/**
+ * One score on every item. Its value is Σ values / Σ weights over the items that are there: a mean where the weights are 1, a
+ * ratio of sums else (nats as values and bytes as weights give nats a byte).
+ */
 export interface Cell {
   /** One value an item, in the order that all cells share. NaN: this item is left out of this cell. */
   values: ArrayLike<number>;
-  /** Default 1 each; 0: left out. Nats a byte is values nats / bytes with the bytes as weights. */
+  /** Default 1 each; 0: left out. */
   weights?: ArrayLike<number> | undefined;
 }
 
@@ -39,7 +42,7 @@ export class PairedBootstrap {
   readonly items: number;
 
   readonly #columns: number;
-  /** [cell][item]: weight × value, and weight. */
+  /** [cell][item], 0 where an item is left out. */
   readonly #sums: Float64Array[];
   readonly #weights: Float64Array[];
   /** The cells' values. */
@@ -234,7 +237,7 @@ function compact(cells: readonly Cell[]): { sums: Float64Array[]; weights: Float
     sums: weights.map((row, cell) =>
       Float64Array.from(kept, (i) => {
         const weight = row[i] as number;
-        return weight === 0 ? 0 : weight * ((cells[cell] as Cell).values[i] as number);
+        return weight === 0 ? 0 : ((cells[cell] as Cell).values[i] as number);
       }),
     ),
     items: kept.length,
