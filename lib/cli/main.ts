@@ -5,6 +5,7 @@ import { isMlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
 import { UsageError } from './common';
 import { addDoctor } from './doctor';
+import { addExperiment } from './experiment';
 import { addPlan } from './plan';
 import { addPull } from './pull';
 import { addSample } from './sample';
@@ -19,7 +20,7 @@ function createProgram(): Command {
     .showSuggestionAfterError(true)
     .showHelpAfterError(false)
     .exitOverride();
-  for (const add of [addDoctor, addPull, addPlan, addTrain, addSample, addScore]) add(program);
+  for (const add of [addDoctor, addPull, addPlan, addTrain, addSample, addScore, addExperiment]) add(program);
   for (const command of program.commands) command.exitOverride();
   return program;
 }

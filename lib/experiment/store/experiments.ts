@@ -19,7 +19,7 @@ export class Experiments {
   async list(): Promise<string[]> {
     const entries = await readdir(this.#root, { withFileTypes: true }).catch(() => []);
     return entries
-      .filter((entry) => entry.isDirectory())
+      .filter((entry) => entry.isDirectory() && NAME.test(entry.name))
       .map((entry) => entry.name)
       .sort();
   }
