@@ -120,6 +120,40 @@ export class PairedBootstrap {
     return this.#interval(value, distribution, without, without.length);
   }
 
+  /**
+   * Σ weight × cell over the terms: a difference, a mean over languages. What `contrast` gives for the same sum, at the cost
+   * of the terms alone. Its `n` counts the items that are in at least one of their cells.
+   */
+  combine(terms: readonly { readonly cell: number; readonly weight: number }[]): Estimate {
+    const parts = terms.map(({ cell, weight }) => {
+      if (!Number.isInteger(cell) || cell < 0 || cell >= this.#columns)
+        throw new RangeError(`cell: expected a whole number from 0 to ${this.#columns - 1}, got ${cell}`);
+      const sums = this.#sums[cell] as Float64Array;
+      const weights = this.#weights[cell] as Float64Array;
+      return { cell, weight, sums, weights, sum: total(sums), size: total(weights) };
+    });
+    let value = 0;
+    for (const { cell, weight } of parts) value += weight * (this.#values[cell] as number);
+    const distribution = new Float64Array(this.resamples);
+    for (let b = 0; b < this.resamples; b += 1) {
+      let drawn = 0;
+      for (const { cell, weight } of parts)
+        drawn += weight * (this.#drawn[b * this.#columns + cell] as number);
+      distribution[b] = drawn;
+    }
+    const without: number[] = [];
+    for (let i = 0; i < this.items; i += 1) {
+      let present = false;
+      let left = 0;
+      for (const { weight, sums, weights, sum, size } of parts) {
+        present ||= (weights[i] as number) > 0;
+        left += (weight * (sum - (sums[i] as number))) / (size - (weights[i] as number));
+      }
+      if (present) without.push(left);
+    }
+    return this.#interval(value, distribution, without, without.length);
+  }
+
   /** Cells whose absence changes the function's value. */
   #cellsRead(f: Contrast, value: number): number[] {
     const all = Array.from({ length: this.#columns }, (_, cell) => cell);
