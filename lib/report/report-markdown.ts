@@ -1,0 +1,121 @@
+// The page that a person reads: what was asked, what has to be known before the numbers, the numbers, and of what they are.
+import type { ExperimentResults } from '../experiment/results';
+import { correspondence } from './charts/frame';
+import { escapeMarkdown } from './markdown';
+import { tableBody } from './table-markdown';
+
+/** With fewer repetitions there is no bootstrap over repetitions. */
+const ENOUGH_SEEDS = 10;
+
+/** The report's Markdown; it links to `figures/` and `tables/` beside it. Ends in a line feed. */
+export function reportMarkdown(results: ExperimentResults): string {
+  const blocks = [
+    `# ${escapeMarkdown(results.experiment)}`,
+    results.question.trim(),
+    ...(results.warnings.length === 0 ? [] : ['## Warnings', list(results.warnings)]),
+    '## Set-up',
+    setUp(results),
+    '## How to read the numbers',
+    list(reading(results)),
+    ...(results.figures.length === 0 ? [] : ['## Figures', ...results.figures.map(figureSection)]),
+    ...(results.tables.length === 0 ? [] : ['## Tables', ...results.tables.map(tableSection)]),
+    '## Provenance',
+    ...provenance(results),
+  ];
+  return `${blocks.join('\n\n')}\n`;
+}
+
+const list = (sentences: readonly string[]): string =>
+  sentences.map((sentence) => `- ${sentence.trim().replace(/\s*\n\s*/g, ' ')}`).join('\n');
+
+const code = (text: string): string => `\`${text.replaceAll('`', "'").replace(/\s*\n\s*/g, ' ')}\``;
+
+function rows(header: readonly string[], lines: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(header), line(header.map(() => ':--')), ...lines.map(line)].join('\n');
+}
+
+function setUp({ protocol, provenance }: ExperimentResults): string {
+  const options = (values: Readonly<Record<string, unknown>>): string =>
+    Object.entries(values)
+      .filter(([, value]) => value !== undefined)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => `${escapeMarkdown(key)} ${escapeMarkdown(plain(value))}`)
+      .join(', ');
+  return rows(
+    ['what', ''],
+    [
+      ['protocol', escapeMarkdown(protocol)],
+      ['model', escapeMarkdown(provenance.model)],
+      ['seeds', provenance.seeds.join(', ')],
+      ['training', options(provenance.train)],
+      ['sampling', options(provenance.sample)],
+      ['mlit-native', escapeMarkdown(provenance.version)],
+      ['machine', escapeMarkdown(provenance.machine)],
+    ],
+  );
+}
+
+const plain = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
+
+function reading({ provenance, figures }: ExperimentResults): string[] {
+  const { seeds } = provenance;
+  const few =
+    seeds.length === 1
+      ? 'There is one seed: nothing here says how much another draw of the data, another order or another initialisation would change.'
+      : `There are ${seeds.length} seeds: their values are shown one by one, for an interval over them would rest on too few.`;
+  return [
+    'Brackets hold an interval of 95 % by a bootstrap over items (an item in all its languages is drawn together), unless a caption says otherwise. It is conditional on these runs: it tells what other prompts of this kind would change, not what other runs would.',
+    ...(seeds.length < ENOUGH_SEEDS ? [few] : []),
+    'n counts items, not items times languages; “n/a” stands where a measure does not apply.',
+    ...(figures.some((figure) => figure.paper !== undefined)
+      ? [
+          'Where a figure is said to correspond to one of the paper (Shaham et al., Findings of ACL 2024), it asks the same question; no number of the paper’s is shown.',
+        ]
+      : []),
+  ];
+}
+
+function figureSection(figure: ExperimentResults['figures'][number]): string {
+  const { id, title, caption, paper } = figure;
+  return [
+    `### ${escapeMarkdown(title)}`,
+    `![${escapeMarkdown(title)}](figures/${id}.svg)`,
+    ...(caption.trim() === '' ? [] : [caption.trim()]),
+    `${paper === undefined ? '' : `${escapeMarkdown(correspondence(paper))} `}Specification: [${id}.vl.json](figures/${id}.vl.json).`,
+  ].join('\n\n');
+}
+
+function tableSection(table: ExperimentResults['tables'][number]): string {
+  const { id, title, caption } = table;
+  const files = ['md', 'csv', 'tex'].map((form) => `[${form}](tables/${id}.${form})`).join(', ');
+  return [
+    `### ${escapeMarkdown(title)}`,
+    tableBody(table).trimEnd(),
+    ...(caption.trim() === '' ? [] : [caption.trim()]),
+    `Files: ${files}.`,
+  ].join('\n\n');
+}
+
+function provenance({ provenance }: ExperimentResults): string[] {
+  const files = [
+    ['model', escapeMarkdown(provenance.model), code(provenance.modelSha256)],
+    ...provenance.data.map(({ file, sha256 }) => ['data', escapeMarkdown(file), code(sha256)]),
+    ...provenance.eval.map(({ file, sha256 }) => ['evaluation', escapeMarkdown(file), code(sha256)]),
+  ];
+  const models = Object.entries(provenance.jobs).flatMap(([arm, seeds]) =>
+    Object.entries(seeds).map(([seed, jobs]) => [
+      escapeMarkdown(arm),
+      seed,
+      Object.entries(jobs)
+        .map(([kind, hash]) => `${escapeMarkdown(kind)} ${code(hash)}`)
+        .join(', '),
+    ]),
+  );
+  return [
+    'Equal hashes are equal inputs: jobs are named by everything that goes into them.',
+    rows(['what', 'file', 'SHA-256'], files),
+    ...(models.length === 0 ? [] : [rows(['arm', 'seed', 'jobs'], models)]),
+    'All of it, unrounded, is in [results.json](results.json).',
+  ];
+}

@@ -1,0 +1,137 @@
+// A report is a folder that is whole or not there: written under another name beside its place and then renamed over it.
+// Equal results give equal bytes, so that a report can be compared with its forerunner by any tool.
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { ExperimentResults } from '../experiment/results';
+import { MlitError } from '../native/errors';
+import { syncFolder } from '../native/files';
+import { figureSpec, renderFigure } from './charts/render';
+import { checkResults } from './check';
+import { reportMarkdown } from './report-markdown';
+import { resultsJson, sorted } from './results-json';
+import { tableCsv } from './table-csv';
+import { tableLatex } from './table-latex';
+import { tableMarkdown } from './table-markdown';
+
+export interface ReportOptions {
+  /** More files to put into the folder: path below it → bytes. */
+  files?: ReadonlyMap<string, string | Uint8Array>;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The files of a report by their path in its folder: `report.md`, `results.json`, `tables/ID.{md,csv,tex}`,
+ * `figures/ID.{svg,vl.json}`.
+ *
+ * @throws TypeError where the results contradict themselves
+ */
+export async function renderReport(
+  results: ExperimentResults,
+  options: ReportOptions = {},
+): Promise<Map<string, string | Uint8Array>> {
+  checkResults(results);
+  const files = new Map<string, string | Uint8Array>([
+    ['report.md', reportMarkdown(results)],
+    ['results.json', resultsJson(results)],
+  ]);
+  for (const table of results.tables) {
+    files.set(`tables/${table.id}.md`, tableMarkdown(table));
+    files.set(`tables/${table.id}.csv`, tableCsv(table));
+    files.set(`tables/${table.id}.tex`, tableLatex(table));
+  }
+  for (const figure of results.figures) {
+    options.signal?.throwIfAborted();
+    files.set(`figures/${figure.id}.svg`, await renderFigure(figure));
+    files.set(`figures/${figure.id}.vl.json`, `${JSON.stringify(sorted(figureSpec(figure)), null, 2)}\n`);
+  }
+  for (const [path, data] of options.files ?? []) files.set(path, data);
+  return files;
+}
+
+/**
+ * Writes a report into `folder`, in place of the one that is there. Resolves with the paths of the files, sorted.
+ *
+ * @throws MlitError `FILE_IO` where the folder cannot be written, or holds something that is no report
+ */
+export async function writeReport(
+  results: ExperimentResults,
+  folder: string,
+  options: ReportOptions = {},
+): Promise<string[]> {
+  const files = await renderReport(results, options);
+  const place = resolve(folder);
+  try {
+    await refuseOthers(place);
+    await removeLeftovers(place);
+    const part = `${place}.part-${process.pid}`;
+    const old = `${place}.old-${process.pid}`;
+    try {
+      const folders = new Set([part]);
+      for (const [path, data] of files) {
+        const file = join(part, path);
+        await mkdir(dirname(file), { recursive: true });
+        folders.add(dirname(file));
+        await writeSynced(file, data);
+      }
+      for (const each of folders) await syncFolder(each);
+      await rename(place, old).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+      });
+      await rename(part, place);
+      await syncFolder(dirname(place));
+    } finally {
+      await rm(part, { recursive: true, force: true });
+    }
+    await rm(old, { recursive: true, force: true });
+  } catch (cause) {
+    if (cause instanceof MlitError) throw cause;
+    throw new MlitError('FILE_IO', `cannot write the report ${place}: ${(cause as Error).message}`, {
+      fields: { file: place },
+      cause,
+    });
+  }
+  return [...files.keys()].sort().map((path) => join(place, path));
+}
+
+async function writeSynced(path: string, data: string | Uint8Array): Promise<void> {
+  const file = await open(path, 'wx');
+  try {
+    await file.writeFile(data);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** A folder with files of somebody's own is not replaced. */
+async function refuseOthers(place: string): Promise<void> {
+  const entries = await readdir(place).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [] as string[];
+    throw error;
+  });
+  if (entries.length === 0 || (entries.includes('report.md') && entries.includes('results.json'))) return;
+  throw new MlitError(
+    'FILE_IO',
+    `${place} holds something that is no report (no report.md and results.json); choose a new or empty folder`,
+    { fields: { file: place } },
+  );
+}
+
+/** What writers left that were killed. */
+async function removeLeftovers(place: string): Promise<void> {
+  await mkdir(dirname(place), { recursive: true });
+  for (const entry of await readdir(dirname(place))) {
+    const match = /^\.(?:part|old)-(\d+)$/.exec(entry.slice(basename(place).length));
+    if (!entry.startsWith(basename(place)) || match === null || isAlive(Number(match[1]))) continue;
+    await rm(join(dirname(place), entry), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
