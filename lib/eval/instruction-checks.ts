@@ -6,6 +6,7 @@ import { DEFAULT_LANGUAGES, languageOfAnswer, UNDECIDED } from '../text/answer-l
 import type { Identify } from '../text/identify';
 import { LANGUAGE_SCRIPTS } from '../text/scripts';
 import { fold, foldWords, segments, words } from '../text/segment';
+import { setLanguages } from './measures/languages';
 
 const bounds = { min: z.int().min(0).optional(), max: z.int().min(0).optional() };
 
@@ -159,7 +160,7 @@ function blocks(response: string): number {
 
 /** Bullets; digits of any script with a stop, bracket or ideographic comma; Chinese numerals likewise. */
 const LIST_ITEM =
-  /^\s*(?:[-*+•‣◦▪–—·]\s+|[(（]?(?:\p{Nd}{1,3}|[一二三四五六七八九十]{1,3})[.)）、．:]\s*)\S/u;
+  /^\s*(?:[-*+•‣◦▪–—·]\s+|[(（]?(?:\p{Nd}{1,3}|[一二三四五六七八九十]{1,3})(?:[.):]\s+|[）、．]\s*))\S/u;
 
 function listItems(response: string): number {
   return response.split(/\r?\n/u).filter((line) => LIST_ITEM.test(line)).length;
@@ -197,8 +198,10 @@ function atAnEnd(response: string, wanted: string, end: 'start' | 'end'): CheckR
 }
 
 function inLanguage(response: string, wanted: string, context: CheckContext): CheckResult {
-  const languages = [...new Set([wanted, ...(context.languages ?? DEFAULT_LANGUAGES)])];
-  const { lang } = languageOfAnswer(response, { languages, identify: context.identify, expected: wanted });
+  const codes = [...new Set([wanted, ...(context.languages ?? DEFAULT_LANGUAGES)])];
+  const { rules, rule, shown, identify } = setLanguages(codes, [], context.identify);
+  const found = languageOfAnswer(response, { languages: rules, identify, expected: rule(wanted) });
+  const lang = shown(found.lang, wanted);
   if (lang === UNDECIDED) return { pass: null, reason: 'its language is undecided' };
   return { pass: lang === wanted, reason: `it is in ${lang}, expected ${wanted}` };
 }

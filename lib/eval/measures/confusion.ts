@@ -1,5 +1,6 @@
 // Language confusion inside an answer, line by line and word by word, after the Language Confusion Benchmark (Marchisio et
-// al., EMNLP 2024). Its English dictionary is not used: any lower-case Latin word counts, and words are Unicode's.
+// al., EMNLP 2024). Its English dictionary is not used: any lower-case Latin word counts, words are Unicode's, and a line in
+// a script that only one language of the set has is not left to an identifier that calls Chinese Japanese.
 import { MIN_PROBABILITY } from '../../text/answer-language';
 import type { Identify } from '../../text/identify';
 import { dominantScript, LANGUAGE_SCRIPTS } from '../../text/scripts';
@@ -14,6 +15,8 @@ export interface ConfusionOptions {
   /** Language of the prompt, as the rules know it. */
   lang: string;
   identify?: Identify | undefined;
+  /** Languages of the set, as the rules know them: where one of them alone has a line's script, that is the line's language. Default: `lang`. */
+  languages?: readonly string[];
 }
 
 /** Measures of one answer; absent where they do not apply. */
@@ -30,11 +33,11 @@ const PUNCTUATION = /[!-/:-@[-`{-~،]/g;
 const LATIN_WORD = /^\p{Ll}{4,}$/u;
 
 export function confusionOf(text: string, options: ConfusionOptions): Confusion {
-  const { lang, identify } = options;
+  const { lang } = options;
   const found = words(text, lang).filter((word) => LETTER.test(word));
   const scripts = found.map((word) => scriptOfWord(word));
   const confusion: Confusion = {};
-  const labels = identify === undefined ? [] : lineLabels(text, lang, identify);
+  const labels = lineLabels(text, options);
   if (labels.length > 0) confusion.lineLanguagePass = labels.every((label) => label === lang) ? 1 : 0;
   if ((LANGUAGE_SCRIPTS[lang] ?? 'Latn') !== 'Latn' && found.length > 0) {
     const latin = found.filter((_, at) => scripts[at] === 'Latn');
@@ -46,13 +49,24 @@ export function confusionOf(text: string, options: ConfusionOptions): Confusion 
   return confusion;
 }
 
-/** The identified language of each line of at least {@link MIN_LINE_WORDS} words; undefined where no label is likely enough. */
-function lineLabels(text: string, lang: string, identify: Identify): (string | undefined)[] {
+/**
+ * The language of each line of at least {@link MIN_LINE_WORDS} words; undefined where no label is likely enough. Without
+ * identification, none at all where a line might be in the prompt's language.
+ */
+function lineLabels(text: string, { lang, identify, languages }: ConfusionOptions): (string | undefined)[] {
   const labels: (string | undefined)[] = [];
   for (const line of text.split(/\r\n|[\n\r\u2028\u2029]/u)) {
     if (words(line, lang).filter((word) => LETTER.test(word)).length < MIN_LINE_WORDS) continue;
-    const [best] = identify(line.replace(PUNCTUATION, '').replaceAll('—', ' '), 1);
-    labels.push(best !== undefined && best.probability > MIN_PROBABILITY ? best.lang : undefined);
+    const script = dominantScript(line);
+    const sharing = (languages ?? [lang]).filter((code) => LANGUAGE_SCRIPTS[code] === script);
+    if (script !== undefined && script !== 'Latn' && sharing.length === 1) labels.push(sharing[0]);
+    else if (identify === undefined) {
+      if (script === (LANGUAGE_SCRIPTS[lang] ?? 'Latn')) return [];
+      labels.push(undefined);
+    } else {
+      const [best] = identify(line.replace(PUNCTUATION, '').replaceAll('—', ' '), 1);
+      labels.push(best !== undefined && best.probability > MIN_PROBABILITY ? best.lang : undefined);
+    }
   }
   return labels;
 }

@@ -11,6 +11,8 @@ const SERBO_CROATIAN: ReadonlySet<string> = new Set(['sr', 'hr', 'bs', 'sh']);
 export interface SetLanguages {
   /** Codes as the set has them. */
   readonly codes: readonly string[];
+  /** The rules' codes of all of them, each once. */
+  readonly rules: readonly string[];
   /** The code that the rules use for a language of the set. */
   rule(lang: string): string;
   /** A code of the rules as the set writes it; `expected` where both are one language to the rules. */
@@ -38,6 +40,7 @@ export function setLanguages(
   for (const code of codes) groups.set(rule(code), [...(groups.get(rule(code)) ?? []), code]);
   return {
     codes,
+    rules: [...groups.keys()],
     rule,
     shown: (code, expected) => (rule(expected) === code ? expected : (groups.get(code)?.[0] ?? code)),
     identify:

@@ -160,7 +160,7 @@ function prepare(
   const checked = checkAnswerLanguageRule([...references.values()], {
     identify: languages.identify,
     recall,
-    languages: codes.map(languages.rule),
+    languages: languages.rules,
   });
   const bySetCode = <T>(byRule: Record<string, T>): Record<string, T> =>
     Object.fromEntries(
@@ -184,7 +184,7 @@ function findLanguage(text: string, record: EvaluationRecord, context: Context) 
     references: own,
     recall,
     expected: languages.rule(record.lang),
-    languages: languages.codes.map(languages.rule),
+    languages: languages.rules,
   });
   return { lang: languages.shown(found.lang, record.lang), by: found.by };
 }
@@ -240,7 +240,11 @@ function languageMeasures(
   { languages }: Context,
 ): Record<string, number> {
   if (lang === UNKNOWN) return {};
-  const confusion = confusionOf(text, { lang: languages.rule(lang), identify: languages.identify });
+  const confusion = confusionOf(text, {
+    lang: languages.rule(lang),
+    identify: languages.identify,
+    languages: languages.rules,
+  });
   return {
     languageUndecided: found === UNDECIDED ? 1 : 0,
     ...(found !== UNDECIDED && { languageMatch: found === lang ? 1 : 0 }),

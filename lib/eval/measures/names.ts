@@ -132,7 +132,7 @@ export const MEASURES = {
     better: 'higher',
     needs: 'answer',
     about:
-      'Every line of at least 5 words is identified as the language of the prompt; answers without such a line are left out.',
+      'Every line of at least 5 words is in the language of the prompt, by script or identification; answers without such a line are left out.',
   },
   wordLanguagePass: {
     ...share,

@@ -109,10 +109,7 @@ function add(sums: LanguageSummary['onReferences'], measures: Readonly<Record<st
 function toldByScript(lang: string, languages: SetLanguages): boolean {
   const own = LANGUAGE_SCRIPTS[languages.rule(lang)];
   if (own === undefined) return false;
-  const sharing = new Set(
-    languages.codes.map(languages.rule).filter((code) => LANGUAGE_SCRIPTS[code] === own),
-  );
-  return sharing.size === 1;
+  return languages.rules.filter((code) => LANGUAGE_SCRIPTS[code] === own).length === 1;
 }
 
 function percent(share: number): string {
