@@ -13,6 +13,39 @@ export {
   renderExamples,
   renderPrompt,
 } from './data/render';
+export {
+  type CheckContext,
+  type CheckResult,
+  checkInstruction,
+  type InstructionCheck,
+  instructionCheckSchema,
+  parseInstructionChecks,
+} from './eval/instruction-checks';
+export { type LabelItem, type LabelOptions, type LabelScore, scoreLabels } from './eval/labels';
+export {
+  type LanguageConfusion,
+  type LanguageConfusionRow,
+  languageConfusion,
+  type Rate,
+} from './eval/language-confusion';
+export { likelihoodMeasures, measureAnswers } from './eval/measures/measure';
+export {
+  isMeasureName,
+  MEASURE_NAMES,
+  MEASURES,
+  type MeasureAggregate,
+  type MeasureDefinition,
+  type MeasureName,
+  measureDefinition,
+  measureTerms,
+} from './eval/measures/names';
+export type {
+  AnswerLine,
+  LanguageSummary,
+  MeasureLine,
+  MeasureOptions,
+  MeasureSummary,
+} from './eval/measures/types';
 export { type RecordScore, type ScoreOptions, type ScoreSums, type Scores, score } from './eval/score';
 export { Adapter, type AdapterOptions } from './model/adapter';
 export { cacheDir } from './model/cache';
@@ -40,7 +73,9 @@ export {
   languageOfAnswer,
   type RuleCheck,
 } from './text/answer-language';
+export { type ChrfOptions, chrf, corpusChrf } from './text/chrf';
 export { type Identify, type LanguageGuess, loadIdentifier } from './text/identify';
+export { type RougeOptions, rougeL, rougeLOfTokens, rougeTokens } from './text/rouge';
 export type { CheckpointEvent, EndEvent, EvalEvent, StepEvent, TrainEvent } from './train/events';
 export type { TrainOptions, TrainOptionsInput } from './train/options';
 export type { TrainPlan } from './train/plan';
