@@ -2,7 +2,7 @@
 // flags stand for, exist there in every language, so one table gives questions and answers that are parallel in
 // twelve languages and that a program can check.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { WORDINGS } from './wordings.mjs';
@@ -129,28 +129,15 @@ export function recordsOf(item, part) {
   });
 }
 
-/** A name for what the data is made from, so that a new CLDR or new wordings make new files. */
-function fingerprint() {
-  const versions = ['cldr-annotations-full', 'cldr-localenames-full'].map(
-    (name) => require(`${name}/package.json`).version,
-  );
-  const code = readFileSync(new URL(import.meta.url));
-  return hash([...versions, JSON.stringify(WORDINGS), code].join(' '))
-    .toString('hex')
-    .slice(0, 12);
-}
-
 /**
- * Writes train.jsonl, dev.jsonl and test.jsonl below `folder`, unless they are there.
+ * Writes train.jsonl, dev.jsonl and test.jsonl below `folder`; the same versions of CLDR give the same bytes.
  * @returns {{train: string, dev: string, test: string, items: Record<string, number>}} the paths and item counts
  */
 export function buildData(folder) {
-  const target = join(folder, fingerprint());
   const parts = splitItems(readItems());
-  const path = (part) => join(target, `${part}.jsonl`);
-  mkdirSync(target, { recursive: true });
+  const path = (part) => join(folder, `${part}.jsonl`);
+  mkdirSync(folder, { recursive: true });
   for (const [part, items] of Object.entries(parts)) {
-    if (existsSync(path(part))) continue;
     const lines = items.flatMap((item) => recordsOf(item, part)).map((record) => JSON.stringify(record));
     const partial = `${path(part)}.${process.pid}.partial`;
     writeFileSync(partial, `${lines.join('\n')}\n`);

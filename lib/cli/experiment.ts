@@ -1,8 +1,11 @@
 // `mlit experiment`: what is done with whole experiments, a subcommand each.
 import type { Command } from 'commander';
 import { addExperimentQuery } from './experiment-query';
+import { addExperimentRun } from './experiment-run';
+import { addExperimentStatus } from './experiment-status';
 
 export function addExperiment(program: Command): void {
   const experiment = program.command('experiment').description('experiments and the stores that keep them');
-  addExperimentQuery(experiment);
+  for (const add of [addExperimentRun, addExperimentStatus, addExperimentQuery]) add(experiment);
+  for (const command of experiment.commands) command.exitOverride();
 }

@@ -78,9 +78,8 @@ export interface EstimateInputs {
   evaluation: readonly Example[];
 }
 
-export function estimate(inputs: EstimateInputs): ExperimentPlan {
-  const { graph, finished, speed } = inputs;
-  const work = evaluationWork(inputs);
+/** The plan where nothing is left to do. */
+export function emptyPlan(graph: JobGraph, estimates: Readonly<Record<string, number>>): ExperimentPlan {
   const plan: ExperimentPlan = {
     jobs: Object.fromEntries(
       JOB_KINDS.map((kind) => [kind, { total: 0, todo: 0, seconds: 0 }]),
@@ -91,8 +90,16 @@ export function estimate(inputs: EstimateInputs): ExperimentPlan {
     promptTokens: 0,
     newTokens: 0,
     diskBytes: 0,
-    estimates: {},
+    estimates: { ...estimates },
   };
+  for (const { description } of graph.jobs.values()) plan.jobs[description.kind].total += 1;
+  return plan;
+}
+
+export function estimate(inputs: EstimateInputs): ExperimentPlan {
+  const { graph, finished, speed } = inputs;
+  const work = evaluationWork(inputs);
+  const plan = emptyPlan(graph, {});
   for (const [hash, job] of graph.jobs) {
     const { description } = job;
     const todo = !finished.has(hash);
@@ -121,7 +128,6 @@ export function estimate(inputs: EstimateInputs): ExperimentPlan {
     }
     plan.estimates[hash] = seconds;
     const entry = plan.jobs[description.kind];
-    entry.total += 1;
     if (!todo) continue;
     entry.todo += 1;
     entry.seconds += seconds;

@@ -1,5 +1,6 @@
 // From arms and seeds to jobs: mix → train → sample → measure, and score beside. Jobs that come out equal are one job.
-import type { Allocation, MixtureSpec } from '../data/mixture/types';
+import type { MixturePlan } from '../data/mixture';
+import type { MixtureSpec } from '../data/mixture/types';
 import {
   type EvaluationKey,
   type Job,
@@ -23,8 +24,8 @@ export interface GraphInputs {
   evalLanguages: readonly string[];
   /** False: no `score` jobs. */
   hasReferences: boolean;
-  /** The languages' counts of an arm. */
-  allocate: (spec: MixtureSpec, seed: number) => Allocation;
+  /** What an arm's mixture comes to with a seed. */
+  plan: (spec: MixtureSpec, seed: number) => MixturePlan;
 }
 
 /** One model: an arm with a seed, and the jobs that make and judge it. */
@@ -90,10 +91,8 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
   for (let seed = spec.seed; seed < spec.seed + spec.seeds; seed += 1) {
     for (const arm of arms) {
       if (arm.mixture === undefined) continue;
-      const allocation = inputs.allocate(arm.mixture, seed);
       const data = [...inputs.data].sort();
-      const policy = Object.keys(allocation).length === 1 ? 'disjoint' : (arm.mixture.policy ?? spec.policy);
-      const mix = add({ kind: 'mix', data, field: spec.field, allocation, policy, seed }, [], data);
+      const mix = add({ kind: 'mix', data, field: spec.field, ...inputs.plan(arm.mixture, seed) }, [], data);
       const train = add(
         { kind: 'train', mix, model, baseDtype: spec.baseDtype, ...rendering, options: spec.train, seed },
         [mix],

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Example } from '../data/example';
+import { itemOf } from '../data/hold-out';
 import { epochOrder } from '../data/order';
 import { readExamples } from '../data/read';
 import type { ModelSource } from '../model/source';
@@ -43,11 +44,6 @@ export async function modelHash(source: ModelSource): Promise<string> {
     hash.update(`${file} ${await fileHash(join(source.path, file))}\n`);
   }
   return hash.digest('hex');
-}
-
-/** Translations of one item share its `parallel_id`; a record without one is an item of its own. */
-export function itemOf(example: Example): string {
-  return example.parallelId ?? example.id;
 }
 
 /** Prompts with their references, sorted by item and language. */

@@ -1,7 +1,7 @@
 // A job is what it is made of: its name is the hash of a description that holds hashes and options, never a path, a date or
 // a machine. So nothing is done twice, whichever experiment asks for it, and a description can be sent elsewhere.
 import { createHash } from 'node:crypto';
-import type { Allocation, MixturePolicy } from '../data/mixture/types';
+import type { MixturePlan } from '../data/mixture';
 import type { ExperimentSpec } from './spec';
 
 /** Raised when a kind of job computes something else from the same inputs. */
@@ -29,14 +29,11 @@ export interface EvaluationKey {
   seed: number;
 }
 
-export interface MixDescription {
+export interface MixDescription extends MixturePlan {
   kind: 'mix';
   /** SHA-256 of each file, sorted. */
   data: readonly string[];
   field: Readonly<Record<string, string>>;
-  allocation: Allocation;
-  policy: MixturePolicy;
-  seed: number;
 }
 
 export interface TrainDescription extends Rendering {

@@ -8,12 +8,19 @@ import type { MixDescription } from '../job';
 import type { Workshop } from './workshop';
 
 export async function runMix(work: Assignment, shop: Workshop): Promise<Record<string, unknown>> {
-  const { data, field, allocation, policy, seed } = work.job.description as MixDescription;
+  const { data, field, allocation, policy, seed, hub } = work.job.description as MixDescription;
   const table = await shop.table(
     data.map((hash) => work.job.files[hash]!),
     field,
   );
-  const drawn = mixture(table, { kind: 'explicit', counts: allocation, policy, seed });
+  const recipe = {
+    kind: 'explicit',
+    counts: allocation,
+    policy,
+    seed,
+    ...(hub !== undefined && { hub }),
+  } as const;
+  const drawn = mixture(table, recipe);
   await writeRecords(join(work.folder, 'mixture.jsonl'), drawn.examples);
   await writeFileAtomic(join(work.folder, 'manifest.json'), `${JSON.stringify(drawn.manifest, null, 2)}\n`);
   return { examples: drawn.examples.length, allocation };

@@ -2,11 +2,11 @@
 // of the jobs, so that the first job's answers are complete while the last ones' still wait.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { itemOf } from '../../data/hold-out';
 import { renderPrompt } from '../../data/render';
 import { Adapter } from '../../model/adapter';
 import { type SampleRequest, Sampler } from '../../sample/sampler';
 import type { Assignment, JobOutcome, JobProgress } from '../executor';
-import { itemOf } from '../inputs';
 import { canonicalJson, type Job, type SampleDescription } from '../job';
 import { readEvaluation } from './evaluation';
 import type { Workshop } from './workshop';

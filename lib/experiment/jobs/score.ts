@@ -1,11 +1,11 @@
 // How well one model predicts the reference responses: nats, tokens and bytes of each, a line a record.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { itemOf } from '../../data/hold-out';
 import { renderExamples } from '../../data/render';
 import { score } from '../../eval/score';
 import { Adapter } from '../../model/adapter';
 import type { Assignment, JobProgress } from '../executor';
-import { itemOf } from '../inputs';
 import type { ScoreDescription } from '../job';
 import { readEvaluation } from './evaluation';
 import { adapterFolder } from './sample';

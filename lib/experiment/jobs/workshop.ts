@@ -59,7 +59,7 @@ export class Workshop implements AsyncDisposable {
 
   table(files: readonly string[], field: Readonly<Record<string, string>>): Promise<ParallelTable> {
     return remember(this.#tables, canonicalJson([files, field]), async () =>
-      ParallelTable.fromExamples(await readExamples(files, { field, signal: this.signal })),
+      ParallelTable.from(await readExamples(files, { field, signal: this.signal })),
     );
   }
 
