@@ -1,7 +1,8 @@
 // Intervals of scores that were all measured on the same items. Items are drawn anew once and every cell sees the same draw,
 // so that a difference of two cells, or a mean over languages, gets the interval that belongs to it.
 import type { Estimate } from './estimate';
-import { normalCdf, normalQuantile, tQuantile } from './normal';
+import { normalCdf, tQuantile } from './normal';
+import { wilson } from './proportions';
 import { drawBelow, randomWords } from './random';
 
 /**
@@ -13,6 +14,11 @@ export interface Cell {
   values: ArrayLike<number>;
   /** Default 1 each; 0: left out. */
   weights?: ArrayLike<number> | undefined;
+  /**
+   * Least and largest possible value of an item of weight 1. Where every item has the one or the other, resamples all agree,
+   * and the interval is Wilson's of a proportion instead of a point.
+   */
+  range?: readonly [least: number, most: number] | undefined;
 }
 
 export interface BootstrapOptions {
@@ -31,8 +37,8 @@ export type Contrast = (values: Float64Array) => number;
 const BLOCK = 4;
 
 /**
- * Bootstrap over items, jointly over cells (Efron and Tibshirani 1993), with BCa intervals widened for small samples. It is
- * conditional on everything but the items: these models, these seeds, these judges.
+ * Bootstrap over items, jointly over cells (Efron and Tibshirani 1993), with percentile intervals widened for small samples. It
+ * is conditional on everything but the items: these models, these seeds, these judges.
  */
 export class PairedBootstrap {
   readonly resamples: number;
@@ -45,6 +51,7 @@ export class PairedBootstrap {
   /** [cell][item], 0 where an item is left out. */
   readonly #sums: Float64Array[];
   readonly #weights: Float64Array[];
+  readonly #ranges: readonly Cell['range'][];
   /** The cells' values. */
   readonly #values: Float64Array;
   /** [resample][cell] */
@@ -61,6 +68,7 @@ export class PairedBootstrap {
     this.seed = seed;
     this.level = level;
     this.#columns = cells.length;
+    this.#ranges = cells.map((cell) => cell.range);
     const { sums, weights, items } = compact(cells);
     this.#sums = sums;
     this.#weights = weights;
@@ -78,19 +86,14 @@ export class PairedBootstrap {
   estimate(cell: number): Estimate {
     if (!Number.isInteger(cell) || cell < 0 || cell >= this.#columns)
       throw new RangeError(`cell: expected a whole number from 0 to ${this.#columns - 1}, got ${cell}`);
-    const sums = this.#sums[cell] as Float64Array;
-    const weights = this.#weights[cell] as Float64Array;
-    const n = weights.reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0);
+    const value = this.#values[cell] as number;
+    const { n, effective } = this.#informing([cell]);
+    const constant = this.#atBound(cell, value, n);
+    if (constant !== undefined) return constant;
     const distribution = new Float64Array(this.resamples);
     for (let b = 0; b < this.resamples; b += 1)
       distribution[b] = this.#drawn[b * this.#columns + cell] as number;
-    const sum = total(sums);
-    const weight = total(weights);
-    const without: number[] = [];
-    for (let i = 0; i < this.items; i += 1)
-      if ((weights[i] as number) > 0)
-        without.push((sum - (sums[i] as number)) / (weight - (weights[i] as number)));
-    return this.#interval(this.#values[cell] as number, distribution, without, n);
+    return this.#interval(value, distribution, n, effective);
   }
 
   /**
@@ -98,136 +101,76 @@ export class PairedBootstrap {
    * one of the cells that the function reads. The array it gets is reused: do not keep it.
    */
   contrast(f: Contrast): Estimate {
-    const means = this.#values.slice();
-    const value = f(means);
-    const used = this.#cellsRead(f, value);
+    const values = this.#values.slice();
+    const value = f(values);
+    const { n, effective } = this.#informing(this.#cellsRead(f, value));
     const distribution = new Float64Array(this.resamples);
     for (let b = 0; b < this.resamples; b += 1) {
-      means.set(this.#drawn.subarray(b * this.#columns, (b + 1) * this.#columns));
-      distribution[b] = f(means);
+      values.set(this.#drawn.subarray(b * this.#columns, (b + 1) * this.#columns));
+      distribution[b] = f(values);
     }
-    const sums = this.#sums.map(total);
-    const weights = this.#weights.map(total);
-    const without: number[] = [];
-    for (let i = 0; i < this.items; i += 1) {
-      if (!used.some((cell) => ((this.#weights[cell] as Float64Array)[i] as number) > 0)) continue;
-      for (let cell = 0; cell < this.#columns; cell += 1)
-        means[cell] =
-          ((sums[cell] as number) - ((this.#sums[cell] as Float64Array)[i] as number)) /
-          ((weights[cell] as number) - ((this.#weights[cell] as Float64Array)[i] as number));
-      without.push(f(means));
-    }
-    return this.#interval(value, distribution, without, without.length);
-  }
-
-  /**
-   * Σ weight × cell over the terms: a difference, a mean over languages. What `contrast` gives for the same sum, at the cost
-   * of the terms alone. Its `n` counts the items that are in at least one of their cells.
-   */
-  combine(terms: readonly { readonly cell: number; readonly weight: number }[]): Estimate {
-    const parts = terms.map(({ cell, weight }) => {
-      if (!Number.isInteger(cell) || cell < 0 || cell >= this.#columns)
-        throw new RangeError(`cell: expected a whole number from 0 to ${this.#columns - 1}, got ${cell}`);
-      const sums = this.#sums[cell] as Float64Array;
-      const weights = this.#weights[cell] as Float64Array;
-      return { cell, weight, sums, weights, sum: total(sums), size: total(weights) };
-    });
-    let value = 0;
-    for (const { cell, weight } of parts) value += weight * (this.#values[cell] as number);
-    const distribution = new Float64Array(this.resamples);
-    for (let b = 0; b < this.resamples; b += 1) {
-      let drawn = 0;
-      for (const { cell, weight } of parts)
-        drawn += weight * (this.#drawn[b * this.#columns + cell] as number);
-      distribution[b] = drawn;
-    }
-    const without: number[] = [];
-    for (let i = 0; i < this.items; i += 1) {
-      let present = false;
-      let left = 0;
-      for (const { weight, sums, weights, sum, size } of parts) {
-        present ||= (weights[i] as number) > 0;
-        left += (weight * (sum - (sums[i] as number))) / (size - (weights[i] as number));
-      }
-      if (present) without.push(left);
-    }
-    return this.#interval(value, distribution, without, without.length);
+    return this.#interval(value, distribution, n, effective);
   }
 
   /** Cells whose absence changes the function's value. */
   #cellsRead(f: Contrast, value: number): number[] {
     const all = Array.from({ length: this.#columns }, (_, cell) => cell);
     const read = all.filter((cell) => {
-      const means = this.#values.slice();
-      means[cell] = Number.NaN;
-      return !Object.is(f(means), value);
+      const values = this.#values.slice();
+      values[cell] = Number.NaN;
+      return !Object.is(f(values), value);
     });
     return read.length === 0 ? all : read;
   }
 
-  #interval(value: number, distribution: Float64Array, without: readonly number[], n: number): Estimate {
+  /** Items that are in one of the cells at least, and how many of equal weight would weigh as much (Kish 1965). */
+  #informing(cells: readonly number[]): { n: number; effective: number } {
+    const shares = new Float64Array(this.items);
+    for (const cell of cells) {
+      const weights = this.#weights[cell] as Float64Array;
+      const sum = total(weights);
+      if (sum === 0) continue;
+      for (let i = 0; i < this.items; i += 1)
+        shares[i] = (shares[i] as number) + (weights[i] as number) / sum;
+    }
+    let n = 0;
+    let squares = 0;
+    for (const share of shares) {
+      if (share > 0) n += 1;
+      squares += share * share;
+    }
+    return { n, effective: squares === 0 ? 0 : total(shares) ** 2 / squares };
+  }
+
+  #atBound(cell: number, value: number, n: number): Estimate | undefined {
+    const range = this.#ranges[cell];
+    if (range === undefined || n === 0) return undefined;
+    const [least, most] = range;
+    if (value !== least && value !== most) return undefined;
+    const sums = this.#sums[cell] as Float64Array;
+    const weights = this.#weights[cell] as Float64Array;
+    for (let i = 0; i < this.items; i += 1) if (sums[i] !== value * (weights[i] as number)) return undefined;
+    const share = wilson(value === least ? 0 : n, n, { level: this.level });
+    const scaled = (bound: number): number => least + (most - least) * bound;
+    return { value, low: scaled(share.low as number), high: scaled(share.high as number), n };
+  }
+
+  #interval(value: number, distribution: Float64Array, n: number, effective: number): Estimate {
     if (n < 2 || !Number.isFinite(value)) return { value, n };
     const sorted = distribution.filter((drawn) => Number.isFinite(drawn)).sort();
     if (sorted.length < this.resamples / 2) return { value, n };
-    const [low, high] = bcaBounds(value, sorted, without, this.level);
-    return { value, low, high, n };
+    const share = tailShare(effective, this.level);
+    return { value, low: quantile(sorted, share), high: quantile(sorted, 1 - share), n };
   }
 }
 
 /**
- * Bias-corrected and accelerated percentiles (Efron 1987), their normal quantile widened to t × √(n / (n − 1)), for the
- * bootstrap's variance has n where the sample's has n − 1 (Hesterberg 2015, section 5.3).
- *
- * @param sorted the statistic on every resample, ascending
- * @param without the statistic without each item
+ * Share of resamples beyond either end of an interval. The bootstrap's variance has n where the sample's has n − 1, and its tails
+ * are the normal's where n items have Student's: so the percentiles are taken further out (Hesterberg 2015).
  */
-export function bcaBounds(
-  value: number,
-  sorted: Float64Array,
-  without: readonly number[],
-  level: number,
-): [number, number] {
-  const count = sorted.length;
-  if (sorted[0] === sorted[count - 1]) return [sorted[0] as number, sorted[0] as number];
-  const under = (boundary(sorted, value, false) + boundary(sorted, value, true)) / 2;
-  // Half a resample at either end keeps the correction finite where all of them lie on one side.
-  const bias = normalQuantile(Math.min(Math.max(under, 0.5), count - 0.5) / count);
-  const acceleration = skewOf(without);
-  const n = without.length;
-  const z = -tQuantile((1 - level) / 2, n - 1) * Math.sqrt(n / (n - 1));
-  const at = (shift: number): number => {
-    const moved = bias + shift;
-    const share = normalCdf(bias + moved / Math.max(1e-9, 1 - acceleration * moved));
-    return quantile(sorted, share);
-  };
-  return [at(-z), at(z)];
-}
-
-/** Σ d³ / (6 (Σ d²)^1.5) over the jackknife's deviations; 0 where nothing deviates. */
-function skewOf(without: readonly number[]): number {
-  const finite = without.filter((value) => Number.isFinite(value));
-  const mean = finite.reduce((sum, value) => sum + value, 0) / finite.length;
-  let squares = 0;
-  let cubes = 0;
-  for (const value of finite) {
-    const deviation = mean - value;
-    squares += deviation * deviation;
-    cubes += deviation * deviation * deviation;
-  }
-  return squares > 0 ? cubes / (6 * squares ** 1.5) : 0;
-}
-
-/** Values under `value`, or up to it. */
-function boundary(sorted: Float64Array, value: number, inclusive: boolean): number {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const drawn = sorted[middle] as number;
-    if (drawn < value || (inclusive && drawn === value)) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+export function tailShare(n: number, level: number): number {
+  const rest = Math.max(n - 1, 1);
+  return normalCdf(tQuantile((1 - level) / 2, rest) * Math.sqrt((rest + 1) / rest));
 }
 
 /** Linear between neighbours (NumPy's default). `share` from 0 to 1. */
