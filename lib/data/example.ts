@@ -23,6 +23,8 @@ export interface Example {
   text?: string;
   /** Which of several adapters answers it, counted from 0 in the order in which they were given. */
   adapter?: number;
+  /** Where the text comes from, where the record says so: its data set, and what translated it. */
+  origin?: { source?: string; translation?: string };
   source: RecordSource;
 }
 

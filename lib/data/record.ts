@@ -87,6 +87,8 @@ export function toExample(
     }
     example.adapter = adapter as number;
   }
+  const origin = originOf(record);
+  if (origin !== undefined) example.origin = origin;
 
   if (options.need === 'text') {
     const text = optionalString(record, name('text'), source);
@@ -123,6 +125,16 @@ export function toExample(
   if (!example.turns.some((turn) => turn.role === 'user'))
     throw problem(source, 'the conversation has no user turn');
   return example;
+}
+
+/** What a record says of where it comes from; anything but a string is somebody else's field of that name. */
+function originOf(record: Json): Example['origin'] {
+  const { source, translation, translation_system: system } = record;
+  const origin: NonNullable<Example['origin']> = {};
+  if (typeof source === 'string') origin.source = source;
+  if (typeof translation === 'string') origin.translation = translation;
+  else if (typeof system === 'string') origin.translation = system;
+  return Object.keys(origin).length === 0 ? undefined : origin;
 }
 
 function instructionTurns(

@@ -6,13 +6,17 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { MlitError } from './errors';
 
-/** Writes by temporary name, fsync and rename, then syncs the folder. */
-export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+/** Writes by temporary name, fsync and rename, then syncs the folder. An iterable is written piece by piece. */
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array | Iterable<string>,
+): Promise<void> {
   const temporary = `${path}.tmp-${process.pid}`;
   try {
     const file = await open(temporary, 'w');
     try {
-      await file.writeFile(data);
+      const pieces = typeof data === 'string' || data instanceof Uint8Array ? [data] : data;
+      for (const piece of pieces) await file.writeFile(piece);
       await file.sync();
     } finally {
       await file.close();

@@ -26,11 +26,16 @@ export type MixtureSpec =
   /** The first `k` of an order of languages share the budget. */
   | ({ kind: 'prefix'; order: readonly string[]; k: number } & Common)
   | ({ kind: 'pair'; a: string; b: string } & Common)
-  /** Counts as they stand; n is their sum. */
-  | ({ kind: 'explicit'; counts: Readonly<Record<string, number>> } & Omit<Common, 'n'>)
+  /** Counts as they stand; n is their sum. `hub`: as in a pinch, for `nested` and `overlap`; default the largest part's language. */
+  | ({ kind: 'explicit'; counts: Readonly<Record<string, number>>; hub?: string } & Omit<Common, 'n'>)
   | ({ kind: 'weights'; weights: Readonly<Record<string, number>> } & Common)
   /** Shares ∝ (the language's records)^(1/T): T = 1 as the data, T → ∞ uniform. */
   | ({ kind: 'temperature'; temperature: number; languages: readonly string[] } & Common);
+
+type Unsized<T> = T extends { n: number } ? Omit<T, 'n'> & { n?: number | undefined } : T;
+
+/** A recipe as it may be given: without `n` it is as large as the data's items in its languages. */
+export type MixtureInput = Unsized<MixtureSpec>;
 
 /** Examples by language; languages with none are left out; keys sorted. */
 export type Allocation = Readonly<Record<string, number>>;
