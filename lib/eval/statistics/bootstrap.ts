@@ -84,8 +84,7 @@ export class PairedBootstrap {
 
   /** One cell's value and interval; no interval under two items. */
   estimate(cell: number): Estimate {
-    if (!Number.isInteger(cell) || cell < 0 || cell >= this.#columns)
-      throw new RangeError(`cell: expected a whole number from 0 to ${this.#columns - 1}, got ${cell}`);
+    this.#check(cell);
     const value = this.#values[cell] as number;
     const { n, effective } = this.#informing([cell]);
     const constant = this.#atBound(cell, value, n);
@@ -110,6 +109,29 @@ export class PairedBootstrap {
       distribution[b] = f(values);
     }
     return this.#interval(value, distribution, n, effective);
+  }
+
+  /**
+   * Σ weight × cell over the terms: a difference, a mean over languages. What `contrast` gives for the same sum, at the cost
+   * of the terms alone. Its `n` counts the items that are in at least one of their cells.
+   */
+  combine(terms: readonly { readonly cell: number; readonly weight: number }[]): Estimate {
+    for (const { cell } of terms) this.#check(cell);
+    const value = terms.reduce((sum, { cell, weight }) => sum + weight * (this.#values[cell] as number), 0);
+    const { n, effective } = this.#informing(terms.map(({ cell }) => cell));
+    const distribution = new Float64Array(this.resamples);
+    for (let b = 0; b < this.resamples; b += 1) {
+      let drawn = 0;
+      for (const { cell, weight } of terms)
+        drawn += weight * (this.#drawn[b * this.#columns + cell] as number);
+      distribution[b] = drawn;
+    }
+    return this.#interval(value, distribution, n, effective);
+  }
+
+  #check(cell: number): void {
+    if (!Number.isInteger(cell) || cell < 0 || cell >= this.#columns)
+      throw new RangeError(`cell: expected a whole number from 0 to ${this.#columns - 1}, got ${cell}`);
   }
 
   /** Cells whose absence changes the function's value. */
