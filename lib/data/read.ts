@@ -5,7 +5,10 @@ import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import { createGunzip } from 'node:zlib';
 import { MlitError } from '../native/errors';
+import { checkLanguageCode } from '../text/language-codes';
 import { type Example, place } from './example';
+import { asTranslation, collision, describeHoles, tableHoles } from './join';
+import { isTable, readTable } from './read-table';
 import {
   RECORD_FIELDS,
   type RecordForm,
@@ -14,6 +17,7 @@ import {
   recordForm,
   toExample,
 } from './record';
+import { type DataSource, resolveData } from './sources';
 
 export interface ReadOptions {
   /** What each record must have. Default `response`. */
@@ -33,9 +37,12 @@ const FORM_NAMES: Readonly<Record<RecordForm, string>> = {
 };
 
 /**
- * All records of the files, in order. Files are JSONL (also `.gz`) or one JSON array; `-` is standard input.
+ * All records of the files, in order. Files are JSONL (also `.gz`), one JSON array, Parquet, CSV or TSV; `-` is standard
+ * input. An entry may be a pattern (`data/*.parquet`), a data set of a hub (`hf:owner/name[@revision][:path]`), or a file in
+ * one language of a parallel set (`fi=FILE`: its records are joined to the others' by id, see lib/data/join).
  *
- * @throws MlitError `FILE_NOT_FOUND`, `DATA_INVALID` (file, line, what was expected), `DATA_EMPTY`; the signal's reason
+ * @throws MlitError `FILE_NOT_FOUND`, `FILE_DAMAGED`, `DATA_INVALID` (file, line, what was expected), `DATA_EMPTY`,
+ * `DOWNLOAD_FAILED`; the signal's reason
  */
 export async function readExamples(files: readonly string[], options: ReadOptions = {}): Promise<Example[]> {
   const examples: Example[] = [];
@@ -59,31 +66,34 @@ export async function* streamExamples(
   }
   const seen = new Map<string, string>();
   const stems = new Map<string, string>();
-  for (const file of files) {
+  const translations: Example[] = [];
+  for (const file of await resolveData(files, options)) {
     let count = 0;
-    const stem = ownStem(file, stems);
-    for await (const { value, line } of jsonValues(file, options.signal)) {
-      const source = { file, line };
-      const example = toExample(value, record, source, stem);
+    const stem = ownStem(file.name, stems);
+    for await (const { value, line } of valuesOf(file, record, options.signal)) {
+      const source = { file: file.name, line };
+      const read = toExample(value, record, source, stem);
+      checkLanguageCode(read.lang, `${place(source)}: ${record.field.lang ?? 'lang'}`);
+      const named = read.id !== `${stem}:${line}`;
+      const example = file.lang === undefined ? read : asTranslation(read, file.lang, named);
       const before = seen.get(example.id);
-      if (before !== undefined) {
-        throw new MlitError(
-          'DATA_INVALID',
-          `${place(source)}: the id "${example.id}" was already used at ${before}; ids must be unique`,
-          { fields: { ...source, field: 'id', value: example.id } },
-        );
-      }
+      if (before !== undefined) throw collision(example, before);
       seen.set(example.id, place(source));
       if (count === 0) {
         const form = recordForm(value as Record<string, unknown>, record) ?? 'text';
-        options.onNote?.(`${file}: records with ${FORM_NAMES[form]}`);
+        options.onNote?.(`${file.name}: records with ${FORM_NAMES[form]}`);
       }
       count += 1;
+      if (file.lang !== undefined) translations.push(example);
       yield example;
     }
     if (count === 0)
-      throw new MlitError('DATA_EMPTY', `${file}: there are no records in this file`, { fields: { file } });
+      throw new MlitError('DATA_EMPTY', `${file.name}: there are no records in this file`, {
+        fields: { file: file.name },
+      });
   }
+  const holes = describeHoles(tableHoles(translations));
+  if (holes !== undefined) options.onNote?.(holes);
 }
 
 /** The file's stem, with a number behind it where another file of the same name came before. */
@@ -104,26 +114,30 @@ export function isNamedByPlace({ id, source }: Example): boolean {
 }
 
 function fileStem(file: string): string {
-  return file === '-' ? 'stdin' : basename(file).replace(/\.(jsonl|ndjson|json)?(\.gz)?$/, '');
+  return file === '-'
+    ? 'stdin'
+    : basename(file).replace(/\.(jsonl|ndjson|json|parquet|csv|tsv)?(\.gz)?$/, '');
 }
 
-/** JSON values with their line (or element) numbers from 1. */
-async function* jsonValues(
+function valuesOf(
+  { name, path }: DataSource,
+  record: RecordOptions,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ value: unknown; line: number }> {
+  if (!isTable(path)) return jsonValues(path, name, signal);
+  const lists = [record.field.messages ?? 'messages', record.field.conversations ?? 'conversations'];
+  return readTable(path, { name, lists, signal });
+}
+
+/** JSON values of a file with their line (or element) numbers from 1; `file` is what messages call it. */
+export async function* jsonValues(
+  path: string,
   file: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<{ value: unknown; line: number }> {
-  if (/\.(parquet|csv|tsv)$/i.test(file)) {
-    throw new MlitError(
-      'DATA_INVALID',
-      `${file}: only JSONL (also .gz) and JSON arrays can be read; convert the file first`,
-      {
-        fields: { file },
-      },
-    );
-  }
   let first = true;
   let array: { text: string[]; from: number } | null = null;
-  for await (const { text, line } of lines(file, signal)) {
+  for await (const { text, line } of lines(path, file, signal)) {
     if (array !== null) {
       array.text.push(text);
       continue;
@@ -161,6 +175,7 @@ function parse(
 
 /** Lines of a file by `\n` alone (U+2028 may stand inside a JSON string), decoded strictly. */
 async function* lines(
+  path: string,
   file: string,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<{ text: string; line: number }> {
@@ -183,7 +198,7 @@ async function* lines(
   };
   let rest: Buffer = Buffer.alloc(0);
   try {
-    for await (const chunk of byteStream(file)) {
+    for await (const chunk of byteStream(path)) {
       signal?.throwIfAborted();
       let data = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer]);
       let end = data.indexOf(10);
