@@ -134,8 +134,8 @@ async function readEntry(path: string): Promise<Entry | undefined> {
     const handle = await open(path, 'r');
     try {
       const text = await handle.readFile('utf8');
-      const { ino, birthtimeMs } = await handle.stat();
-      const key = createHash('sha256').update(`${ino} ${birthtimeMs} ${text}`).digest('hex').slice(0, 32);
+      const { ino, mtimeMs } = await handle.stat();
+      const key = createHash('sha256').update(`${ino} ${mtimeMs} ${text}`).digest('hex').slice(0, 32);
       return { text, key };
     } finally {
       await handle.close();

@@ -1,6 +1,7 @@
 // A folder has one writer, also when many processes find the lock of a dead one at the same moment.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -65,13 +66,43 @@ describe('FolderLock', () => {
   it.each([
     ['a dead process', gone],
     ['nobody', () => '{"pid'],
-    ['a chain of claims broken off', () => ''],
+    ['one who never wrote a name', () => ''],
   ])('takes over the lock of %s and leaves nothing beside it', async (_, text) => {
     await writeFile(join(folder, 'run.lock'), text());
     const lock = await FolderLock.acquire(folder, 'RUN_LOCKED');
     expect(await readdir(folder)).toEqual(['run.lock']);
     await lock.release();
     expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('takes over after one who died while taking over', async () => {
+    const file = join(folder, 'run.lock');
+    let path = file;
+    for (let claims = 0; claims < 3; claims += 1) {
+      const text = gone();
+      await writeFile(path, text);
+      const { ino, mtimeMs } = await stat(path);
+      const key = createHash('sha256').update(`${ino} ${mtimeMs} ${text}`).digest('hex').slice(0, 32);
+      path = `${file}.tmp-after-${key}`;
+    }
+    const first = await readFile(file, 'utf8');
+    const lock = await FolderLock.acquire(folder, 'RUN_LOCKED');
+    expect(await readFile(file, 'utf8')).not.toBe(first);
+    expect(await readdir(folder)).toEqual(['run.lock']);
+    await lock.release();
+  });
+
+  it('sees the owner at the end of a chain that is not tidied up yet', async () => {
+    const file = join(folder, 'run.lock');
+    const text = gone();
+    await writeFile(file, text);
+    const { ino, mtimeMs } = await stat(file);
+    const key = createHash('sha256').update(`${ino} ${mtimeMs} ${text}`).digest('hex').slice(0, 32);
+    await writeFile(`${file}.tmp-after-${key}`, JSON.stringify(thisProcess()));
+    await expect(FolderLock.acquire(folder, 'RUN_LOCKED')).rejects.toMatchObject({
+      code: 'RUN_LOCKED',
+      message: expect.stringContaining(`"pid":${process.pid}`),
+    });
   });
 
   it('respects the lock of another host', async () => {

@@ -15,6 +15,8 @@ import { Journal, readJournal } from './journal';
 import { findChange, JOB_FILE, sealOutputs } from './outputs';
 import type { FinishedJob } from './types';
 
+export { explainFullDisk } from './disk';
+
 const STORE_VERSION = 1;
 const HASH = /^[0-9a-f]{8,64}$/;
 
