@@ -82,6 +82,7 @@ export async function scoreLabels(options: LabelOptions): Promise<LabelScore[]> 
     examples,
     signal,
     onProgress,
+    targets: 'supervised',
     ...(options.microTokens !== undefined && { microTokens: options.microTokens }),
     onRecord: (record) => {
       const [index, at] = record.id.split(':').map(Number) as [number, number];

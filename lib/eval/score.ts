@@ -25,7 +25,7 @@ export interface RecordScore {
   lang: string;
   /** Every id of the rendered record. */
   tokens: number[];
-  /** [length] log-probability of each token given those before it; null for the first. */
+  /** [length] log-probability of each token given those before it; null for the first, and for those not asked for. */
   logprobs: (number | null)[];
   /** [length] 1 where the token is supervised. */
   supervised: (0 | 1)[];
@@ -41,6 +41,11 @@ export interface ScoreOptions {
   signal?: AbortSignal | undefined;
   /** Also called for each record, with every token's log-probability; records come in packing order. */
   onRecord?: ((record: RecordScore) => void | Promise<void>) | undefined;
+  /**
+   * Which tokens a record's `logprobs` are given of: `all`, or `supervised` alone (null elsewhere), which saves the logits of
+   * every prompt token; with a vocabulary of 262,144 these cost more than the model. Default `all`.
+   */
+  targets?: 'all' | 'supervised';
   /** Fraction of tokens done. */
   onProgress?: ((fraction: number) => void) | undefined;
 }
@@ -53,6 +58,7 @@ export interface Scores {
 /** Scores examples; the model's and the adapter's weights stay as they are. */
 export async function score(options: ScoreOptions): Promise<Scores> {
   const { model, adapter, examples, signal, onRecord } = options;
+  const allTargets = onRecord !== undefined && options.targets !== 'supervised';
   signal?.throwIfAborted();
   const longest = examples.reduce((most, example) => Math.max(most, example.tokens.length), 1);
   const microTokens = Math.max(options.microTokens ?? 2048, longest);
@@ -69,7 +75,7 @@ export async function score(options: ScoreOptions): Promise<Scores> {
     const groups = packExamples(examples, {
       microTokens,
       adapters: adapter ? 0 : -1,
-      allTargets: onRecord !== undefined,
+      allTargets,
     });
     for (const { batch, members } of groups) {
       signal?.throwIfAborted();
@@ -79,7 +85,7 @@ export async function score(options: ScoreOptions): Promise<Scores> {
         const from = batch.cuSeqlens[document]!;
         const own = logprobs.subarray(from, batch.cuSeqlens[document + 1]!);
         addScore(sums, example, own, model);
-        if (onRecord) await onRecord(toRecord(example, own));
+        if (onRecord) await onRecord(toRecord(example, own, allTargets));
       }
       done += batch.tokens.length;
       options.onProgress?.(done / total);
@@ -110,12 +116,14 @@ function addScore(
   sums.set(example.lang, entry);
 }
 
-function toRecord(example: RenderedExample, own: Float32Array): RecordScore {
+function toRecord(example: RenderedExample, own: Float32Array, allTargets: boolean): RecordScore {
   return {
     id: example.id,
     lang: example.lang,
     tokens: [...example.tokens],
-    logprobs: [null, ...own.subarray(0, example.tokens.length - 1)],
+    logprobs: Array.from(example.tokens, (_, at) =>
+      at > 0 && (allTargets || example.weights[at] !== 0) ? own[at - 1]! : null,
+    ),
     supervised: Array.from(example.weights, (weight) => (weight === 0 ? 0 : 1)),
   };
 }

@@ -82,6 +82,39 @@ describe.each(FAMILIES)('labels on %s', (family) => {
     }
   });
 
+  it('need no logits of the prompt: the supervised tokens alone have the same log-probabilities', async () => {
+    const examples = ITEMS.flatMap(({ id, lang, turns, labels }) =>
+      renderExample(
+        {
+          id,
+          lang,
+          turns: [...turns, { role: 'assistant', content: labels[0]! }],
+          source: { file: 'x', line: 1 },
+        },
+        { template, tokenizer: model.tokenizer },
+      ),
+    );
+    const collect = async (targets: 'all' | 'supervised') => {
+      const records = new Map<string, (number | null)[]>();
+      const sums = await score({
+        model,
+        examples,
+        targets,
+        onRecord: ({ id, logprobs }) => void records.set(id, logprobs),
+      });
+      return { sums, records };
+    };
+    const all = await collect('all');
+    const supervised = await collect('supervised');
+    expect(supervised.sums).toEqual(all.sums);
+    for (const { id, weights } of examples) {
+      expect(supervised.records.get(id)).toEqual(
+        all.records.get(id)!.map((value, at) => (weights[at] === 0 ? null : value)),
+      );
+      expect(all.records.get(id)!.slice(1)).not.toContain(null);
+    }
+  });
+
   it('are chosen by the fewest nats, or nats a byte, with margins that agree', async () => {
     for (const result of await scoreLabels({ model, items: ITEMS, template })) {
       const perByte = result.nats.map((value, at) => value / result.bytes[at]!);

@@ -391,6 +391,12 @@ describe('measuring answers', () => {
     expect(summary).toMatchObject({ records: 2, references: 0, languages: ['fi'], identification: {} });
   });
 
+  it('takes no reference of unknown language for evidence of one', () => {
+    const set = [record('a', 'fi', 'joki'), record('a', 'und', 'river')];
+    const { lines } = measureAnswers([answer('a.fi', 'river')], set);
+    expect(lines[0]).toMatchObject({ answerLang: 'undecided', answerLangBy: 'nothing' });
+  });
+
   it('keeps beside the numbers how identification and the rule do on the references', () => {
     const { summary } = measureAnswers([], SET, { identify });
     expect(summary.answers).toBe(0);

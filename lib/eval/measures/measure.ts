@@ -135,7 +135,7 @@ function prepare(
   rule: MeasureSummary['rule'];
 } {
   const withReference = [...records.values()].flatMap(({ lang, item, reference }) =>
-    reference === undefined ? [] : [{ lang, item, text: reference }],
+    reference === undefined || lang === UNKNOWN ? [] : [{ lang, item, text: reference }],
   );
   const codes = options.languages ?? [...new Set(Array.from(records.values(), ({ lang }) => lang))].sort();
   const languages = setLanguages(
