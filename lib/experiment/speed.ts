@@ -146,7 +146,7 @@ async function scoreSpeed(inputs: SpeedInputs, adapter: Adapter): Promise<number
   if (withReferences.length === 0) return 0;
   const examples = render(evenly(withReferences, SCORED), inputs);
   const started = performance.now();
-  await score({ model: inputs.model, adapter, examples, signal: inputs.signal, onRecord: () => undefined });
+  await score({ model: inputs.model, adapter, examples, signal: inputs.signal });
   const tokens = examples.reduce((sum, example) => sum + example.tokens.length, 0);
   return (performance.now() - started) / 1000 / tokens;
 }

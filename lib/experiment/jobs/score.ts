@@ -36,6 +36,7 @@ export async function runScore(
     adapter,
     examples: rendered.examples,
     signal: shop.signal,
+    targets: 'supervised',
     onRecord: ({ id, logprobs, supervised }) => {
       // A conversation that was rendered in parts is one record still.
       const own = known.has(id) ? id : id.replace(/#\d+$/, '');
