@@ -1,5 +1,5 @@
 // Arms as the file writes them: a name and a mixture in one line, or `base`.
-import { parseMixtureSpec } from '../../data/mixture/spec';
+import { languagesOf, parseMixtureSpec } from '../../data/mixture/spec';
 import type { MixtureSpec } from '../../data/mixture/types';
 import { MlitError } from '../../native/errors';
 import type { ExperimentSpec } from '../spec';
@@ -16,14 +16,23 @@ export function parseCustomArms(spec: ExperimentSpec): CustomArm[] {
   if (entries.length === 0) {
     throw new MlitError(
       'EXPERIMENT_INVALID',
-      `${spec.name}: arms: protocol 'custom' needs them: name → mixture, as \`english: mono(en)\`, or \`base\``,
+      `${spec.name}: arms: protocol 'custom' needs them: name → mixture, as \`english: mono:language=en\`, or \`base\``,
       { fields: { field: 'arms', expected: 'name → mixture' } },
     );
   }
   return entries.map(([id, text]) => {
     if (text.trim() === 'base') return { id };
+    if (/\bseed\s*=/.test(text)) {
+      throw new MlitError(
+        'EXPERIMENT_INVALID',
+        `${spec.name}: arms: ${id}: '${text}' names a seed; mixtures take the experiment's ('seed', and 'seeds' of them), so that arms are paired`,
+        { fields: { field: `arms.${id}`, value: text } },
+      );
+    }
     try {
-      return { id, mixture: parseMixtureSpec(text, { n: spec.examples }) };
+      const { seed: _, policy, ...rest } = parseMixtureSpec(text, { n: spec.examples });
+      // What the line leaves open is the experiment's to say.
+      return { id, mixture: (/\bpolicy\s*=/.test(text) ? { ...rest, policy } : rest) as MixtureSpec };
     } catch (cause) {
       if (!(cause instanceof MlitError)) throw cause;
       throw new MlitError(cause.code, `${spec.name}: arms: ${id}: ${cause.message}`, {
@@ -47,24 +56,4 @@ export function customArms(arms: readonly CustomArm[], evaluate: readonly string
     at: { arm: id },
     evaluate,
   }));
-}
-
-export function languagesOf(mixture: MixtureSpec): readonly string[] {
-  switch (mixture.kind) {
-    case 'mono':
-      return [mixture.language];
-    case 'pinch':
-      return [...new Set([mixture.hub, ...mixture.languages])];
-    case 'uniform':
-    case 'temperature':
-      return mixture.languages;
-    case 'prefix':
-      return mixture.order.slice(0, mixture.k);
-    case 'pair':
-      return [mixture.a, mixture.b];
-    case 'explicit':
-      return Object.keys(mixture.counts);
-    case 'weights':
-      return Object.keys(mixture.weights);
-  }
 }

@@ -1,0 +1,75 @@
+// The tables that every experiment ends in, whatever it asks.
+import type { ResultTable } from '../results';
+import { languageRuleTable, undecidedShare } from './language-table';
+import { measureTables, overviewTable } from './measure-tables';
+import { type NamedScore, scoreTables } from './score-tables';
+import type { Study } from './study';
+
+/** Share of undecided answers over which a cell of the language match is grey. */
+export const GREY_UNDECIDED = 0.5;
+
+export function commonTables(study: Study, scores: readonly NamedScore[]): ResultTable[] {
+  const tables: (ResultTable | undefined)[] = [
+    ...measureTables(study, 'natsPerByte', {
+      id: 'likelihood',
+      title: 'Negative log-likelihood of the references',
+      caption:
+        'Nats per UTF-8 byte, Σ nats / Σ bytes over the references; every item informs it, whatever the model answers. Bytes carry unlike much text in unlike scripts: compare within a column. The mean is over languages, each counted once.',
+      differences: true,
+    }),
+    ...measureTables(study, 'languageMatch', {
+      id: 'language-match',
+      title: 'Answers in the language of the prompt',
+      caption: `Share of the answers whose language is decided; the next table has those that are not. Grey: over ${100 * GREY_UNDECIDED} % undecided.`,
+      differences: true,
+      grey: (arm, lang) => undecidedShare(study, arm, lang) > GREY_UNDECIDED,
+    }),
+    ...measureTables(study, 'languageUndecided', {
+      id: 'language-undecided',
+      title: 'Answers whose language no rule settles',
+      caption: 'Too short for identification, or not near enough to one reference.',
+    }),
+    languageRuleTable(study),
+    ...measureTables(study, 'exactMatch', {
+      id: 'exact-match',
+      title: 'Answers equal to the reference',
+      caption: 'After NFKC, lower case, and without punctuation.',
+    }),
+    ...measureTables(study, 'chrf', {
+      id: 'chrf',
+      title: 'chrF to the reference',
+      caption:
+        'Shared character n-grams, as sacreBLEU computes it for a sentence, on folded text; mean over prompts.',
+    }),
+    ...measureTables(study, 'rougeL', {
+      id: 'rouge-l',
+      title: 'ROUGE-L to the reference',
+      caption: 'Longest common subsequence of Unicode words; mean over prompts.',
+    }),
+    ...measureTables(study, 'instructionPass', {
+      id: 'instructions-kept',
+      title: 'Instructions kept',
+      caption: 'Answers that pass every check of their record that a program can make.',
+    }),
+    ...scoreTables(study, scores),
+    overviewTable(
+      study,
+      [
+        'empty',
+        'truncated',
+        'loop',
+        'repetition',
+        'codeSwitch',
+        'lineLanguagePass',
+        'responseTokens',
+        'responseChars',
+      ],
+      {
+        id: 'form',
+        title: 'Form of the answers',
+        caption: 'What explains a low score before anything else does.',
+      },
+    ),
+  ];
+  return tables.filter((table) => table !== undefined);
+}

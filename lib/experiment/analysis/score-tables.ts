@@ -1,0 +1,110 @@
+// Side-by-side scores as tables: by which program, against whom, and in how many languages an arm is clearly better.
+import type { ResultTable } from '../results';
+import type { Arm } from '../types';
+import { byLanguage } from './measure-tables';
+import { type ScoreKind, type ScoreTable, scoreTable, TIE_FLOOR, TIE_MARGIN } from './scores';
+import type { Study } from './study';
+import { ARM_COLUMN, aboutIntervals, languageColumns } from './words';
+
+/** A score with what it is called: IF only where every language is compared with its own monolingual model. */
+export interface NamedScore {
+  id: string;
+  kind: ScoreKind;
+  /** `IF` or `S against English`. */
+  name: string;
+  /** `by chrF, language-gated` */
+  how: string;
+  against: 'monolingual' | 'hub';
+  opponent: (lang: string) => Arm | undefined;
+  table: ScoreTable;
+}
+
+const KINDS: readonly (ScoreKind & { id: string; how: string })[] = [
+  { id: 'chrf-gated', judge: 'chrf', gated: true, how: 'by chrF, language-gated' },
+  { id: 'chrf', judge: 'chrf', gated: false, how: 'by chrF' },
+  { id: 'rouge-l-gated', judge: 'rougeL', gated: true, how: 'by ROUGE-L, language-gated' },
+  { id: 'rouge-l', judge: 'rougeL', gated: false, how: 'by ROUGE-L' },
+];
+
+/** All scores that the finished models allow; the first is the one that figures show. None without references. */
+export function namedScores(study: Study): NamedScore[] {
+  const { spec } = study;
+  if (spec.against === 'none') return [];
+  const monolingual = study.languages.filter((lang) => study.monolingual(lang) !== undefined);
+  const scores: NamedScore[] = [];
+  const add = (
+    against: NamedScore['against'],
+    name: string,
+    opponent: (lang: string) => Arm | undefined,
+  ): void => {
+    for (const { id, how, ...kind } of KINDS) {
+      const table = scoreTable(study, kind, opponent);
+      if (!table.cells.empty)
+        scores.push({
+          id: `${against === 'hub' ? 'against-hub' : 'if'}-${id}`,
+          kind,
+          name,
+          how,
+          against,
+          opponent,
+          table,
+        });
+    }
+  };
+  if (spec.against === 'monolingual' && monolingual.length > 0)
+    add('monolingual', 'IF', (lang) => study.monolingual(lang));
+  const { hub } = study;
+  if (hub !== undefined && (spec.against === 'hub' || monolingual.length < study.languages.length))
+    add('hub', `S against ${hub.label}`, () => hub);
+  return scores;
+}
+
+export function scoreTables(study: Study, scores: readonly NamedScore[]): ResultTable[] {
+  return scores.map((score) => oneTable(study, score));
+}
+
+function oneTable(study: Study, score: NamedScore): ResultTable {
+  const { cells } = score.table;
+  const format = { unit: 'points', digits: 1, better: 'higher' } as const;
+  const languages = study.languages.filter((lang) => study.arms.some(({ id }) => cells.has(id, lang)));
+  return {
+    id: `score-${score.id}`,
+    title: `${score.name}, ${score.how}`,
+    caption: `${aboutScore(study, score)} ${aboutIntervals(study)}`,
+    columns: [
+      ARM_COLUMN,
+      ...languageColumns(languages, format),
+      { key: 'mean', label: 'mean', kind: 'number', ...format },
+      { key: 'better', label: 'interval over 50', kind: 'text' },
+      { key: 'worse', label: 'interval under 50', kind: 'text' },
+    ],
+    rows: study.arms
+      .filter(({ id }) => languages.some((lang) => cells.has(id, lang)))
+      .map(({ id, label }) => {
+        const own = languages.map((lang) => cells.value(id, lang)).filter((cell) => cell !== null);
+        const count = (holds: (cell: (typeof own)[number]) => boolean): string =>
+          `${own.filter(holds).length} of ${own.length}`;
+        return {
+          arm: label,
+          ...byLanguage(languages, (lang) => cells.value(id, lang)),
+          mean: cells.mean(id, languages),
+          better: count(({ low }) => low !== undefined && low > 50),
+          worse: count(({ high }) => high !== undefined && high < 50),
+        };
+      }),
+  };
+}
+
+/** What a score is, for captions. */
+export function aboutScore(study: Study, { kind, against, table }: NamedScore): string {
+  const opponent =
+    against === 'monolingual'
+      ? 'the model tuned on the language of the prompt alone, with the whole budget'
+      : `the model tuned on ${study.spec.hub} alone: this is not the instruction-following score`;
+  const judge = kind.judge === 'chrf' ? 'chrF' : 'ROUGE-L';
+  const gate = kind.gated
+    ? ' An answer known to be in a wrong language loses to one that is not; two such tie.'
+    : '';
+  const far = table.pairs === 0 ? 0 : Math.round((100 * table.farTies) / table.pairs);
+  return `Mean points per prompt against ${opponent}: win 100, tie 50, loss 0; 50 is parity, and an arm against itself is left out. The winner has the higher ${judge} to the reference; under ${TIE_MARGIN} points apart, or both under ${TIE_FLOOR}, is a tie (${far} % of pairs tie because both are under ${TIE_FLOOR}).${gate} A program judges closeness to one reference, not helpfulness.`;
+}

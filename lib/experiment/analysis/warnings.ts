@@ -1,0 +1,120 @@
+// Sentences without which the numbers would be read for more than they are. Each comes from the data at hand.
+import { MIN_RECALL } from '../../text/answer-language';
+import { languageName } from '../../text/language-codes';
+import { undecidedShare } from './language-table';
+import type { NamedScore } from './score-tables';
+import type { Study } from './study';
+
+/** Share of undecided answers from which it is said. */
+const MANY_UNDECIDED = 0.1;
+/** Share of pairs that tie because neither answer is near the reference, from which parity says little. */
+const MANY_FAR = 0.8;
+const FEW_ITEMS = 100;
+
+export function warningsOf(study: Study, scores: readonly NamedScore[]): string[] {
+  return [
+    ...fewItems(study),
+    ...oneSeed(study),
+    ...systemPrompt(study),
+    ...weakIdentification(study),
+    ...undecided(study),
+    ...missingOpponents(study),
+    ...farTies(scores),
+    ...missingSeeds(study),
+    ...notes(study),
+  ];
+}
+
+function fewItems({ items }: Study): string[] {
+  return items.length >= FEW_ITEMS
+    ? []
+    : [
+        `The evaluation has ${items.length} items: intervals are wide, and small differences are not to be seen.`,
+      ];
+}
+
+function oneSeed({ seeds, arms }: Study): string[] {
+  if (seeds.length > 1 || arms.every((arm) => arm.mixture === undefined)) return [];
+  return [
+    'One seed: intervals are over prompts only, and another seed may move every number. `--seeds 3` shows how far.',
+  ];
+}
+
+function systemPrompt({ spec, languages }: Study): string[] {
+  if (spec.system === undefined || spec.system.trim() === '' || languages.length < 2) return [];
+  return [
+    'The same system prompt stands before every prompt, in one language: it tells the model a language besides the one asked in.',
+  ];
+}
+
+function weakIdentification({ summaries }: Study): string[] {
+  const weak = Object.entries(summaries[0]?.identification ?? {}).filter(
+    ([, { recall }]) => recall < MIN_RECALL,
+  );
+  if (weak.length === 0) return [];
+  const list = weak.map(([lang, { recall, n }]) => `${lang} ${Math.round(100 * recall)} % of ${n}`);
+  return [
+    `Language identification finds under ${100 * MIN_RECALL} % of the set’s own references in ${list.join(', ')}; there the language of an answer is told by script or by the nearest reference only.`,
+  ];
+}
+
+function undecided(study: Study): string[] {
+  const all = study.arms.flatMap(({ id, label }) =>
+    study.languages.map((lang) => ({ label, lang, share: undecidedShare(study, id, lang) })),
+  );
+  const many = all.filter(({ share }) => share > MANY_UNDECIDED);
+  if (many.length === 0) return [];
+  const worst = many.reduce((most, one) => (one.share > most.share ? one : most));
+  return [
+    `In ${many.length} of ${all.length} cells over ${100 * MANY_UNDECIDED} % of the answers are in no language that a rule settles, and are left out of the language match; most for ${worst.label} in ${languageName(worst.lang)}, ${Math.round(100 * worst.share)} %.`,
+  ];
+}
+
+function missingOpponents(study: Study): string[] {
+  if (study.spec.against !== 'monolingual') return [];
+  const missing = study.languages.filter((lang) => study.monolingual(lang) === undefined);
+  if (missing.length === 0) return [];
+  const instead =
+    study.hub === undefined
+      ? 'and there is no model of the hub’s language to compare with instead'
+      : `compare there with S against ${study.hub.label}, which is another score`;
+  return [`No finished model is tuned on ${missing.join(', ')} alone: IF is not given there, ${instead}.`];
+}
+
+function farTies(scores: readonly NamedScore[]): string[] {
+  return scores
+    .filter(({ kind, table }) => !kind.gated && table.pairs > 0 && table.farTies / table.pairs > MANY_FAR)
+    .map(
+      ({ name, how, table }) =>
+        `${name}, ${how}: ${Math.round((100 * table.farTies) / table.pairs)} % of pairs tie because neither answer is near the reference. A score near 50 is no sign of parity here.`,
+    );
+}
+
+function missingSeeds(study: Study): string[] {
+  const short = study.arms.filter(
+    ({ id, mixture }) =>
+      mixture !== undefined &&
+      study.languages.some((lang) => {
+        const { size } = study.columns(id, lang);
+        return size > 0 && size < study.seeds.length;
+      }),
+  );
+  return short.length === 0
+    ? []
+    : [
+        `Not all seeds of ${short.map(({ label }) => label).join(', ')} are finished: its numbers are over those that are.`,
+      ];
+}
+
+/** What the measures themselves had to say of the evaluation set. */
+function notes({ summaries }: Study): string[] {
+  const seen = new Set<string>();
+  for (const summary of summaries) {
+    for (const note of summary.notes ?? []) {
+      // Said above, over all models.
+      if (/undecided|identification finds/.test(note)) continue;
+      seen.add(`${note[0]!.toUpperCase()}${note.slice(1)}.`);
+    }
+  }
+  return seen.size > 8 ? [...seen].slice(0, 8) : [...seen];
+}

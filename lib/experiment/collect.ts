@@ -1,0 +1,221 @@
+// From a store's folders to results: what the finished jobs of an experiment wrote, joined by record, and handed to its
+// analysis. It reads files only, and so works while the experiment runs, on what is finished.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { MixtureSpec } from '../data/mixture/types';
+import { likelihoodMeasures } from '../eval/measures/measure';
+import type { MeasureSummary } from '../eval/measures/types';
+import { MlitError } from '../native/errors';
+import { packageVersion } from '../native/version';
+import { analyse } from './analysis';
+import type { ExperimentResults } from './results';
+import type { ExperimentSpec } from './spec';
+import { Store } from './store/store';
+import type { ExperimentGraph } from './store/types';
+import type { Arm, ItemResult, ModelResult } from './types';
+
+/** What `mlit experiment run` has written down when it planned, beyond what the store's types ask for. */
+type StoredGraph = Omit<ExperimentGraph, 'spec' | 'arms'> & {
+  spec: ExperimentSpec;
+  arms: readonly (Omit<Arm, 'mixture'> & { mixture?: MixtureSpec })[];
+  provenance?: Partial<ExperimentResults['provenance']>;
+};
+
+const likelihoodLine = z.looseObject({
+  id: z.string(),
+  lang: z.string(),
+  parallel_id: z.string().optional(),
+  nats: z.number(),
+  tokens: z.number(),
+  bytes: z.number(),
+});
+const measureLine = z.looseObject({
+  id: z.string(),
+  lang: z.string(),
+  sample: z.number().optional(),
+  item: z.string().optional(),
+  parallel_id: z.string().optional(),
+  answerLang: z.string().optional(),
+  measures: z.record(z.string(), z.number()),
+});
+
+export interface CollectedModels {
+  spec: ExperimentSpec;
+  models: ModelResult[];
+  /** One for each model that has answers, in the models' order. */
+  summaries: MeasureSummary[];
+  provenance: ExperimentResults['provenance'];
+  /** Sentences about what is missing. */
+  warnings: string[];
+}
+
+/**
+ * Tables and figures of an experiment as far as it is finished.
+ *
+ * @param storeFolder the folder that the experiment's `store` names
+ * @param name the experiment's name in it
+ * @throws MlitError `STORE_INVALID` where the store or the experiment is not there or damaged; `EXPERIMENT_INVALID` where no
+ * model is finished yet
+ */
+export async function collectResults(storeFolder: string, name: string): Promise<ExperimentResults> {
+  const { spec, models, summaries, provenance, warnings } = await collectModels(storeFolder, name);
+  if (models.length === 0) {
+    throw new MlitError(
+      'EXPERIMENT_INVALID',
+      `${name}: no model of it is finished in ${storeFolder}; \`mlit experiment run\` goes on where it stopped`,
+      { fields: { file: storeFolder, field: 'models', expected: 'at least one finished model', value: 0 } },
+    );
+  }
+  const results = analyse(spec, models, provenance, summaries);
+  return { ...results, warnings: [...warnings, ...results.warnings] };
+}
+
+/** The finished models of an experiment with all that was measured of them. */
+export async function collectModels(storeFolder: string, name: string): Promise<CollectedModels> {
+  await using store = await Store.open(storeFolder, { write: false });
+  const graph = (await store.experiments.graph(name)) as StoredGraph | undefined;
+  if (graph === undefined) {
+    const there = await store.experiments.list();
+    throw new MlitError(
+      'STORE_INVALID',
+      `${storeFolder} has no experiment '${name}'; it has ${there.length > 0 ? there.join(', ') : 'none'}`,
+      { fields: { file: storeFolder, value: name } },
+    );
+  }
+  const arms = new Map(graph.arms.map((arm) => [arm.id, arm]));
+  const cache = new Map<string, Promise<readonly unknown[]>>();
+  const lines = <T>(hash: string, file: string, schema: z.ZodType<T>): Promise<readonly T[]> => {
+    const path = store.outputPath(hash, file);
+    if (!cache.has(path)) cache.set(path, readLines(path, schema));
+    return cache.get(path) as Promise<readonly T[]>;
+  };
+  const models: ModelResult[] = [];
+  const summaries: MeasureSummary[] = [];
+  let unfinished = 0;
+  for (const { arm: id, seed, jobs } of graph.models) {
+    const arm = arms.get(id);
+    if (arm === undefined) {
+      throw new MlitError(
+        'STORE_INVALID',
+        `${join(storeFolder, 'experiments', name, 'graph.json')}: models: there is no arm '${id}'; run the experiment again to write it anew`,
+        { fields: { field: 'models', value: id } },
+      );
+    }
+    if (Object.values(jobs).some((hash) => store.finished(hash) === undefined)) {
+      unfinished += 1;
+      continue;
+    }
+    const { measure, score } = jobs;
+    const measured = measure === undefined ? [] : await lines(measure, 'measures.jsonl', measureLine);
+    const scored = score === undefined ? [] : await lines(score, 'likelihoods.jsonl', likelihoodLine);
+    models.push({
+      arm,
+      seed,
+      items: joinItems(measured, scored, new Set(arm.evaluate)),
+      jobs: definedOf(jobs),
+    });
+    if (measure !== undefined) summaries.push(await readSummary(store.outputPath(measure, 'summary.json')));
+  }
+  const all = graph.models.length;
+  return {
+    spec: graph.spec,
+    models,
+    summaries,
+    provenance: provenanceOf(graph, models),
+    warnings:
+      unfinished === 0
+        ? []
+        : [
+            `${unfinished} of ${all} models are not finished and are left out: these are not the final numbers.`,
+          ],
+  };
+}
+
+type MeasureLine = z.output<typeof measureLine>;
+type LikelihoodLine = z.output<typeof likelihoodLine>;
+
+/** One result a record: what its answer was measured to be, and how likely its reference was. The first sample counts. */
+function joinItems(
+  measured: readonly MeasureLine[],
+  scored: readonly LikelihoodLine[],
+  languages: ReadonlySet<string>,
+): ItemResult[] {
+  const items = new Map<string, ItemResult>();
+  for (const line of measured) {
+    if ((line.sample ?? 0) !== 0 || !languages.has(line.lang)) continue;
+    items.set(line.id, {
+      item: line.item ?? line.parallel_id ?? line.id,
+      lang: line.lang,
+      measures: line.measures,
+      ...(line.answerLang !== undefined && { answerLang: line.answerLang }),
+    });
+  }
+  for (const line of scored) {
+    if (!languages.has(line.lang)) continue;
+    const known = items.get(line.id) ?? { item: line.parallel_id ?? line.id, lang: line.lang, measures: {} };
+    items.set(line.id, { ...known, measures: { ...known.measures, ...likelihoodMeasures(line) } });
+  }
+  return [...items.values()];
+}
+
+async function readLines<T>(file: string, schema: z.ZodType<T>): Promise<readonly T[]> {
+  const text = await readFile(file, 'utf8');
+  const values: T[] = [];
+  for (const [at, line] of text.split('\n').entries()) {
+    if (line === '') continue;
+    values.push(parseJson(line, `${file}:${at + 1}`, schema));
+  }
+  return values;
+}
+
+function parseJson<T>(text: string, where: string, schema: z.ZodType<T>): T {
+  let problem: string;
+  try {
+    const result = schema.safeParse(JSON.parse(text));
+    if (result.success) return result.data;
+    problem = result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+  } catch (error) {
+    problem = (error as Error).message;
+  }
+  throw new MlitError(
+    'STORE_INVALID',
+    `${where}: ${problem}. Remove the job's folder, and the experiment's next run makes it again`,
+    { fields: { file: where } },
+  );
+}
+
+async function readSummary(file: string): Promise<MeasureSummary> {
+  return parseJson(
+    await readFile(file, 'utf8'),
+    file,
+    z.looseObject({ answers: z.number() }),
+  ) as unknown as MeasureSummary;
+}
+
+function provenanceOf(graph: StoredGraph, models: readonly ModelResult[]): ExperimentResults['provenance'] {
+  const { spec } = graph;
+  const jobs: Record<string, Record<string, Readonly<Record<string, string>>>> = {};
+  for (const model of models) {
+    jobs[model.arm.id] ??= {};
+    jobs[model.arm.id]![String(model.seed)] = model.jobs;
+  }
+  const unhashed = (files: readonly string[]) => files.map((file) => ({ file, sha256: '' }));
+  return {
+    model: spec.model,
+    modelSha256: '',
+    data: unhashed(spec.data),
+    eval: unhashed(spec.eval),
+    version: packageVersion,
+    machine: '',
+    train: spec.train,
+    sample: spec.sample,
+    ...graph.provenance,
+    seeds: graph.seeds,
+    jobs,
+  };
+}
+
+function definedOf(jobs: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(jobs).filter((entry): entry is [string, string] => !!entry[1]));
+}
