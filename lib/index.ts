@@ -14,6 +14,15 @@ export {
   renderPrompt,
 } from './data/render';
 export {
+  type ComparedLanguage,
+  type CompareOptions,
+  type Comparison,
+  compareAnswers,
+  PROGRAM_JUDGES,
+  type ProgramJudge,
+} from './eval/compare';
+export { gatedPoints, gatePair, type LanguageState, languageState } from './eval/gate';
+export {
   type CheckContext,
   type CheckResult,
   checkInstruction,
@@ -21,6 +30,7 @@ export {
   instructionCheckSchema,
   parseInstructionChecks,
 } from './eval/instruction-checks';
+export { labelItems } from './eval/label-set';
 export { type LabelItem, type LabelOptions, type LabelScore, scoreLabels } from './eval/labels';
 export {
   type LanguageConfusion,
@@ -47,6 +57,37 @@ export type {
   MeasureSummary,
 } from './eval/measures/types';
 export { type RecordScore, type ScoreOptions, type ScoreSums, type Scores, score } from './eval/score';
+export {
+  type ItemScore,
+  identicalPair,
+  instructionFollowing,
+  type Pair,
+  type PairVerdict,
+  type ProgramMeasure,
+  pairPoints,
+  pairVerdicts,
+  type SideBySide,
+  type SideBySideOptions,
+  scoreVerdict,
+  scoreVerdicts,
+  sideBySide,
+  type Verdict,
+} from './eval/side-by-side';
+export {
+  type BootstrapOptions,
+  type Cell,
+  type Contrast,
+  PairedBootstrap,
+} from './eval/statistics/bootstrap';
+export type { Estimate } from './eval/statistics/estimate';
+export { type Pearson, type PearsonOptions, pearson } from './eval/statistics/pearson';
+export { signTest, wilson } from './eval/statistics/proportions';
+export { linearRegression, type Regression } from './eval/statistics/regression';
+export { bootstrapSeeds, MIN_SEEDS, type SeedSummary, seedSummary } from './eval/statistics/seeds';
+export { type ProgressRecord, readProgress } from './experiment/store/progress';
+export { type QueryResult, query as queryStore } from './experiment/store/read-model';
+export { Store, type StoreOptions } from './experiment/store/store';
+export type { ExperimentGraph, FinishedJob, OutputFile } from './experiment/store/types';
 export { Adapter, type AdapterOptions } from './model/adapter';
 export { cacheDir } from './model/cache';
 export { Model, type ModelLoadOptions } from './model/model';

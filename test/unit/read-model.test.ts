@@ -1,5 +1,5 @@
 // The read model says what the jobs' files say, is built anew when they change, and lets nobody write or look elsewhere.
-import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { JobKind } from '../../lib/experiment/job';
@@ -130,6 +130,7 @@ beforeAll(async () => {
   await finish(store, BASE_SAMPLE, 'sample', { 'answers.jsonl': '' });
   await finish(store, BASE_MEASURE, 'measure', { 'measures.jsonl': '' });
   await store.experiments.write('mini', { 'graph.json': JSON.stringify(graph) });
+  await refreshReadModel(folder);
 });
 
 const ask = async (sql: string): Promise<unknown[][]> => (await query(folder, sql)).rows;
@@ -309,6 +310,9 @@ describe('refreshReadModel', () => {
       [7, 1],
     ]);
     await writeFile(file, 'not a database');
+    const left = `${file}.tmp-killed`;
+    await writeFile(left, '');
+    await utimes(left, 1, 1);
     expect(await ask('SELECT count(*) FROM jobs')).toEqual([[7]]);
     expect((await readdir(folder)).filter((name) => name.includes('.tmp-'))).toEqual([]);
   });

@@ -16,6 +16,7 @@ export async function buildReadModel(
   fingerprint: string,
   signal?: AbortSignal,
 ): Promise<void> {
+  await connection.run('BEGIN');
   for (const statement of schemaStatements()) await connection.run(statement);
   await insert(connection, 'experiments', graphs.map(experimentRow));
   await insert(connection, 'models', graphs.flatMap(modelRows));
@@ -32,6 +33,7 @@ export async function buildReadModel(
     'meta',
     Object.entries(meta).map(([key, value]) => ({ key, value })),
   );
+  await connection.run('COMMIT');
 }
 
 type Row = Record<string, unknown>;

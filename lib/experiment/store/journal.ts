@@ -45,7 +45,7 @@ function parseLine(text: string, file: string, line: number): FinishedJob {
   }
   throw new MlitError(
     'STORE_INVALID',
-    `${file}:${line}: ${problem}; remove the line, and its job is done again`,
+    `${file}:${line}: ${problem}; remove the line, and its job is taken back from its folder or done again`,
     { fields: { file, line } },
   );
 }

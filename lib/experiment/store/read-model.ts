@@ -3,7 +3,7 @@
 
 import { createHash, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { DuckDBConnection, DuckDBResultReader } from '@duckdb/node-api';
 import { MlitError } from '../../native/errors';
@@ -23,6 +23,9 @@ export interface QueryOptions {
   signal?: AbortSignal | undefined;
   onNote?: ((note: string) => void) | undefined;
 }
+
+/** No build takes as long. */
+const LEFT_MS = 3_600_000;
 
 /** Nothing is fetched and no extension loaded, whatever is asked. */
 const QUIET = { autoinstall_known_extensions: 'false', autoload_known_extensions: 'false' };
@@ -110,6 +113,16 @@ export async function refreshReadModel(folder: string, options: QueryOptions = {
     });
   } finally {
     for (const left of [temporary, `${temporary}.wal`]) await rm(left, { force: true });
+    await removeLeftovers(root);
+  }
+}
+
+/** What a process that was killed while building has left. */
+async function removeLeftovers(root: string): Promise<void> {
+  for (const name of await readdir(root)) {
+    if (!name.startsWith('results.duckdb.tmp-')) continue;
+    const { mtimeMs } = (await stat(join(root, name)).catch(() => undefined)) ?? { mtimeMs: Date.now() };
+    if (Date.now() - mtimeMs > LEFT_MS) await rm(join(root, name), { force: true });
   }
 }
 
@@ -141,12 +154,18 @@ async function connected<T>(
   const { DuckDBInstance } = await import('@duckdb/node-api');
   const instance = await DuckDBInstance.create(file, config);
   const connection = await instance.connect();
-  const interrupt = (): void => connection.interrupt();
+  // Again and again, for a statement that has not begun takes no notice.
+  let interrupting: NodeJS.Timeout | undefined;
+  const interrupt = (): void => {
+    interrupting ??= setInterval(() => connection.interrupt(), 20);
+  };
   signal?.addEventListener('abort', interrupt);
   try {
+    signal?.throwIfAborted();
     return await work(connection);
   } finally {
     signal?.removeEventListener('abort', interrupt);
+    clearInterval(interrupting);
     connection.closeSync();
     instance.closeSync();
   }

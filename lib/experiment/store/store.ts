@@ -73,6 +73,9 @@ export class Store implements AsyncDisposable {
     await makeFolder(join(this.folder, 'jobs'), this.folder);
     const exists = await readVersion(this.folder);
     this.#lock = await FolderLock.acquire(this.folder, 'STORE_LOCKED');
+    for (const name of await readdir(this.folder)) {
+      if (/^(store|progress)\.json\.tmp-/.test(name)) await rm(join(this.folder, name), { force: true });
+    }
     if (!exists && !(await readVersion(this.folder))) {
       const record = { version: STORE_VERSION, created: new Date().toISOString(), packageVersion };
       await writeFileAtomic(join(this.folder, 'store.json'), `${JSON.stringify(record)}\n`);
