@@ -23,6 +23,10 @@ export interface Example {
   text?: string;
   /** Which of several adapters answers it, counted from 0 in the order in which they were given. */
   adapter?: number;
+  /** The record's `checks` as they stand: instructions that a program can check (lib/eval/instruction-checks.ts). */
+  checks?: unknown;
+  /** The record's `labels` as they stand: the closed set that its response is one of, for label scoring. */
+  labels?: unknown;
   /** Where the text comes from, where the record says so: its data set, and what translated it. */
   origin?: { source?: string; translation?: string };
   source: RecordSource;

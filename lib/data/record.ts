@@ -89,6 +89,8 @@ export function toExample(
   }
   const origin = originOf(record);
   if (origin !== undefined) example.origin = origin;
+  if (record.checks != null) example.checks = record.checks;
+  if (record.labels != null) example.labels = record.labels;
 
   if (options.need === 'text') {
     const text = optionalString(record, name('text'), source);

@@ -1,7 +1,11 @@
 // The measures of answers: each definition by hand, what applies where, and that nothing depends on the order of lines.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Example } from '../../lib/data/example';
+import { readExamples } from '../../lib/data/read';
+import { labelItems } from '../../lib/eval/label-set';
 import { confusionOf } from '../../lib/eval/measures/confusion';
 import { endsInLoop, formOf, repetitionOf } from '../../lib/eval/measures/form';
 import { labelsNamed } from '../../lib/eval/measures/label-answered';
@@ -11,6 +15,9 @@ import { isMeasureName, MEASURE_NAMES, measureDefinition, measureTerms } from '.
 import { againstReference, sameWords } from '../../lib/eval/measures/references';
 import type { AnswerLine } from '../../lib/eval/measures/types';
 import { type Identify, loadIdentifier } from '../../lib/text/identify';
+import { scratch } from '../support/fixtures';
+
+const folder = scratch();
 
 let identify: Identify;
 beforeAll(async () => {
@@ -419,6 +426,42 @@ describe('measuring answers', () => {
     });
     expect(en!.measures).toMatchObject({ instructionPass: 0, instructionPassLoose: 1 });
     expect(zh!.measures).not.toHaveProperty('instructionPass');
+  });
+
+  it('reads checks and labels from the records themselves', async () => {
+    const file = join(folder, 'checked.jsonl');
+    const lines = [
+      {
+        id: 'a',
+        lang: 'en',
+        instruction: 'Topic?',
+        response: 'sports',
+        labels: ['sports', 'health'],
+        checks: [{ type: 'words', max: 2 }],
+      },
+      { id: 'b', lang: 'en', instruction: 'Topic?', response: 'sports', labels: ['health', 'politics'] },
+      { id: 'c', lang: 'en', instruction: 'Topic?', response: 'sports', labels: [0, 1] },
+    ];
+    writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    const examples = await readExamples([file]);
+    const given = lines.map(({ id }) => ({ ...answer('x.en', 'It is about sports.'), id }));
+    const [a, b, c] = measureAnswers(given, examples).lines;
+    expect(a!.measures).toMatchObject({ labelAnswered: 1, instructionPass: 0 });
+    for (const one of [b, c]) {
+      expect(one!.measures).not.toHaveProperty('labelAnswered');
+      expect(one!.measures).not.toHaveProperty('instructionPass');
+    }
+    expect(labelItems(examples)).toEqual([
+      {
+        id: 'a',
+        lang: 'en',
+        turns: [{ role: 'user', content: 'Topic?' }],
+        labels: ['sports', 'health'],
+        correct: 0,
+      },
+    ]);
+    examples[1]!.checks = [{ type: 'wrods' }];
+    expect(() => measureAnswers([], examples)).toThrow(/checked\.jsonl:2: record "b": checks\[0\]\.type: /);
   });
 
   it('gives one answer twice, unknown records, other languages and unknown ids as errors', () => {

@@ -1,6 +1,6 @@
 // Answers in, one line of numbers an answer out, and beside them what has to be known to read the numbers: how well the
 // identifier and the rule for an answer's language do on this very set.
-import type { Example } from '../../data/example';
+import { type Example, place } from '../../data/example';
 import { MlitError } from '../../native/errors';
 import {
   checkAnswerLanguageRule,
@@ -8,7 +8,8 @@ import {
   languageOfAnswer,
   UNDECIDED,
 } from '../../text/answer-language';
-import { checkInstruction } from '../instruction-checks';
+import { checkInstruction, type InstructionCheck, parseInstructionChecks } from '../instruction-checks';
+import { labelSetOf, referenceOf } from '../label-set';
 import { confusionOf } from './confusion';
 import { formOf } from './form';
 import { labelsNamed } from './label-answered';
@@ -25,10 +26,11 @@ interface EvaluationRecord {
   lang: string;
   item: string;
   reference: string | undefined;
+  checks: readonly InstructionCheck[];
+  labels: { labels: readonly string[]; correct: number } | undefined;
 }
 
 interface Context {
-  options: MeasureOptions;
   languages: SetLanguages;
   /** Reference answers by item and by the rules' language codes. */
   references: ReadonlyMap<string, Readonly<Record<string, string>>>;
@@ -42,14 +44,14 @@ interface Context {
  *
  * @param evaluation read with `need: 'reference'` (or `'response'`), so that reference answers are kept
  * @throws MlitError `DATA_INVALID` for an answer that comes twice, whose record the set does not have, or has in another
- * language; `RangeError` for labels or checks of a record that the set does not have
+ * language, and for checks that are none; `RangeError` for labels or checks of a record that the set does not have
  */
 export function measureAnswers(
   answers: readonly AnswerLine[],
   evaluation: readonly Example[],
   options: MeasureOptions = {},
 ): { lines: MeasureLine[]; summary: MeasureSummary } {
-  const records = indexRecords(evaluation);
+  const records = indexRecords(evaluation, options);
   refuseUnknown('labels', options.labels, records);
   refuseUnknown('checks', options.checks, records);
   const ordered = matchAnswers(answers, records);
@@ -63,12 +65,6 @@ export function measureAnswers(
   return { lines, summary: summary.finish() };
 }
 
-/** The text that a record wants for an answer: its last turn, where that is the assistant's. */
-export function referenceOf(example: Example): string | undefined {
-  const last = example.turns.at(-1);
-  return last?.role === 'assistant' ? last.content : undefined;
-}
-
 /** A score job's line as measures of the same names that cells are made of. */
 export function likelihoodMeasures(line: {
   nats: number;
@@ -78,12 +74,27 @@ export function likelihoodMeasures(line: {
   return { nats: line.nats, targetTokens: line.tokens, bytes: line.bytes };
 }
 
-function indexRecords(evaluation: readonly Example[]): Map<string, EvaluationRecord> {
+function indexRecords(
+  evaluation: readonly Example[],
+  options: MeasureOptions,
+): Map<string, EvaluationRecord> {
   const records = new Map<string, EvaluationRecord>();
   for (const [index, example] of evaluation.entries()) {
-    const { id, lang, parallelId } = example;
+    const { id, lang, parallelId, source } = example;
     if (records.has(id)) throw invalid(`the evaluation set has two records "${id}"`, { id });
-    records.set(id, { index, id, lang, item: parallelId ?? id, reference: referenceOf(example) });
+    const own =
+      example.checks === undefined
+        ? []
+        : parseInstructionChecks(example.checks, `${place(source)}: record "${id}"`);
+    records.set(id, {
+      index,
+      id,
+      lang,
+      item: parallelId ?? id,
+      reference: referenceOf(example),
+      checks: options.checks?.[id] ?? own,
+      labels: options.labels?.[id] ?? labelSetOf(example),
+    });
   }
   return records;
 }
@@ -170,7 +181,7 @@ function prepare(
       }),
     );
   return {
-    context: { options, languages, references, recall },
+    context: { languages, references, recall },
     identification: bySetCode(found),
     rule: { references: bySetCode(checked.references), shuffled: bySetCode(checked.shuffled) },
   };
@@ -192,7 +203,7 @@ function findLanguage(text: string, record: EvaluationRecord, context: Context) 
 function measureOne(answer: AnswerLine, record: EvaluationRecord, context: Context): MeasureLine {
   const { response } = answer;
   const { lang, reference } = record;
-  const { options, languages } = context;
+  const { languages } = context;
   const found = findLanguage(response, record, context);
   const measures: Record<string, number> = { ...formOf(answer, lang) };
   Object.assign(measures, languageMeasures(response, found.lang, record, context));
@@ -201,13 +212,13 @@ function measureOne(answer: AnswerLine, record: EvaluationRecord, context: Conte
     const own = findLanguage(reference, record, context).lang;
     if (own !== UNDECIDED && lang !== UNKNOWN) measures.referenceLanguageMatch = own === lang ? 1 : 0;
   }
-  const labels = options.labels?.[record.id];
+  const { labels, checks } = record;
   if (labels !== undefined) {
     const named = labelsNamed(response, labels.labels);
     measures.labelAnswered = named.length === 1 && named[0] === labels.correct ? 1 : 0;
   }
   for (const loose of [false, true]) {
-    const results = (options.checks?.[record.id] ?? [])
+    const results = checks
       .map((check) =>
         checkInstruction(response, check, {
           lang,

@@ -23,9 +23,9 @@ export interface MeasureOptions {
   identify?: Identify | undefined;
   /** Languages that an answer may be in. Default: those of the evaluation set. */
   languages?: readonly string[] | undefined;
-  /** Closed sets of labels by record id, for `labelAnswered`. */
+  /** Closed sets of labels by record id, for `labelAnswered`. Default: the records' own `labels`. */
   labels?: Readonly<Record<string, { labels: readonly string[]; correct: number }>> | undefined;
-  /** Checks by record id, for `instructionPass`. */
+  /** Checks by record id, for `instructionPass`. Default: the records' own `checks`. */
   checks?: Readonly<Record<string, readonly InstructionCheck[]>> | undefined;
 }
 
