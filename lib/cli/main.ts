@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { isMlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
 import { UsageError } from './common';
+import { addCompare } from './compare';
 import { addDoctor } from './doctor';
 import { addExperiment } from './experiment';
 import { addPlan } from './plan';
@@ -20,7 +21,8 @@ function createProgram(): Command {
     .showSuggestionAfterError(true)
     .showHelpAfterError(false)
     .exitOverride();
-  for (const add of [addDoctor, addPull, addPlan, addTrain, addSample, addScore, addExperiment]) add(program);
+  for (const add of [addDoctor, addPull, addPlan, addTrain, addSample, addScore, addCompare, addExperiment])
+    add(program);
   for (const command of program.commands) command.exitOverride();
   return program;
 }
