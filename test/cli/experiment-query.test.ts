@@ -37,7 +37,7 @@ describe('mlit experiment query', () => {
       [
         'item  lang           response  nothing',
         'i1      en  a "cat", ⏎ or two     NULL',
-        'i1      ru               кот     NULL',
+        `i1      ru  ${'кот'.padStart(17)}     NULL`,
         '',
       ].join('\n'),
     );
