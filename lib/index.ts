@@ -1,6 +1,27 @@
 // The public surface of mlit-native. What is not exported here is an implementation detail.
 
 export type { Example, RecordSource } from './data/example';
+export {
+  type Allocation,
+  allocate,
+  type DrawOptions,
+  drawMixture,
+  formatMixtureSpec,
+  type Mixture,
+  type MixtureInput,
+  type MixtureManifest,
+  type MixtureOptions,
+  type MixturePlan,
+  type MixturePolicy,
+  type MixtureSpec,
+  mixture,
+  ParallelTable,
+  parseMixtureSpec,
+  pinchNote,
+  planMixture,
+  readMixtureSpec,
+  sizeMixture,
+} from './data/mixture';
 export { epochOrder, planSteps, type StepOptions } from './data/order';
 export { type PackedBatch, type PackedGroup, type PackOptions, packExamples } from './data/packing';
 export { type PreviewOptions, preview } from './data/preview';
@@ -13,6 +34,7 @@ export {
   renderExamples,
   renderPrompt,
 } from './data/render';
+export { toRecord, writeRecords } from './data/write';
 export {
   type ComparedLanguage,
   type CompareOptions,
@@ -116,6 +138,7 @@ export {
 } from './text/answer-language';
 export { type ChrfOptions, chrf, corpusChrf } from './text/chrf';
 export { type Identify, type LanguageGuess, loadIdentifier } from './text/identify';
+export { checkLanguageCode, languageName, suggestLanguageCode } from './text/language-codes';
 export { type RougeOptions, rougeL, rougeLOfTokens, rougeTokens } from './text/rouge';
 export type { CheckpointEvent, EndEvent, EvalEvent, StepEvent, TrainEvent } from './train/events';
 export type { TrainOptions, TrainOptionsInput } from './train/options';

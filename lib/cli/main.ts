@@ -7,6 +7,7 @@ import { UsageError } from './common';
 import { addCompare } from './compare';
 import { addDoctor } from './doctor';
 import { addExperiment } from './experiment';
+import { addMix } from './mix';
 import { addPlan } from './plan';
 import { addPull } from './pull';
 import { addSample } from './sample';
@@ -21,7 +22,17 @@ function createProgram(): Command {
     .showSuggestionAfterError(true)
     .showHelpAfterError(false)
     .exitOverride();
-  for (const add of [addDoctor, addPull, addPlan, addTrain, addSample, addScore, addCompare, addExperiment])
+  for (const add of [
+    addDoctor,
+    addPull,
+    addMix,
+    addPlan,
+    addTrain,
+    addSample,
+    addScore,
+    addCompare,
+    addExperiment,
+  ])
     add(program);
   for (const command of program.commands) command.exitOverride();
   return program;

@@ -6,6 +6,7 @@ import { type TrainOptionsInput, trainOptionsSchema } from '../train/options';
 import type { TrainPlan } from '../train/plan';
 import { planTraining } from '../train/trainer';
 import { checkOptions, mergeConfig } from './common';
+import { readMix } from './mix';
 import { clock, note, print, printJson, printLine, size, table } from './output';
 import { abortOnSignals } from './signals';
 import { addTrainFlags, toTrainInput } from './train-flags';
@@ -21,7 +22,7 @@ export function addPlan(program: Command): void {
     .action(async (_given: unknown, command: Command) => {
       const { signal, release } = abortOnSignals();
       try {
-        const flags = await mergeConfig(command);
+        const flags = await readMix(await mergeConfig(command));
         const input = toTrainInput(flags);
         checkOptions(trainOptionsSchema, input);
         const { plan, data, chosen } = await planTraining(input as TrainOptionsInput, {

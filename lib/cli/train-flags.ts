@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { PROJECTIONS } from '../train/options';
 import { SCHEDULES } from '../train/schedule';
 import { addCommonFlags, parseAutoOr, parseCount, parseInteger, parseNumber, parseSwitch } from './common';
+import { mixOption } from './mix';
 
 export function addTrainFlags(command: Command): Command {
   const option = (flags: string, description: string): Option => new Option(flags, description);
@@ -15,6 +16,7 @@ export function addTrainFlags(command: Command): Command {
     };
   addCommonFlags(command)
     .addOption(option('--data <file...>', 'training examples: JSONL (also .gz) or a JSON array'))
+    .addOption(mixOption())
     .addOption(option('--method <method>', 'lora').argParser(one('lora', '')))
     .addOption(option('--rank <n>', 'LoRA rank (default: 16)').argParser(parseInteger))
     .addOption(option('--alpha <x>', 'LoRA alpha (default: 32)').argParser(parseNumber))

@@ -6,6 +6,7 @@ import { trainOptionsSchema } from '../train/options';
 import type { TrainRun } from '../train/run';
 import { Trainer, type TrainerOptions } from '../train/trainer';
 import { checkOptions, mergeConfig, UsageError } from './common';
+import { readMix } from './mix';
 import { clock, note, Progress, print, printJson } from './output';
 import { describePlan } from './plan';
 import { abortOnSignals } from './signals';
@@ -21,7 +22,7 @@ export function addTrain(program: Command): void {
 }
 
 async function train(command: Command): Promise<void> {
-  const flags = await mergeConfig(command);
+  const flags = await readMix(await mergeConfig(command));
   const { out, resume, preview: records = 0, json } = flags;
   if (typeof out !== 'string') throw new UsageError("required option '--out <run>' not specified");
   const { signal, release } = abortOnSignals();

@@ -9,14 +9,21 @@ export function philox4x32(
   counter: readonly [number, number, number, number],
   key: readonly [number, number],
 ): number[] {
-  let [c0, c1, c2, c3] = counter.map((word) => word >>> 0) as [number, number, number, number];
-  let [k0, k1] = key.map((word) => word >>> 0) as [number, number];
+  let c0 = counter[0] >>> 0;
+  let c1 = counter[1] >>> 0;
+  let c2 = counter[2] >>> 0;
+  let c3 = counter[3] >>> 0;
+  let k0 = key[0] >>> 0;
+  let k1 = key[1] >>> 0;
   for (let round = 0; round < 10; round += 1) {
     const high0 = multiplyHigh(0xd2511f53, c0);
-    const high1 = multiplyHigh(0xcd9e8d57, c2);
     const low0 = Math.imul(0xd2511f53, c0) >>> 0;
+    const high1 = multiplyHigh(0xcd9e8d57, c2);
     const low1 = Math.imul(0xcd9e8d57, c2) >>> 0;
-    [c0, c1, c2, c3] = [(high1 ^ c1 ^ k0) >>> 0, low1, (high0 ^ c3 ^ k1) >>> 0, low0];
+    c0 = (high1 ^ c1 ^ k0) >>> 0;
+    c1 = low1;
+    c2 = (high0 ^ c3 ^ k1) >>> 0;
+    c3 = low0;
     k0 = (k0 + 0x9e3779b9) >>> 0;
     k1 = (k1 + 0xbb67ae85) >>> 0;
   }

@@ -1,6 +1,7 @@
 // Everything that can be said about a training run, in one schema: the API, the command line, the YAML file and run.yaml all
 // use it, so that an option has one name, one default and one error message.
 import { z } from 'zod';
+import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture/spec';
 import { SCHEDULES } from './schedule';
 
 export const PROJECTIONS = [
@@ -14,6 +15,19 @@ export const PROJECTIONS = [
 ] as const;
 
 const count = z.int().min(1);
+
+/** A mixture's recipe in one line; its canonical form is what is kept. */
+const recipe = z
+  .string()
+  .min(1)
+  .transform((text, context) => {
+    try {
+      return formatMixtureSpec(parseMixtureSpec(text));
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message });
+      return z.NEVER;
+    }
+  });
 const nonNegative = z.number().min(0);
 
 export const trainOptionsSchema = z.strictObject({
@@ -21,6 +35,8 @@ export const trainOptionsSchema = z.strictObject({
   model: z.string().min(1),
   /** Files of examples. */
   data: z.array(z.string().min(1)).min(1),
+  /** Draw the training set from the data by this recipe, as `pinch:count=40,languages=ar+fi,n=480`. Default: all data. */
+  mix: recipe.optional(),
   /** Renames of fields, wanted → found in the file. */
   field: z.record(z.string(), z.string()).default({}),
   /** System text put before every conversation that has none. */

@@ -2,12 +2,21 @@
 // Everything here is a function of the files and the options, so a resumed run finds the same by doing it again.
 import { createHash } from 'node:crypto';
 import type { Example } from '../data/example';
+import {
+  type Mixture,
+  type MixtureManifest,
+  mixture,
+  ParallelTable,
+  pinchNote,
+  sizeMixture,
+} from '../data/mixture';
 import { epochOrder, planSteps } from '../data/order';
 import { isNamedByPlace, readExamples } from '../data/read';
 import {
   describeReport,
   lengthWithin,
   type RenderedExample,
+  type RenderOptions,
   type RenderReport,
   renderExamples,
 } from '../data/render';
@@ -28,6 +37,8 @@ export interface PrepareContext {
 /** mixture.json: what the run is trained on, by language. */
 export interface MixtureSummary {
   files: string[];
+  /** What was drawn from them, dev items included, where a recipe was given. */
+  drawn?: MixtureManifest;
   /** SHA-256 over the sorted ids of the training examples. */
   idsHash: string;
   languages: Record<string, { examples: number; tokens: number; supervisedTokens: number }>;
@@ -68,16 +79,18 @@ export async function prepareData(
 
   const need = template.name === 'none' ? 'text' : 'response';
   const reading = { need, field: options.field, signal, onNote } as const;
-  const all = await readExamples(options.data, reading);
+  const { contextLength } = await loadAddon().readModelConfig(source.path);
+  const maxLength = lengthWithin(contextLength, options.maxLength, onNote);
+  const rendering = { ...options, maxLength, tokenizer, template };
+  const read = await readExamples(options.data, reading);
+  const drawn = options.mix === undefined ? undefined : draw(read, options.mix, rendering, onNote);
+  const all = drawn?.examples ?? read;
   const [trainExamples, devExamples] =
     typeof options.dev === 'string'
       ? [all, await readExamples([options.dev], reading)]
       : splitDev(all, options.dev ?? 0, options.seed);
   if (typeof options.dev === 'string') refuseSharedIds(trainExamples, devExamples, options.dev);
 
-  const { contextLength } = await loadAddon().readModelConfig(source.path);
-  const maxLength = lengthWithin(contextLength, options.maxLength, onNote);
-  const rendering = { ...options, maxLength, tokenizer, template };
   const train = renderExamples(trainExamples, rendering);
   const dev = devExamples.length > 0 ? renderExamples(devExamples, rendering).examples : [];
   for (const line of describeReport(train.report)) onNote?.(line);
@@ -89,10 +102,30 @@ export async function prepareData(
     train: train.examples,
     dev,
     steps,
-    mixture: summarize(options, train.examples, dev, train.report, template.name),
+    mixture: {
+      ...summarize(options, train.examples, dev, train.report, template.name),
+      ...(drawn && { drawn: drawn.manifest }),
+    },
     hash: hashExamples([...train.examples, ...dev]),
     tokenizer,
   };
+}
+
+/** The dev set is taken from what is drawn here, so it has the mixture's own items and languages. */
+function draw(
+  examples: readonly Example[],
+  recipe: string,
+  rendering: RenderOptions,
+  onNote: PrepareContext['onNote'],
+): Mixture {
+  const table = ParallelTable.from(examples);
+  const spec = sizeMixture(recipe, table);
+  const remark = pinchNote(spec);
+  if (remark !== undefined) onNote?.(remark);
+  const drawn = mixture(table, spec, { rendering, countTokens: false });
+  const counts = Object.entries(drawn.allocation).map(([lang, n]) => `${lang} ${n}`);
+  onNote?.(`mixture ${drawn.manifest.spec}: ${counts.join(', ')}`);
+  return drawn;
 }
 
 /**

@@ -1,5 +1,6 @@
 // A training run from options to adapter. The loop is in sight in run.ts; here everything that can be known before the first
 // step is found out: data, order, memory, and where a resumed run goes on.
+import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture';
 import { Adapter, toAdapterSpec } from '../model/adapter';
 import { Model } from '../model/model';
 import { modelBytes, resolveModel } from '../model/source';
@@ -250,7 +251,9 @@ function asChosen({ options, chosen }: RunRecord): TrainOptions {
 }
 
 function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOptionsInput>): void {
-  for (const [key, value] of Object.entries(given)) {
+  const { mix } = given;
+  const asKept = mix === undefined ? given : { ...given, mix: formatMixtureSpec(parseMixtureSpec(mix)) };
+  for (const [key, value] of Object.entries(asKept)) {
     const was = (recorded as Record<string, unknown>)[key];
     if (value === undefined || JSON.stringify(value) === JSON.stringify(was)) continue;
     throw new MlitError(

@@ -35,6 +35,8 @@ export function assignDisjoint(table: ParallelTable, order: Int32Array, slots: r
     });
     return list.sort((a, b) => a - b);
   };
+  const [here, nowhere] = [[0], []];
+  const onlySlot = (item: number): number[] => (table.find(item, slots[0]!.language) < 0 ? nowhere : here);
   const slotOf = new Int32Array(order.length).fill(-1);
   const used = slots.map(() => 0);
   const moves = new Moves(slots.length, slotOf);
@@ -43,7 +45,7 @@ export function assignDisjoint(table: ParallelTable, order: Int32Array, slots: r
 
   for (let at = 0; at < order.length && left > 0; at += 1) {
     const item = order[at]!;
-    const own = slotsOf(item);
+    const own = slots.length === 1 ? onlySlot(item) : slotsOf(item);
     if (own.length === 0) continue;
     let slot = own.find((each) => used[each]! < slots[each]!.quota);
     if (slot === undefined) {

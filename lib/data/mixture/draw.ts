@@ -193,13 +193,15 @@ function dealOverlap(
 function arrange(table: ParallelTable, { items, languages }: Dealt, seed: number): Example[] {
   const order = seededOrder(table.items.length, seed, PURPOSE.arrange);
   const position = new Int32Array(order.length);
-  order.forEach((item, at) => {
-    position[item] = at;
-  });
+  for (let at = 0; at < order.length; at += 1) position[order[at]!] = at;
   const width = table.languages.length;
-  const keys = Float64Array.from(items, (item, i) => position[item]! * width + languages[i]!).sort();
-  return Array.from(keys, (key) => {
-    const language = key % width;
-    return table.example(order[(key - language) / width]!, language);
-  });
+  const keys = new Float64Array(items.length);
+  for (let i = 0; i < items.length; i += 1) keys[i] = position[items[i]!]! * width + languages[i]!;
+  keys.sort();
+  const examples: Example[] = [];
+  for (let i = 0; i < keys.length; i += 1) {
+    const language = keys[i]! % width;
+    examples.push(table.example(order[(keys[i]! - language) / width]!, language));
+  }
+  return examples;
 }

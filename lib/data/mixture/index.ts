@@ -79,7 +79,11 @@ export function mixture(
   const plan = planMixture(spec, table.recordsByLanguage());
   if (options.evaluation !== undefined) refuseLeaks(table.examples, options.evaluation);
   const examples = drawMixture(table, plan);
+  // In the order of the files: they lie so in memory, and their ids are often sorted already, which a million notice.
+  const chosen = new Set(examples);
+  const asGiven = table.examples.filter((example) => chosen.has(example));
   const manifest = describeMixture(examples, {
+    asGiven,
     spec: formatMixtureSpec(spec),
     policy: spec.policy ?? 'disjoint',
     seed: plan.seed,

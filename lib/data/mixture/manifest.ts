@@ -14,6 +14,8 @@ export interface ManifestOptions {
   rendering?: RenderOptions | undefined;
   /** False: show the item, but count no tokens. Default true. */
   countTokens?: boolean | undefined;
+  /** The same examples in the order in which they are counted: that of the files, in which a million are read fastest. */
+  asGiven?: readonly Example[] | undefined;
 }
 
 type LanguageManifest = MixtureManifest['languages'][string];
@@ -23,14 +25,13 @@ export function describeMixture(examples: readonly Example[], options: ManifestO
   const languages: Record<string, LanguageManifest> = {};
   const sources = new Map<string, Set<string>>();
   const systems = new Map<string, Set<string>>();
-  for (const example of examples) {
+  for (const example of options.asGiven ?? examples) {
     const { lang, origin } = example;
     languages[lang] ??= {
       examples: 0,
       responseBytes: 0,
       sources: [],
       translationSystems: [],
-      ...(rendering && { rendered: renderedText(example, rendering) }),
     };
     const entry = languages[lang];
     entry.examples += 1;
@@ -46,6 +47,10 @@ export function describeMixture(examples: readonly Example[], options: ManifestO
     }
   }
   for (const [lang, entry] of Object.entries(languages)) {
+    if (rendering !== undefined) {
+      const example = examples.find((each) => each.lang === lang);
+      if (example !== undefined) entry.rendered = renderedText(example, rendering);
+    }
     entry.sources = [...(sources.get(lang) ?? [])].sort();
     entry.translationSystems = [...(systems.get(lang) ?? [])].sort();
   }

@@ -35,14 +35,17 @@ export function seededOrder(count: number, seed: number, purpose: number, stream
   const high = 2 ** (53 - indexBits - 32);
   const keys = new Float64Array(count);
   for (let i = 0; i < count; i += 1) {
-    const [first, second] = philox4x32([i, stream, purpose, 0], key) as [number, number];
+    const words = philox4x32([i, stream, purpose, 0], key);
+    const [first, second] = [words[0]!, words[1]!];
     const random =
       high >= 1 ? first * high + Math.floor((second / 2 ** 32) * high) : Math.floor(first * high);
     keys[i] = random * scale + i;
   }
   // Without a comparator a Float64Array is sorted by native code; the index comes back as the remainder.
   keys.sort();
-  return Int32Array.from(keys, (value) => value % scale);
+  const order = new Int32Array(count);
+  for (let i = 0; i < count; i += 1) order[i] = keys[i]! % scale;
+  return order;
 }
 
 /** The languages in a seeded order that is a function of each language and the seed alone: of the set, not of its order. */

@@ -292,7 +292,10 @@ function explain(error: z.ZodError, kind: Kind, input: unknown): string {
       return `'${key}': ${inner}${issue.code === 'invalid_key' ? didYouMean(key, shape) : ''}`;
     }
     let value: unknown = input;
-    for (const step of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[step];
+    for (const step of issue.path) {
+      const inside = typeof value === 'string' ? splitList(value) : value;
+      value = (inside as Record<PropertyKey, unknown> | undefined)?.[step];
+    }
     if (value === undefined) return `${path}: is needed, but was not given`;
     return `${path}: ${issue.message} (got ${JSON.stringify(value)})`;
   });

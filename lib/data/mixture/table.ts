@@ -50,20 +50,18 @@ export class ParallelTable {
 
     const found = new Map<string, number>();
     const keyOf = new Int32Array(examples.length);
-    examples.forEach((example, index) => {
-      const key = itemOf(example);
+    for (let index = 0; index < examples.length; index += 1) {
+      const key = itemOf(examples[index]!);
       let number = found.get(key);
       if (number === undefined) {
         number = found.size;
         found.set(key, number);
       }
       keyOf[index] = number;
-    });
+    }
     const items = [...found.keys()].sort();
     const rank = new Int32Array(items.length);
-    items.forEach((key, index) => {
-      rank[found.get(key)!] = index;
-    });
+    for (let index = 0; index < items.length; index += 1) rank[found.get(items[index]!)!] = index;
 
     // Two counting sorts: by language, then by item, which keeps the languages' order within each row.
     const byLanguage = countingSort(
