@@ -1,6 +1,8 @@
 // Results on stdout, progress on stderr: a bar on a terminal, plain lines elsewhere, so that pipes stay clean.
 import { stderr, stdout } from 'node:process';
 
+export { plainTable as table } from '../report/plain-table';
+
 /** Writes to stdout and waits where a pipe is full. */
 export function print(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -86,22 +88,4 @@ export function size(bytes: number): string {
   if (bytes >= 2 ** 30) return `${(bytes / 2 ** 30).toFixed(2)} GiB`;
   if (bytes >= 2 ** 20) return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   return `${(bytes / 2 ** 10).toFixed(1)} KiB`;
-}
-
-/** A table with left-aligned first column and right-aligned others. */
-export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...all.map((row) => [...(row[column] ?? '')].length)));
-  const pad = (text: string, width: number, left: boolean): string => {
-    const fill = ' '.repeat(Math.max(0, width - [...text].length));
-    return left ? text + fill : fill + text;
-  };
-  return all
-    .map((row) =>
-      row
-        .map((cell, column) => pad(cell, widths[column]!, column === 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
 }

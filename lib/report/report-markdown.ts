@@ -28,7 +28,11 @@ export function reportMarkdown(results: ExperimentResults): string {
 const list = (sentences: readonly string[]): string =>
   sentences.map((sentence) => `- ${sentence.trim().replace(/\s*\n\s*/g, ' ')}`).join('\n');
 
-const code = (text: string): string => `\`${text.replaceAll('`', "'").replace(/\s*\n\s*/g, ' ')}\``;
+/** What a store has not recorded is said to be missing, not shown as nothing. */
+const NOT_RECORDED = 'not recorded';
+
+const code = (text: string): string =>
+  text === '' ? NOT_RECORDED : `\`${text.replaceAll('`', "'").replace(/\s*\n\s*/g, ' ')}\``;
 
 function rows(header: readonly string[], lines: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
@@ -51,7 +55,7 @@ function setUp({ protocol, provenance }: ExperimentResults): string {
       ['training', options(provenance.train)],
       ['sampling', options(provenance.sample)],
       ['mlit-native', escapeMarkdown(provenance.version)],
-      ['machine', escapeMarkdown(provenance.machine)],
+      ['machine', escapeMarkdown(provenance.machine || NOT_RECORDED)],
     ],
   );
 }

@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { crc32, crc32c, maskedCrc32c } from '../../lib/report/trackers/crc';
+import { trackerFiles } from '../../lib/report/trackers/files';
 import { Message } from '../../lib/report/trackers/protobuf';
 import { readTrackedRun, type TrackedRun, trackedSteps } from '../../lib/report/trackers/run-events';
 import { tensorboardFile, tensorboardName, tfRecord } from '../../lib/report/trackers/tensorboard';
 import { levelDbLog, wandbFile, wandbPath } from '../../lib/report/trackers/wandb';
 import type { TrainEvent } from '../../lib/train/events';
+import { results } from '../support/report-results';
 
 const folder = await mkdtemp(join(tmpdir(), 'mlit-trackers-'));
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -241,6 +243,27 @@ describe('events of a run', () => {
     expect(began).toBe(started);
     expect(steps.map(({ step: at }) => at)).toEqual([1, 2]);
     expect(Object.keys(steps[1]!.values)).not.toContain('train/loss');
+    const jobs = {
+      a: { '0': { train: 'f'.repeat(32) } },
+      b: { '0': { train: 'f'.repeat(32) }, '1': { train: 'gone' } },
+      base: { '0': {} },
+    };
+    const notes: string[] = [];
+    const files = await trackerFiles(
+      { ...results, provenance: { ...results.provenance, jobs } },
+      ['tensorboard', 'wandb'],
+      {
+        runFolder: (train) => (train === 'gone' ? join(folder, 'gone') : folder),
+        onNote: (note) => notes.push(note),
+      },
+    );
+    expect([...files.keys()]).toEqual([
+      'tensorboard/a/seed-0/events.out.tfevents.1790000000.mlit',
+      'wandb/offline-run-20260921_141320-ffffffffffffffff/run-ffffffffffffffff.wandb',
+      'tensorboard/b/seed-0/events.out.tfevents.1790000000.mlit',
+    ]);
+    expect(notes).toEqual([expect.stringMatching(/^b, seed 1: no curves: .*run\.yaml/)]);
+    expect((await trackerFiles(results, [], { runFolder: () => 'nowhere' })).size).toBe(0);
     await writeFile(join(folder, 'events.jsonl'), `{"type":\n${lines}`);
     await expect(readTrackedRun(folder)).rejects.toMatchObject({
       code: 'RUN_INVALID',
