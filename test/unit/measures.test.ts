@@ -415,6 +415,19 @@ describe('measuring answers', () => {
     expect(summary.notes.join('\n')).not.toMatch(/too few.*\b(?:ru|zh|ar) \d/);
   });
 
+  it('identifies each text once', () => {
+    const asked: string[] = [];
+    const counting: Identify = (text, top) => {
+      asked.push(text);
+      return identify(text, top);
+    };
+    measureAnswers([answer('river.en', 'The river is long, and so is this answer.')], SET, {
+      identify: counting,
+    });
+    expect(new Set(asked).size).toBe(asked.length);
+    expect(asked).toContain('mushroom');
+  });
+
   it('decides the checks that can be decided, strictly and loosely', () => {
     const response = 'Here it is:\nRIVER';
     const pass = (checks: Parameters<typeof measureAnswers>[2] extends infer O ? NonNullable<O> : never) =>

@@ -8,6 +8,7 @@ import {
   languageOfAnswer,
   UNDECIDED,
 } from '../../text/answer-language';
+import type { Identify, LanguageGuess } from '../../text/identify';
 import { checkInstruction, type InstructionCheck, parseInstructionChecks } from '../instruction-checks';
 import { labelSetOf, referenceOf } from '../label-set';
 import { confusionOf } from './confusion';
@@ -152,7 +153,7 @@ function prepare(
   const languages = setLanguages(
     codes.filter((code) => code !== UNKNOWN),
     withReference,
-    options.identify,
+    remembered(options.identify),
   );
   const references = new Map<string, Record<string, string>>();
   for (const { lang, item, text } of withReference) {
@@ -184,6 +185,21 @@ function prepare(
     context: { languages, references, recall },
     identification: bySetCode(found),
     rule: { references: bySetCode(checked.references), shuffled: bySetCode(checked.shuffled) },
+  };
+}
+
+/** References are identified for recall, for the rule's check and beside each answer: once is enough. */
+function remembered(identify: Identify | undefined): Identify | undefined {
+  if (identify === undefined) return undefined;
+  const known = new Map<string, LanguageGuess[]>();
+  return (text, top = 1) => {
+    if (top !== 1) return identify(text, top);
+    let guesses = known.get(text);
+    if (guesses === undefined) {
+      guesses = identify(text, 1);
+      known.set(text, guesses);
+    }
+    return guesses;
   };
 }
 
