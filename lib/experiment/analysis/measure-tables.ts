@@ -43,11 +43,10 @@ export function measureTables(study: Study, name: MeasureName, options: MeasureT
     rows: study.arms.map(({ id, label }) => ({
       arm: label,
       ...byLanguage(languages, (lang) => shaded(cells.value(id, lang), options.grey?.(id, lang))),
-      mean: cells.mean(id, languages),
-      difference:
-        reference === undefined || id === reference.id
-          ? null
-          : cells.meanDifference(id, reference.id, languages),
+      ...(languages.length > 1 && { mean: cells.mean(id, languages) }),
+      ...(reference !== undefined && {
+        difference: id === reference.id ? null : cells.meanDifference(id, reference.id, languages),
+      }),
     })),
   };
   if (!options.differences || reference === undefined) return [main];
