@@ -1,8 +1,9 @@
 // Side-by-side scores as tables: by which program, against whom, and in how many languages an arm is clearly better.
+import { TIE_POINTS, TIE_UNDER } from '../../eval/side-by-side';
 import type { ResultTable } from '../results';
 import type { Arm } from '../types';
 import { byLanguage } from './measure-tables';
-import { type ScoreKind, type ScoreTable, scoreTable, TIE_FLOOR, TIE_MARGIN } from './scores';
+import { type ScoreKind, type ScoreTable, scoreTable } from './scores';
 import type { Study } from './study';
 import { ARM_COLUMN, aboutIntervals, languageColumns } from './words';
 
@@ -106,5 +107,5 @@ export function aboutScore(study: Study, { kind, against, table }: NamedScore): 
     ? ' An answer known to be in a wrong language loses to one that is not; two such tie.'
     : '';
   const far = table.pairs === 0 ? 0 : Math.round((100 * table.farTies) / table.pairs);
-  return `Mean points per prompt against ${opponent}: win 100, tie 50, loss 0; 50 is parity, and an arm against itself is left out. The winner has the higher ${judge} to the reference; under ${TIE_MARGIN} points apart, or both under ${TIE_FLOOR}, is a tie (${far} % of pairs tie because both are under ${TIE_FLOOR}).${gate} A program judges closeness to one reference, not helpfulness.`;
+  return `Mean points per prompt against ${opponent}: win 100, tie 50, loss 0; 50 is parity, and an arm against itself is left out. The winner has the higher ${judge} to the reference; under ${TIE_POINTS} points apart, or both under ${TIE_UNDER}, is a tie (${far} % of pairs tie because both are under ${TIE_UNDER}).${gate} A program judges closeness to one reference, not helpfulness.`;
 }

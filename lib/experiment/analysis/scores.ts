@@ -1,16 +1,13 @@
 // Side-by-side scores by programs: for each prompt the two answers' closeness to the reference is compared, a win is 100, a
 // tie 50, a loss 0, and the score is the mean over prompts.
+import { gatedPoints, type LanguageState } from '../../eval/gate';
+import { pairPoints, scoreVerdict, TIE_UNDER } from '../../eval/side-by-side';
 import type { Arm, ItemResult } from '../types';
 import { CellTable, EVERY_SEED } from './cells';
 import type { Column, Study } from './study';
 
 /** The measure that judges. */
 export type ScoreJudge = 'chrf' | 'rougeL';
-
-/** Differences under this many points are ties. */
-export const TIE_MARGIN = 5;
-/** So are two answers that are both under this many points: neither has much to do with the reference. */
-export const TIE_FLOOR = 20;
 
 export interface ScoreKind {
   judge: ScoreJudge;
@@ -25,25 +22,26 @@ export interface ScoreTable {
   farTies: number;
 }
 
-/** A's points against B; undefined where the judge does not know both. */
+/**
+ * A's points against B, of 100; undefined where the judge does not know both: pairs that languages alone would decide are not a
+ * fair sample of all.
+ */
 export function pointsOf(a: ItemResult, b: ItemResult, { judge, gated }: ScoreKind): number | undefined {
-  const x = a.measures[judge];
-  const y = b.measures[judge];
-  if (x === undefined || y === undefined) return undefined;
-  if (gated) {
-    const wrongA = inWrongLanguage(a);
-    const wrongB = inWrongLanguage(b);
-    if (wrongA || wrongB) return wrongA === wrongB ? 50 : wrongA ? 0 : 100;
-  }
-  if (isFar(x, y) || Math.abs(x - y) < TIE_MARGIN) return 50;
-  return x > y ? 100 : 0;
+  const verdict = scoreVerdict(a.measures[judge], b.measures[judge], { measure: judge });
+  const points = pairPoints(verdict, verdict);
+  if (points === undefined) return undefined;
+  const final = gated ? gatedPoints(points, stateOf(a), stateOf(b)) : points;
+  return final === undefined ? undefined : 100 * final;
 }
 
-const isFar = (x: number, y: number): boolean => x < TIE_FLOOR && y < TIE_FLOOR;
+function isFar(a: ItemResult, b: ItemResult, judge: ScoreJudge): boolean {
+  return Math.max(a.measures[judge] ?? 0, b.measures[judge] ?? 0) < TIE_UNDER;
+}
 
-/** Known to be wrong: an answer whose language is undecided is judged by its text. */
-function inWrongLanguage({ measures }: ItemResult): boolean {
-  return measures.languageMatch === 0;
+/** As the measures have it, which know of languages that count as one. */
+function stateOf({ measures }: ItemResult): LanguageState {
+  const { languageMatch } = measures;
+  return languageMatch === undefined ? 'undecided' : languageMatch === 1 ? 'right' : 'wrong';
 }
 
 /**
@@ -72,7 +70,7 @@ export function scoreTable(
           values[at]! += points;
           weights[at]! += 1;
           table.pairs += 1;
-          if (isFar(a.measures[kind.judge]!, b.measures[kind.judge]!)) table.farTies += 1;
+          if (isFar(a, b, kind.judge)) table.farTies += 1;
         }
         cells.add(id, lang, seed, { values, weights });
       }

@@ -137,7 +137,7 @@ function scatter(
     y: drawn.parity ? drawn.axis : `better than the mean by, ${unitOf(drawn)}`,
     digits: drawn.digits,
     points: known.map(({ lang, x, y }) => ({ label: lang, x, y: plain(y) })),
-    note: `r = ${correlation.r.toFixed(2)}, n = ${correlation.n}, p = ${correlation.p.toFixed(3)}`,
+    note: `r = ${correlation.r.toFixed(2)}, n = ${correlation.n}, ${correlation.p < 0.001 ? 'p < 0.001' : `p = ${correlation.p.toFixed(3)}`}`,
   };
 }
 
