@@ -43,10 +43,11 @@ export function layoutTable(table: ResultTable): TableLayout {
   );
   const all = new Set(counts.flatMap((set) => [...set]));
   const common = all.size === 1 ? [...all][0] : undefined;
+  const unit = commonUnit(columns);
   const headers = columns.map((column, at) => {
     const own = counts[at]!;
     const n = common === undefined && own.size === 1 ? `n = ${formatCount([...own][0]!)}` : undefined;
-    return headerOf(column, n);
+    return headerOf(column, unit === undefined, n);
   });
   const parts = rows.map((row) =>
     columns.map((column, at) => cellParts(row[column.key] ?? null, column, counts[at]!.size > 1)),
@@ -58,6 +59,7 @@ export function layoutTable(table: ResultTable): TableLayout {
     rows: parts,
     isNumber: (column) => columns[column]?.kind === 'number',
     notes: [
+      ...(unit === undefined ? [] : [unit]),
       ...(common === undefined || numbers.length === 0 ? [] : [`n = ${formatCount(common)} in every cell.`]),
       ...(numbers.some((part) => part.seeds) ? ['After a semicolon: the value of each seed.'] : []),
       ...(numbers.some((part) => part.grey)
@@ -69,9 +71,22 @@ export function layoutTable(table: ResultTable): TableLayout {
 
 const nOf = (cell: ResultCell | undefined): number => (cell as Estimate).n;
 
-function headerOf(column: ResultColumn, n: string | undefined): string {
+/** Unit and direction in one sentence where all of several number columns have the same; undefined elsewhere. */
+function commonUnit(columns: readonly ResultColumn[]): string | undefined {
+  const numbers = columns.filter(({ kind }) => kind === 'number');
+  const [first] = numbers;
+  if (first === undefined || numbers.length < 3) return undefined;
+  const { unit, better } = first;
+  if (numbers.some((column) => column.unit !== unit || column.better !== better)) return undefined;
+  const said = [...(unit ? [`unit: ${unit}`] : []), ...(better ? [`${better} is better`] : [])].join('; ');
+  return said === '' ? undefined : `${said[0]!.toUpperCase()}${said.slice(1)}.`;
+}
+
+function headerOf(column: ResultColumn, withUnit: boolean, n: string | undefined): string {
   const arrow = column.better === undefined ? undefined : column.better === 'higher' ? '↑' : '↓';
-  const inside = [column.unit, arrow, n].filter((part) => part !== undefined && part !== '');
+  const inside = [...(withUnit ? [column.unit, arrow] : []), n].filter(
+    (part) => part !== undefined && part !== '',
+  );
   return inside.length === 0 ? column.label : `${column.label} (${inside.join(', ')})`;
 }
 

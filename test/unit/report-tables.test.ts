@@ -177,8 +177,60 @@ describe('the terminal', () => {
     expect(text).toContain('e2-cldr: What does a pinch');
     expect(text).toMatch(/English_only +43\.2 \[40\.1, 46\.3\] +n\/a/);
     expect(text).toContain('! Identification finds');
+    expect(text).not.toContain('also in the report');
+    expect(describeResults(results, { tables: 0 })).toContain('also in the report:\n  Language match');
     const rows = Array.from({ length: 50 }, () => table.rows[0]!);
     expect(describeTable({ ...table, rows })).toContain('… and 10 more rows');
+  });
+});
+
+describe('broad tables in the terminal', () => {
+  const keys = ['ar', 'cs', 'en', 'zh'];
+  const cell = { value: 43.21, low: 40, high: 46, n: 5, seeds: [43, 43.5] };
+  const broad: ResultTable = {
+    id: 'broad',
+    title: 'Broad',
+    caption: '',
+    columns: [
+      { key: 'arm', label: 'arm', kind: 'text' },
+      ...keys.map((key) => ({
+        key,
+        label: `${key} by name`,
+        kind: 'number' as const,
+        unit: '%',
+        better: 'higher' as const,
+      })),
+    ],
+    rows: [{ arm: 'a', ...Object.fromEntries(keys.map((key) => [key, cell])) }],
+  };
+
+  it('say the unit once, and leave out seeds, then intervals', () => {
+    const full = describeTable(broad, { width: 200 });
+    expect(full).toContain('43.2 [40.0, 46.0]; 43.0, 43.5');
+    expect(full).toContain('\nUnit: %; higher is better.\n');
+    expect(full).not.toContain('(%');
+    const some = describeTable(broad, { width: 90 });
+    expect(some).toContain('43.2 [40.0, 46.0]  43.2');
+    expect(some).not.toContain('semicolon');
+    expect(describeTable(broad, { width: 60 })).toBe(
+      `Broad
+arm  ar by name  cs by name  en by name  zh by name
+a          43.2        43.2        43.2        43.2
+Unit: %; higher is better.
+n = 5 in every cell.
+Too broad for intervals here; the report has them.`,
+    );
+  });
+
+  it('break long headers', () => {
+    const columns = [
+      broad.columns[0]!,
+      { key: 'ar', label: 'a header of many words', kind: 'number' as const },
+    ];
+    const rows = [{ arm: 'a', ar: { value: 1, n: 1 } }];
+    expect(describeTable({ ...broad, columns, rows })).toBe(
+      'Broad\n     a header of\narm   many words\na            1.0\nn = 1 in every cell.',
+    );
   });
 });
 
@@ -214,7 +266,7 @@ describe('writeReport', () => {
       '## Warnings\n\n- Identification finds',
       'conditional on these runs',
       'There are 2 seeds',
-      'Corresponds to Figure 1 of the paper',
+      'Corresponds in the paper to: Figure 1. Every number',
       '![Curve](figures/curve.svg)',
       `| data | train.jsonl | \`${'b'.repeat(64)}\` |`,
       `| pinch-10 | 0 | train \`${'d'.repeat(32)}\`, mix \`${'e'.repeat(32)}\` |`,

@@ -45,7 +45,13 @@ export function curveSpec(figure: Curve): TopLevelSpec {
         title: drawable(figure.x),
         axis: { labelAngle: 0, grid: false, labelOverlap: true, labelFontSize: apart ? 9 : FONT_SIZE },
       }
-    : { field: 'x', type: 'quantitative', title: drawable(figure.x), axis: { grid: false, tickCount: 6 } };
+    : {
+        field: 'x',
+        type: 'quantitative',
+        title: drawable(figure.x),
+        scale: { zero: false, nice: false, padding: 14 },
+        axis: { grid: false, tickCount: 6 },
+      };
   const y = (field: string) => ({
     field,
     type: 'quantitative',

@@ -7,8 +7,9 @@ import { drawable, wrap } from './text';
 
 export const FONT_SIZE = 11;
 const TITLE_SIZE = 14;
-/** Captions are broken at this width where the plot is narrower, in pixels. */
-const MIN_TEXT_WIDTH = 420;
+/** Titles and captions are broken at this width where the plot is narrower: it has its legend beside it. In pixels. */
+const MIN_TEXT_WIDTH = 590;
+const CAPTION_SIZE = 10;
 
 const INK = '#1a1a1a';
 const QUIET = '#5f5f5f';
@@ -20,10 +21,10 @@ export function subtitleOf(figure: ResultFigure): string[] {
   return [stripMarkdown(figure.caption), ...paper].filter((text) => text !== '');
 }
 
-/** `Corresponds to Figure 2 of the paper; the numbers are of these runs.` */
+/** `Corresponds in the paper to: Figure 2. Every number here is of these runs.` */
 export function correspondence(paper: string): string {
-  const where = /paper/i.test(paper) ? paper : `${paper} of the paper`;
-  return `Corresponds to ${where}; every number is of these runs.`;
+  const where = paper.trim().replace(/\.$/, '').replace(/^The /, 'the ');
+  return `Corresponds in the paper to: ${where}. Every number here is of these runs.`;
 }
 
 const config: Config = {
@@ -37,9 +38,9 @@ const config: Config = {
     fontSize: TITLE_SIZE,
     fontWeight: 600,
     color: INK,
-    subtitleFontSize: FONT_SIZE,
+    subtitleFontSize: CAPTION_SIZE,
     subtitleColor: QUIET,
-    subtitleLineHeight: 15,
+    subtitleLineHeight: 14,
     lineHeight: 18,
     subtitlePadding: 6,
     offset: 14,
@@ -85,7 +86,7 @@ export function framed(figure: ResultFigure, width: number, inner: object): TopL
     description: drawable(`${figure.title}. ${subtitleOf(figure).join(' ')}`),
     title: {
       text: wrap(figure.title, room, TITLE_SIZE, true),
-      subtitle: subtitleOf(figure).flatMap((text) => wrap(text, room, FONT_SIZE)),
+      subtitle: subtitleOf(figure).flatMap((text) => wrap(text, room, CAPTION_SIZE)),
     },
     ...(inner as Inner),
     config,

@@ -28,7 +28,7 @@ export function scatterSpec(figure: Scatter): TopLevelSpec {
     scale: { domain: ys, nice: false, zero: false },
     axis: { tickCount: 6 },
   });
-  const note = figure.note === undefined ? [] : wrap(figure.note, WIDTH - 12, FONT_SIZE);
+  const note = figure.note === undefined ? [] : wrap(withMinus(figure.note), WIDTH - 12, FONT_SIZE);
   const spec = framed(figure, WIDTH, {
     width: WIDTH,
     height: HEIGHT,
@@ -58,6 +58,9 @@ export function scatterSpec(figure: Scatter): TopLevelSpec {
   const title = spec.title as { text: string[]; subtitle: string[] };
   return { ...spec, title: { ...title, subtitle: [...note, ...title.subtitle] } } as TopLevelSpec;
 }
+
+/** A hyphen before a number is a minus. */
+const withMinus = (text: string): string => text.replace(/(?<![\p{L}\p{N}])-(?=\d)/gu, '\u2212');
 
 /** The values with some air around them. */
 function domainOf(values: readonly number[]): [number, number] {
