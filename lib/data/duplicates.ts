@@ -157,7 +157,7 @@ function indexTexts(texts: readonly string[], threshold: number): ShingleIndex {
 /** Undefined where so many shingles are in no indexed text that none can be near. */
 function knownShingles(text: string, index: ShingleIndex, threshold: number): Shingles | undefined {
   const hashes = shingleHashes(text);
-  const allowed = hashes.size - leastShared(hashes.size, threshold);
+  const allowed = hashes.length - leastShared(hashes.length, threshold);
   const known: number[] = [];
   let unknown = 0;
   for (const hash of hashes) {
@@ -165,7 +165,7 @@ function knownShingles(text: string, index: ShingleIndex, threshold: number): Sh
     if (rank !== undefined) known.push(rank);
     else if (++unknown > allowed) return undefined;
   }
-  return { ranks: Int32Array.from(known).sort(), size: hashes.size };
+  return { ranks: Int32Array.from(known).sort(), size: hashes.length };
 }
 
 function candidatesOf(set: Shingles, index: ShingleIndex, threshold: number): Set<number> {
@@ -192,16 +192,22 @@ function jaccard(a: Shingles, b: Shingles): number {
   return shared / (a.size + b.size - shared);
 }
 
-/** 32-bit hashes of a text's shingles of UTF-16 units. Padded, so that first and last letters weigh as much as others. */
-function shingleHashes(text: string): Set<number> {
-  const padding = ' '.repeat(SHINGLE - 1);
-  const padded = padding + text + padding;
-  const hashes = new Set<number>();
-  if (text === '') return hashes;
-  for (let at = 0; at + SHINGLE <= padded.length; at += 1) {
+/** Distinct 32-bit hashes of a text's shingles of UTF-16 units, ascending. Padded, so that first and last letters weigh as others. */
+function shingleHashes(text: string): Int32Array {
+  if (text === '') return new Int32Array();
+  const pad = SHINGLE - 1;
+  const hashes = new Int32Array(text.length + pad);
+  for (let at = 0; at < hashes.length; at += 1) {
     let hash = 0x811c9dc5;
-    for (let i = 0; i < SHINGLE; i += 1) hash = Math.imul(hash ^ padded.charCodeAt(at + i), 0x01000193);
-    hashes.add(hash ^ (hash >>> 15));
+    for (let i = at - pad; i <= at; i += 1) {
+      const unit = i >= 0 && i < text.length ? text.charCodeAt(i) : 32;
+      hash = Math.imul(hash ^ unit, 0x01000193);
+    }
+    hashes[at] = hash ^ (hash >>> 15);
   }
-  return hashes;
+  hashes.sort();
+  let size = 1;
+  for (let at = 1; at < hashes.length; at += 1)
+    if (hashes[at] !== hashes[at - 1]) hashes[size++] = hashes[at] as number;
+  return hashes.subarray(0, size);
 }

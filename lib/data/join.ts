@@ -86,6 +86,7 @@ export function describeHoles(holes: TableHoles): string | undefined {
   const missing = Object.entries(holes.languages).filter(([, { missing }]) => missing > 0);
   if (missing.length === 0) return undefined;
   const list = missing.map(([lang, { missing, examples }]) => {
+    if (Object.keys(holes.languages).length > 3) return `${lang} lacks ${missing}`;
     const more = missing > examples.length ? ', …' : '';
     return `${lang} lacks ${missing} (${examples.join(', ')}${more})`;
   });
