@@ -1,22 +1,16 @@
-// The main job of `npm run quickstart`: a base model learns from six hundred questions in twelve languages, and a
-// table tells what it learned, by language. Every step is a command that a user could have typed; it is printed.
+// The main job of `npm run quickstart`: the pinch in miniature. A base model, the same model tuned on English questions, and
+// tuned on as many of which 40 are in other languages, answer in twelve languages. All of it is one experiment file.
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildData, LANGUAGES } from './data.mjs';
-import { answersInLanguage, lossPerByte, pickMixture, readJsonl, report } from './measure.mjs';
+import { buildData } from './data.mjs';
+import { describe } from './summary.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const launcher = join(root, 'bin', 'mlit.mjs');
-
-const MODEL = 'gemma-3-270m';
-const TRAIN_EXAMPLES = 600;
-const TEST_ITEMS = 40;
-const COMMON = ['--model', MODEL, '--template', 'gemma'];
-const TRAINING = ['--epochs', '3', '--batch-examples', '16', '--learning-rate', '5e-4', '--rank', '16'];
-const SAMPLING = ['--max-new-tokens', '24'];
+const experiment = join(root, 'examples', 'quickstart', 'pinch.yaml');
+const store = join(root, 'runs', 'store');
 
 class CommandFailed extends Error {
   constructor(command, code, signal) {
@@ -27,109 +21,46 @@ class CommandFailed extends Error {
 
 const say = (text) => process.stderr.write(`${text}\n`);
 
-/** Runs one mlit command; its progress goes to the terminal, what it prints is returned. */
-function mlit(command, ...args) {
-  say(`\n$ mlit ${[command, ...args].join(' ')}`);
+/** Runs one mlit command, as a user would; its progress goes to the terminal. */
+function mlit(...args) {
+  say(`\n$ mlit ${args.map((arg) => (arg.startsWith(root) ? relative(process.cwd(), arg) : arg)).join(' ')}`);
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [launcher, command, ...args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      cwd: root,
-    });
+    const child = spawn(process.execPath, [launcher, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
     // A terminal's Ctrl-C reaches the command itself, which stops in order; this process waits for it.
     const wait = () => {};
     const pass = () => child.kill('SIGTERM');
     process.on('SIGINT', wait).on('SIGTERM', pass);
-    const chunks = [];
-    child.stdout.on('data', (chunk) => chunks.push(chunk));
     child.on('error', reject);
     child.on('close', (code, signal) => {
       process.off('SIGINT', wait).off('SIGTERM', pass);
-      if (code === 0) resolve(Buffer.concat(chunks).toString());
-      else reject(new CommandFailed(command, code, signal));
+      if (code === 0) resolve();
+      else reject(new CommandFailed(args[0], code, signal));
     });
   });
 }
 
-/** The output of a command that depends on nothing but its files: run once, kept for the next time. */
-async function kept(path, command, ...args) {
-  if (!existsSync(path)) {
-    const output = await mlit(command, ...args);
-    writeFileSync(`${path}.partial`, output);
-    renameSync(`${path}.partial`, path);
-  }
-  return readFileSync(path, 'utf8');
-}
-
-/** A mark of the program that measures, so that another build does not reuse what this one measured. */
-function buildMark() {
-  const hash = createHash('sha256');
-  for (const file of ['dist/cli.js', 'build/Release/mlit.node']) {
-    if (existsSync(join(root, file))) hash.update(readFileSync(join(root, file)));
-  }
-  return hash.digest('hex').slice(0, 12);
-}
-
-function writeRecords(path, records) {
-  writeFileSync(path, records.map((record) => `${JSON.stringify(record)}\n`).join(''));
-  return path;
-}
-
 async function main() {
   const start = performance.now();
-  const mlitNative = await import('../../dist/index.js');
-  await mlit('pull', MODEL);
+  await mlit('pull', 'gemma-3-270m');
+  const { items, test } = buildData(join(root, 'runs', 'data', 'cldr'));
+  say(`\nData: ${items.train} items to learn from, ${items.test} held out, each in twelve languages`);
+  await mlit('experiment', 'run', experiment, '--yes');
 
-  const data = buildData(join(mlitNative.cacheDir(), 'quickstart'));
-  const { items } = data;
-  say(
-    `\nData: ${items.train} items to learn from, ${items.dev + items.test} held out, each in ${LANGUAGES.length} languages`,
-  );
-
-  const run = join(root, 'runs', 'quickstart');
-  const work = join(root, 'runs', `quickstart-${buildMark()}`);
-  mkdirSync(work, { recursive: true });
-  const mixture = pickMixture(readJsonl(data.train), LANGUAGES, TRAIN_EXAMPLES);
-  const trainFile = writeRecords(join(work, 'train.jsonl'), mixture);
-  const test = readJsonl(data.test).slice(0, TEST_ITEMS * LANGUAGES.length);
-  const testFile = writeRecords(join(work, 'test.jsonl'), test);
-
-  const scoring = [...COMMON, '--data', testFile, '--per-token'];
-  const asking = [...COMMON, '--prompts', testFile, ...SAMPLING];
-  const before = {
-    scores: await kept(join(work, 'before-scores.jsonl'), 'score', ...scoring),
-    answers: await kept(join(work, 'before-answers.jsonl'), 'sample', ...asking),
-  };
-
-  rmSync(run, { recursive: true, force: true });
-  await mlit('train', ...COMMON, '--data', trainFile, '--out', run, ...TRAINING);
-  const adapter = ['--adapter', join(run, 'adapter')];
-  const after = {
-    scores: await mlit('score', ...scoring, ...adapter),
-    answers: await mlit('sample', ...asking, ...adapter),
-  };
-
-  const text = { ...mlitNative, identify: await mlitNative.loadIdentifier() };
-  const measure = ({ scores, answers }) => {
-    const byId = new Map(readLines(answers).map((line) => [line.id, line.response]));
-    return {
-      loss: lossPerByte(test, scores),
-      answers: byId,
-      language: answersInLanguage(test, byId, LANGUAGES, text),
-    };
-  };
-  const seconds = (performance.now() - start) / 1000;
-  process.stdout.write(report(test, measure(before), measure(after), LANGUAGES));
+  const { collectModels } = await import('mlit-native');
+  const { models } = await collectModels(store, 'pinch');
+  const used = new Set(models[0].items.map(({ item }) => item));
+  const records = readFileSync(test, 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+    .filter((record) => used.has(record.parallel_id));
+  process.stdout.write(describe(models, records));
+  const report = join(store, 'experiments', 'pinch', 'report', 'report.md');
+  const minutes = ((performance.now() - start) / 60_000).toFixed(1);
   process.stdout.write(
-    `\n${TRAIN_EXAMPLES} training examples, ${TEST_ITEMS} held-out items in ${LANGUAGES.length} languages; ` +
-      `${Math.round(seconds)} s in all.\nThe adapter is in ${relative(process.cwd(), join(run, 'adapter'))}.\n`,
+    `\n${minutes} minutes in all. Every language, with intervals and plots: ${relative(process.cwd(), report)}\n`,
   );
 }
-
-const readLines = (text) =>
-  text
-    .split('\n')
-    .filter((line) => line.startsWith('{'))
-    .map((line) => JSON.parse(line));
 
 try {
   await main();

@@ -15,7 +15,7 @@ import type { ExperimentResults } from './results';
 import { type ExperimentInput, type ExperimentSpec, readExperiment, resolveExperiment } from './spec';
 import { evenly, measureSpeed, type Speed } from './speed';
 import { ProgressWriter } from './store/progress';
-import { Store } from './store/store';
+import { explainFullDisk, Store } from './store/store';
 import type { Arm } from './types';
 
 export interface ExperimentOptions {
@@ -232,6 +232,10 @@ class Walk {
 
   async all(signal: AbortSignal | undefined): Promise<void> {
     const jobs = [...this.#prepared.graph.jobs.values()];
+    for (const { hash } of jobs) {
+      signal?.throwIfAborted();
+      await this.#store.verify(hash);
+    }
     this.#say({ type: 'start', total: jobs.length, finished: jobs.length - this.#left().length });
     for (const kind of JOB_KINDS) {
       const todo = this.#left().filter((job) => job.description.kind === kind);
@@ -306,7 +310,8 @@ class Walk {
       }
       this.#taken += (performance.now() - began) / 1000;
     } catch (error) {
-      throw explain(error, current, this.#modelsOf(current));
+      const explained = await explainFullDisk(error, this.#store.folder);
+      throw explain(explained, current, this.#modelsOf(current));
     }
   }
 

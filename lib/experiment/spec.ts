@@ -64,7 +64,7 @@ export const experimentSchema = z.strictObject({
   /** Folder name of its results. Default: the file's name. */
   name: z
     .string()
-    .regex(/^[\w.-]+$/, 'letters, digits, dots, dashes and underscores only')
+    .regex(/^[\p{L}\p{N}_][\p{L}\p{N}._-]*$/u, 'letters, digits, dots, dashes and underscores only')
     .optional(),
   protocol: z.enum(PROTOCOLS),
   /** GGUF file, Hugging Face folder, or a name that `mlit pull` knows. */

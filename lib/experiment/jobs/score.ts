@@ -52,8 +52,9 @@ export async function runScore(
   });
   const text = examples.map((example) => {
     const { nats, tokens } = lines.get(example.id)!;
-    const bytes = Buffer.byteLength(example.turns.at(-1)!.content);
-    const { id, lang } = example;
+    const { id, lang, turns } = example;
+    const answers = turns.filter(({ role }) => role === 'assistant');
+    const bytes = answers.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
     return `${JSON.stringify({ id, lang, parallel_id: itemOf(example), nats, tokens, bytes })}\n`;
   });
   await writeFile(join(work.folder, 'likelihoods.jsonl'), text.join(''));
