@@ -1,5 +1,5 @@
 // `mlit experiment report`: tables, figures and provenance of what a store has, as a folder; on demand with what trackers read.
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { collectResults } from '../experiment/collect';
 import type { ExperimentResults } from '../experiment/results';
@@ -64,7 +64,7 @@ async function report(dir: string, flags: Flags, signal: AbortSignal): Promise<v
     if (!results) continue;
     const folder = flags.out ?? join(store.experiments.folder(name), 'report');
     const files = await trackerFiles(results, trackersOf(flags), {
-      runFolder: (train) => store.outputPath(train, 'run'),
+      runFolder: (train) => dirname(store.outputPath(train, 'run/run.yaml')),
       onNote: note,
     });
     await writeReport(results, folder, { files, signal });

@@ -43,7 +43,9 @@ export function describeTable(table: ResultTable, { width = 120 }: DescribeOptio
     drawn[chosen]!,
     ...(left === 0 ? [] : [`… and ${left} more rows`]),
     ...layout.notes.filter((note) => chosen === 0 || !note.startsWith('After a semicolon')),
-    ...(chosen === 2 && drawn[2] !== drawn[1] ? ['Too broad for intervals here; the report has them.'] : []),
+    ...(chosen === 2 && drawn[2] !== drawn[1]
+      ? ['Too broad here for intervals and n; the report has them.']
+      : []),
   ].join('\n');
 }
 

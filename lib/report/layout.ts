@@ -75,7 +75,7 @@ const nOf = (cell: ResultCell | undefined): number => (cell as Estimate).n;
 function commonUnit(columns: readonly ResultColumn[]): string | undefined {
   const numbers = columns.filter(({ kind }) => kind === 'number');
   const [first] = numbers;
-  if (first === undefined || numbers.length < 3) return undefined;
+  if (first === undefined || numbers.length < 2) return undefined;
   const { unit, better } = first;
   if (numbers.some((column) => column.unit !== unit || column.better !== better)) return undefined;
   const said = [...(unit ? [`unit: ${unit}`] : []), ...(better ? [`${better} is better`] : [])].join('; ');

@@ -218,7 +218,7 @@ arm  ar by name  cs by name  en by name  zh by name
 a          43.2        43.2        43.2        43.2
 Unit: %; higher is better.
 n = 5 in every cell.
-Too broad for intervals here; the report has them.`,
+Too broad here for intervals and n; the report has them.`,
     );
   });
 
