@@ -2,11 +2,33 @@
 import type { ResultTable } from '../results';
 import { languageRuleTable, undecidedShare } from './language-table';
 import { measureTables, overviewTable } from './measure-tables';
-import { type NamedScore, scoreTables } from './score-tables';
+import { aboutScore, type NamedScore, scoreTables } from './score-tables';
 import type { Study } from './study';
 
 /** Share of undecided answers over which a cell of the language match is grey. */
 export const GREY_UNDECIDED = 0.5;
+
+/** Each arm in one line: what to look at first. */
+export function summaryTable(study: Study, scores: readonly NamedScore[]): ResultTable | undefined {
+  const [score] = scores;
+  const table = overviewTable(study, ['natsPerByte', 'languageMatch', 'exactMatch', 'chrf'], {
+    id: 'summary',
+    title: 'Models in one line',
+    caption: score === undefined ? '' : `${score.name}, ${score.how}: ${aboutScore(study, score)}`,
+  });
+  if (table === undefined || score === undefined) return table;
+  return {
+    ...table,
+    columns: [
+      ...table.columns,
+      { key: 'score', label: score.name, kind: 'number', unit: 'points', digits: 1, better: 'higher' },
+    ],
+    rows: table.rows.map((row, at) => ({
+      ...row,
+      score: score.table.cells.mean(study.arms[at]!.id, study.languages),
+    })),
+  };
+}
 
 export function commonTables(study: Study, scores: readonly NamedScore[]): ResultTable[] {
   const tables: (ResultTable | undefined)[] = [

@@ -14,6 +14,7 @@ export interface Drawn {
   title: string;
   /** Axis title with unit. */
   axis: string;
+  unit: string;
   about: string;
   cells: CellTable;
   digits: number;
@@ -37,6 +38,7 @@ export function drawnQuantities(study: Study, scores: readonly NamedScore[]): Dr
         id,
         title,
         axis: unit === 'nats/byte' ? 'nats per byte of the reference' : `${label}, ${unit}`,
+        unit,
         about,
         cells: study.measure(name),
         digits,
@@ -49,6 +51,7 @@ export function drawnQuantities(study: Study, scores: readonly NamedScore[]): Dr
       id: `score-${score.id}`,
       title: `${score.name}, ${score.how}`,
       axis: `${score.name}, points`,
+      unit: 'points',
       about: aboutScore(study, score),
       cells: score.table.cells,
       digits: 1,

@@ -4,7 +4,7 @@ import type { MeasureSummary } from '../../eval/measures/types';
 import type { ExperimentResults } from '../results';
 import type { ExperimentSpec } from '../spec';
 import type { ModelResult } from '../types';
-import { commonTables } from './common';
+import { commonTables, summaryTable } from './common';
 import { analyseCustom } from './custom';
 import { analyseMonolingual } from './monolingual';
 import { analyseOrders } from './orders';
@@ -34,12 +34,13 @@ export function analyse(
   const study = new Study(spec, models, { summaries, ...options });
   const scores = namedScores(study);
   const own = ofProtocol(study, scores);
+  const summary = summaryTable(study, scores);
   return {
     version: 1,
     experiment: spec.name,
     protocol: spec.protocol,
     question: own.question,
-    tables: [...own.tables, ...commonTables(study, scores)],
+    tables: [...(summary ? [summary] : []), ...own.tables, ...commonTables(study, scores)],
     figures: own.figures,
     warnings: [...(own.warnings ?? []), ...warningsOf(study, scores)],
     provenance,

@@ -85,7 +85,7 @@ export function overviewTable(
   if (there.length === 0) return undefined;
   return {
     ...texts,
-    caption: `${texts.caption} Means over the languages of the prompts. ${aboutIntervals(study)}`,
+    caption: `${texts.caption}${texts.caption && ' '}Means over the languages of the prompts. ${aboutIntervals(study)}`,
     columns: [
       ARM_COLUMN,
       ...there.map(

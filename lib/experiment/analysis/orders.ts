@@ -3,8 +3,8 @@ import type { ResultFigure } from '../results';
 import type { Arm } from '../types';
 import type { Term } from './cells';
 import { type Drawn, drawnQuantities, groupCurve, type LanguageGroup, plain } from './figures';
+import { groupTables } from './group-tables';
 import type { ProtocolResults } from './pinch';
-import { groupTable } from './pinch';
 import type { NamedScore } from './score-tables';
 import type { Study } from './study';
 import { listLanguages } from './words';
@@ -18,12 +18,11 @@ export function analyseOrders(study: Study, scores: readonly NamedScore[]): Prot
     { name: 'unseen', languages: unseen },
     { name: 'seen', languages: seen },
   ].filter(({ languages }) => languages.length > 0);
-  const caption = groups.map(({ name, languages }) => `${name}: ${listLanguages(languages)}.`).join(' ');
   const drawn = drawnQuantities(study, scores);
   const target = unseen.length > 0 ? unseen : seen;
   return {
     question: `How many languages does it take until ${unseen.length > 0 ? 'languages that are in no mixture' : 'these languages'} are answered as well as they will be?`,
-    tables: drawn.map((each) => groupTable(study, each, groups, caption)),
+    tables: groupTables(study, drawn, groups),
     figures: drawn.map((each) => orderCurves(study, each, arms, target, unseen.length > 0)).filter(isFigure),
     warnings:
       unseen.length > 0

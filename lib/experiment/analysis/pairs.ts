@@ -76,7 +76,7 @@ function pairFigure(study: Study, drawn: Drawn, pairs: readonly Pair[]): ResultF
 }
 
 function pairTable(study: Study, drawn: Drawn, pairs: readonly Pair[]): ResultTable {
-  const unit = drawn.axis.includes('byte') ? 'nats/byte' : drawn.parity ? 'points' : '%';
+  const { unit } = drawn;
   const column = (key: string, label: string): ResultColumn => ({
     key,
     label,

@@ -1,5 +1,6 @@
 // Side-by-side scores as tables: by which program, against whom, and in how many languages an arm is clearly better.
 import { TIE_POINTS, TIE_UNDER } from '../../eval/side-by-side';
+import { languageName } from '../../text/language-codes';
 import type { ResultTable } from '../results';
 import type { Arm } from '../types';
 import { byLanguage } from './measure-tables';
@@ -56,7 +57,7 @@ export function namedScores(study: Study): NamedScore[] {
     add('monolingual', 'IF', (lang) => study.monolingual(lang));
   const { hub } = study;
   if (hub !== undefined && (spec.against === 'hub' || monolingual.length < study.languages.length))
-    add('hub', `S against ${hub.label}`, () => hub);
+    add('hub', `S against ${languageName(spec.hub)}`, () => hub);
   return scores;
 }
 
@@ -68,16 +69,17 @@ function oneTable(study: Study, score: NamedScore): ResultTable {
   const { cells } = score.table;
   const format = { unit: 'points', digits: 1, better: 'higher' } as const;
   const languages = study.languages.filter((lang) => study.arms.some(({ id }) => cells.has(id, lang)));
+  const opponents = score.against === 'monolingual' ? 'monolingual' : languageName(study.spec.hub);
   return {
     id: `score-${score.id}`,
     title: `${score.name}, ${score.how}`,
-    caption: `${aboutScore(study, score)} ${aboutIntervals(study)}`,
+    caption: `${aboutScore(study, score)} Better and worse count the languages whose interval is wholly over, or under, 50. ${aboutIntervals(study)}`,
     columns: [
       ARM_COLUMN,
       ...languageColumns(languages, format),
       { key: 'mean', label: 'mean', kind: 'number', ...format },
-      { key: 'better', label: 'interval over 50', kind: 'text' },
-      { key: 'worse', label: 'interval under 50', kind: 'text' },
+      { key: 'better', label: `better than ${opponents} in`, kind: 'text' },
+      { key: 'worse', label: `worse than ${opponents} in`, kind: 'text' },
     ],
     rows: study.arms
       .filter(({ id }) => languages.some((lang) => cells.has(id, lang)))
@@ -101,7 +103,7 @@ export function aboutScore(study: Study, { kind, against, table }: NamedScore): 
   const opponent =
     against === 'monolingual'
       ? 'the model tuned on the language of the prompt alone, with the whole budget'
-      : `the model tuned on ${study.spec.hub} alone: this is not the instruction-following score`;
+      : `the model tuned on ${languageName(study.spec.hub)} alone: this is not the instruction-following score`;
   const judge = kind.judge === 'chrf' ? 'chrF' : 'ROUGE-L';
   const gate = kind.gated
     ? ' An answer known to be in a wrong language loses to one that is not; two such tie.'

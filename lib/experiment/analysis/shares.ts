@@ -134,7 +134,7 @@ function scatter(
         'The scatter of mean transfer against the share of a language in pretraining (E7), English left out.',
     }),
     x: predictor.label,
-    y: drawn.parity ? drawn.axis : `better than the mean by, ${unitOf(drawn)}`,
+    y: drawn.parity ? drawn.axis : `better than the mean by, ${drawn.unit}`,
     digits: drawn.digits,
     points: known.map(({ lang, x, y }) => ({ label: lang, x, y: plain(y) })),
     note: `r = ${correlation.r.toFixed(2)}, n = ${correlation.n}, ${correlation.p < 0.001 ? 'p < 0.001' : `p = ${correlation.p.toFixed(3)}`}`,
@@ -154,7 +154,7 @@ function regressionTable(
       const { n } = correlation;
       return [
         {
-          measure: `${drawn.title}, ${drawn.parity ? 'points' : unitOf(drawn)}`,
+          measure: `${drawn.title}, ${drawn.unit}`,
           predictor: predictor.label,
           n: String(n),
           r: { value: correlation.r, n },
@@ -189,8 +189,4 @@ function aboutTransfer(drawn: Drawn): string {
   return drawn.parity
     ? 'Mean over the languages that the model was not tuned on.'
     : 'Mean, over the languages that the model was not tuned on, of how much better it is than the mean of the models tuned on others.';
-}
-
-function unitOf({ axis }: Drawn): string {
-  return axis.includes('byte') ? 'nats/byte' : 'percentage points';
 }

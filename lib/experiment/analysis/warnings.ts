@@ -1,4 +1,5 @@
 // Sentences without which the numbers would be read for more than they are. Each comes from the data at hand.
+import { pinchNote } from '../../data/mixture/note';
 import { MIN_RECALL } from '../../text/answer-language';
 import { languageName } from '../../text/language-codes';
 import { undecidedShare } from './language-table';
@@ -21,6 +22,7 @@ export function warningsOf(study: Study, scores: readonly NamedScore[]): string[
     ...missingOpponents(study),
     ...farTies(scores),
     ...missingSeeds(study),
+    ...pinchNotes(study),
     ...notes(study),
   ];
 }
@@ -77,7 +79,7 @@ function missingOpponents(study: Study): string[] {
   const instead =
     study.hub === undefined
       ? 'and there is no model of the hub’s language to compare with instead'
-      : `compare there with S against ${study.hub.label}, which is another score`;
+      : `compare there with S against ${languageName(study.spec.hub)}, which is another score`;
   return [`No finished model is tuned on ${missing.join(', ')} alone: IF is not given there, ${instead}.`];
 }
 
@@ -104,6 +106,14 @@ function missingSeeds(study: Study): string[] {
     : [
         `Not all seeds of ${short.map(({ label }) => label).join(', ')} are finished: its numbers are over those that are.`,
       ];
+}
+
+/** The paper's smallest pinch is a count, and one percent at its own budget only. */
+function pinchNotes({ arms }: Study): string[] {
+  return arms.flatMap(({ label, mixture }) => {
+    const note = mixture === undefined ? undefined : pinchNote(mixture);
+    return note === undefined ? [] : [`${label}: ${note}.`];
+  });
 }
 
 /** What the measures themselves had to say of the evaluation set. */
