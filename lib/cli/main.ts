@@ -7,6 +7,8 @@ import { UsageError } from './common';
 import { addCompare } from './compare';
 import { addDoctor } from './doctor';
 import { addExperiment } from './experiment';
+import { addImport } from './import';
+import { addInspect } from './inspect';
 import { addMix } from './mix';
 import { addPlan } from './plan';
 import { addPull } from './pull';
@@ -25,6 +27,8 @@ function createProgram(): Command {
   for (const add of [
     addDoctor,
     addPull,
+    addImport,
+    addInspect,
     addMix,
     addPlan,
     addTrain,
