@@ -120,6 +120,9 @@ export { ChatTemplate, type ChatTemplateOptions, type ChatTurn } from './model/t
 export { Tokenizer } from './model/tokenizer';
 export { ERROR_CODES, type ErrorCode, type ErrorFields, isMlitError, MlitError } from './native/errors';
 export { packageVersion as version } from './native/version';
+export { figureSpec, renderFigure } from './report/charts/render';
+export { type DescribeOptions, describeResults } from './report/describe';
+export { type ReportOptions, renderReport, writeReport } from './report/write-report';
 export {
   type FinishReason,
   type SampleEvent,

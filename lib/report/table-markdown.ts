@@ -1,13 +1,13 @@
 // Tables as GitHub's Markdown draws them.
 import type { ResultTable } from '../experiment/results';
-import { cellText, layoutTable } from './layout';
+import { type CellParts, cellText, layoutTable } from './layout';
 import { escapeMarkdown } from './markdown';
 
 /** The table alone, without title and caption, with the notes that its cells need. */
 export function tableBody(table: ResultTable): string {
   const layout = layoutTable(table);
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  const rows = layout.rows.map((row) => line(row.map((parts) => escapeMarkdown(cellText(parts)))));
+  const rows = layout.rows.map((row) => line(row.map(cell)));
   return [
     line(layout.headers.map(escapeMarkdown)),
     line(layout.columns.map((_, column) => (layout.isNumber(column) ? '--:' : ':--'))),
@@ -16,6 +16,10 @@ export function tableBody(table: ResultTable): string {
     '',
   ].join('\n');
 }
+
+/** Brackets of intervals stay as they are: they begin no link. */
+const cell = (parts: CellParts): string =>
+  parts.kind === 'number' ? cellText(parts) : escapeMarkdown(cellText(parts));
 
 /** Title, table, notes and caption; ends in a line feed. */
 export function tableMarkdown(table: ResultTable): string {

@@ -36,8 +36,8 @@ describe('Markdown', () => {
 
 | arm | language match (%, ↑, n = 617) | change (points, n = 40) |
 | :-- | --: | --: |
-| English\\_only | 43.2 \\[40.1, 46.3\\] | n/a |
-| a "b" \\<c\\> &amp; d \\| e\\_f עברית | 50.0† \\[48.0, 52.0\\] | −1.23 \\[−1.73, −0.73\\]; −1.00, −1.50 |
+| English\\_only | 43.2 [40.1, 46.3] | n/a |
+| a "b" \\<c\\> &amp; d \\| e\\_f עברית | 50.0† [48.0, 52.0] | −1.23 [−1.73, −0.73]; −1.00, −1.50 |
 
 After a semicolon: the value of each seed.
 
