@@ -56,7 +56,9 @@ describe('figures', () => {
       for (const label of labelsOf(figure)) expect(texts, figure.id).toContain(label);
       const all = texts.join(' ');
       for (const word of figure.title.split(' ')) expect(all).toContain(word);
-      expect(all.includes('Corresponds in the paper to: Figure 1. Every number')).toBe(figure.paper !== undefined);
+      expect(all.includes('Corresponds in the paper to: Figure 1. Every number')).toBe(
+        figure.paper !== undefined,
+      );
     }
   });
 
