@@ -1,6 +1,38 @@
 // The public surface of mlit-native. What is not exported here is an implementation detail.
 
+export {
+  type DataReport,
+  type DataReportOptions,
+  dataReport,
+  type LanguageData,
+  type Lengths,
+  type Recall,
+  type SetReport,
+} from './data/data-report';
+export { describeDataReport } from './data/data-report-text';
+export {
+  findNearDuplicates,
+  type NearDuplicate,
+  normalizeText,
+  promptOf,
+  responseOf,
+} from './data/duplicates';
 export type { Example, RecordSource } from './data/example';
+export {
+  findLeaks,
+  type GroupOptions,
+  groupItems,
+  type HeldOut,
+  type HoldOutOptions,
+  itemOf,
+  type Leak,
+  type LeakKind,
+  refuseLeaks,
+  splitHoldOut,
+} from './data/hold-out';
+export { IMPORTERS, type ImporterName, importData } from './data/importers/import';
+export type { Imported, ImportedRecord, ImportOptions } from './data/importers/types';
+export { describeHoles, joinTranslations, type TableHoles, tableHoles } from './data/join';
 export {
   type Allocation,
   allocate,
@@ -25,7 +57,7 @@ export {
 export { epochOrder, planSteps, type StepOptions } from './data/order';
 export { type PackedBatch, type PackedGroup, type PackOptions, packExamples } from './data/packing';
 export { type PreviewOptions, preview } from './data/preview';
-export { type ReadOptions, readExamples } from './data/read';
+export { type ReadOptions, readExamples, streamExamples } from './data/read';
 export {
   type RenderedExample,
   type RenderOptions,
