@@ -262,10 +262,16 @@ describe('scores', () => {
     expect(results.warnings.join(' ')).toMatch(/tuned on ru alone: IF is not given there/);
   });
 
-  it('warn where most pairs tie for want of any answer near the reference', () => {
+  it('are grey where most pairs tie for want of any answer near the reference', () => {
     const spec = custom({ against: 'hub' });
     const models = simulateModels(spec, () => ({ nats: 1, match: 1, chrf: 5 }), { noise: 0.2 });
-    expect(analysed(spec, models).warnings.join(' ')).toMatch(/100 % of pairs tie because neither/);
+    const results = analysed(spec, models);
+    expect(number(cell(results, 'score-against-hub-chrf', 'even', 'fi'))).toMatchObject({
+      value: 50,
+      grey: true,
+    });
+    expect(number(cell(results, 'summary', 'even', 'score')).grey).toBe(true);
+    expect(results.warnings.join(' ')).toMatch(/S against English, by chrF: in 4 of 4 cells over 80 %/);
   });
 });
 
@@ -457,6 +463,23 @@ describe('warnings', () => {
     expect(text).toMatch(/Few answers have a line/);
     expect(number(cell(results, 'language-match', 'even', 'fi')).grey).toBe(true);
     expect(number(table(results, 'language-rule').rows[0]!.shuffledRight!).value).toBe(30);
+  });
+
+  it('mark a mean over fewer languages than that of other arms', () => {
+    const spec = custom();
+    const models = simulateModels(spec, () => ({ nats: 1, match: 1, chrf: 50 })).map((model) => ({
+      ...model,
+      items: model.items.map((item) => {
+        if (model.arm.id !== 'even' || item.lang !== 'fi') return item;
+        const { languageMatch: _, ...measures } = item.measures;
+        return { ...item, measures: { ...measures, languageUndecided: 1 } };
+      }),
+    }));
+    const results = analysed(spec, models);
+    expect(cell(results, 'language-match', 'even', 'fi')).toBeNull();
+    expect(number(cell(results, 'language-match', 'even', 'mean')).grey).toBe(true);
+    expect(number(cell(results, 'language-match', 'english', 'mean'))).not.toHaveProperty('grey');
+    expect(results.warnings.join(' ')).toMatch(/No answer in some language is decided for even:/);
   });
 
   it('name arms of which not all seeds are finished', () => {

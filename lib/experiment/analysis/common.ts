@@ -1,12 +1,10 @@
 // The tables that every experiment ends in, whatever it asks.
 import type { ResultTable } from '../results';
-import { languageRuleTable, undecidedShare } from './language-table';
+import { languageRuleTable } from './language-table';
 import { measureTables, overviewTable } from './measure-tables';
-import { aboutScore, type NamedScore, scoreTables } from './score-tables';
+import { aboutScore, type NamedScore, scoreMean, scoreTables } from './score-tables';
 import type { Study } from './study';
-
-/** Share of undecided answers over which a cell of the language match is grey. */
-export const GREY_UNDECIDED = 0.5;
+import { GREY_UNDECIDED, greyMatch } from './trust';
 
 /** Each arm in one line: what to look at first. */
 export function summaryTable(study: Study, scores: readonly NamedScore[]): ResultTable | undefined {
@@ -25,7 +23,7 @@ export function summaryTable(study: Study, scores: readonly NamedScore[]): Resul
     ],
     rows: table.rows.map((row, at) => ({
       ...row,
-      score: score.table.cells.mean(study.arms[at]!.id, study.languages),
+      score: scoreMean(study, score, study.arms[at]!.id, study.languages),
     })),
   };
 }
@@ -44,7 +42,7 @@ export function commonTables(study: Study, scores: readonly NamedScore[]): Resul
       title: 'Answers in the language of the prompt',
       caption: `Share of the answers whose language is decided; the next table has those that are not. Grey: over ${100 * GREY_UNDECIDED} % undecided.`,
       differences: true,
-      grey: (arm, lang) => undecidedShare(study, arm, lang) > GREY_UNDECIDED,
+      grey: greyMatch(study),
     }),
     ...measureTables(study, 'languageUndecided', {
       id: 'language-undecided',

@@ -6,6 +6,7 @@ import type { CellTable, SeededEstimate } from './cells';
 import { formatOf } from './measure-tables';
 import { aboutScore, type NamedScore } from './score-tables';
 import type { Study } from './study';
+import { type Grey, greyMatch, greyScore } from './trust';
 import { aboutIntervals } from './words';
 
 /** A quantity that figures show: a measure, or the first of the side-by-side scores. */
@@ -21,6 +22,8 @@ export interface Drawn {
   better: 'higher' | 'lower';
   /** Where it is a score: parity, and the arm that has it by definition in a language. */
   parity?: { value: number; opponent: (lang: string) => Arm | undefined };
+  /** Over these languages not to be relied upon. */
+  grey: Grey;
 }
 
 /** Likelihood, language match and score, as far as the models have them. */
@@ -43,6 +46,7 @@ export function drawnQuantities(study: Study, scores: readonly NamedScore[]): Dr
         cells: study.measure(name),
         digits,
         better: better === 'lower' ? 'lower' : 'higher',
+        grey: name === 'languageMatch' ? greyMatch(study) : () => false,
       };
     });
   const [score] = scores;
@@ -57,6 +61,7 @@ export function drawnQuantities(study: Study, scores: readonly NamedScore[]): Dr
       digits: 1,
       better: 'higher',
       parity: { value: 50, opponent: score.opponent },
+      grey: greyScore(score.table),
     });
   }
   return drawn;
@@ -89,9 +94,10 @@ export function heatmap(
       const column = arms.map(({ id }) => cells.value(id, lang));
       const there = column.filter((cell) => cell !== null);
       const mean = there.reduce((sum, { value }) => sum + value, 0) / there.length;
-      return arms.map(({ label }, at) => {
+      return arms.map(({ id, label }, at) => {
         const value = column[at] ?? null;
         return {
+          ...(value !== null && drawn.grey(id, [lang]) && { grey: true }),
           x: lang,
           y: label,
           value: value === null ? null : plain(value),

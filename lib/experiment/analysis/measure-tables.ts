@@ -3,6 +3,7 @@ import { type MeasureName, measureDefinition } from '../../eval/measures/names';
 import type { ResultCell, ResultColumn, ResultTable } from '../results';
 import type { CellTable, SeededEstimate } from './cells';
 import type { Study } from './study';
+import { type Grey, greyMatch, isPartial } from './trust';
 import { ARM_COLUMN, aboutIntervals, languageColumns } from './words';
 
 interface Texts {
@@ -15,7 +16,7 @@ export interface MeasureTableOptions extends Texts {
   /** Also a table of differences to the reference arm in every language; without it only of the mean. */
   differences?: boolean;
   /** Cells that are not to be relied upon. */
-  grey?: (arm: string, lang: string) => boolean;
+  grey?: Grey;
 }
 
 /** Nothing where no model has the measure. */
@@ -42,8 +43,13 @@ export function measureTables(study: Study, name: MeasureName, options: MeasureT
     columns,
     rows: study.arms.map(({ id, label }) => ({
       arm: label,
-      ...byLanguage(languages, (lang) => shaded(cells.value(id, lang), options.grey?.(id, lang))),
-      ...(languages.length > 1 && { mean: cells.mean(id, languages) }),
+      ...byLanguage(languages, (lang) => shaded(cells.value(id, lang), options.grey?.(id, [lang]))),
+      ...(languages.length > 1 && {
+        mean: shaded(
+          cells.mean(id, languages),
+          options.grey?.(id, languages) || isPartial(study, cells, id, languages),
+        ),
+      }),
       ...(reference !== undefined && {
         difference: id === reference.id ? null : cells.meanDifference(id, reference.id, languages),
       }),
@@ -99,7 +105,15 @@ export function overviewTable(
     ],
     rows: study.arms.map(({ id, label }) => ({
       arm: label,
-      ...Object.fromEntries(there.map((name) => [name, study.measure(name).mean(id, study.languages)])),
+      ...Object.fromEntries(
+        there.map((name) => {
+          const cells = study.measure(name);
+          const grey =
+            isPartial(study, cells, id, study.languages) ||
+            (name === 'languageMatch' && greyMatch(study)(id, study.languages));
+          return [name, shaded(cells.mean(id, study.languages), grey)];
+        }),
+      ),
     })),
   };
 }
@@ -120,6 +134,6 @@ export function byLanguage(
   return Object.fromEntries(languages.map((lang) => [lang, cell(lang)]));
 }
 
-function shaded(cell: SeededEstimate | null, grey: boolean | undefined): ResultCell {
+export function shaded(cell: SeededEstimate | null, grey: boolean | undefined): ResultCell {
   return cell === null || !grey ? cell : { ...cell, grey };
 }

@@ -1,11 +1,12 @@
 // Side-by-side scores as tables: by which program, against whom, and in how many languages an arm is clearly better.
 import { TIE_POINTS, TIE_UNDER } from '../../eval/side-by-side';
 import { languageName } from '../../text/language-codes';
-import type { ResultTable } from '../results';
+import type { ResultCell, ResultTable } from '../results';
 import type { Arm } from '../types';
-import { byLanguage } from './measure-tables';
+import { byLanguage, shaded } from './measure-tables';
 import { type ScoreKind, type ScoreTable, scoreTable } from './scores';
 import type { Study } from './study';
+import { greyScore, isPartial } from './trust';
 import { ARM_COLUMN, aboutIntervals, languageColumns } from './words';
 
 /** A score with what it is called: IF only where every language is compared with its own monolingual model. */
@@ -69,6 +70,7 @@ function oneTable(study: Study, score: NamedScore): ResultTable {
   const { cells } = score.table;
   const format = { unit: 'points', digits: 1, better: 'higher' } as const;
   const languages = study.languages.filter((lang) => study.arms.some(({ id }) => cells.has(id, lang)));
+  const grey = greyScore(score.table);
   const opponents = score.against === 'monolingual' ? 'monolingual' : languageName(study.spec.hub);
   return {
     id: `score-${score.id}`,
@@ -89,13 +91,24 @@ function oneTable(study: Study, score: NamedScore): ResultTable {
           `${own.filter(holds).length} of ${own.length}`;
         return {
           arm: label,
-          ...byLanguage(languages, (lang) => cells.value(id, lang)),
-          mean: cells.mean(id, languages),
+          ...byLanguage(languages, (lang) => shaded(cells.value(id, lang), grey(id, [lang]))),
+          mean: scoreMean(study, score, id, languages),
           better: count(({ low }) => low !== undefined && low > 50),
           worse: count(({ high }) => high !== undefined && high < 50),
         };
       }),
   };
+}
+
+/** Grey where the arm lacks a language that others have, or most pairs say nothing. */
+export function scoreMean(
+  study: Study,
+  { table, opponent }: NamedScore,
+  arm: string,
+  languages: readonly string[],
+): ResultCell {
+  const partial = isPartial(study, table.cells, arm, languages, (lang) => opponent(lang)?.id === arm);
+  return shaded(table.cells.mean(arm, languages), partial || greyScore(table)(arm, languages));
 }
 
 /** What a score is, for captions. */

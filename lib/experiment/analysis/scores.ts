@@ -20,6 +20,8 @@ export interface ScoreTable {
   /** Pairs that were compared, and those that tie because neither answer is near the reference. */
   pairs: number;
   farTies: number;
+  /** The share of such ties by arm and language. */
+  far: Map<string, number>;
 }
 
 /**
@@ -54,13 +56,15 @@ export function scoreTable(
   opponent: (lang: string) => Arm | undefined,
 ): ScoreTable {
   const cells = new CellTable({ resamples: study.resamples, most: 100 });
-  const table: ScoreTable = { cells, pairs: 0, farTies: 0 };
+  const table: ScoreTable = { cells, pairs: 0, farTies: 0, far: new Map() };
   for (const lang of study.languages) {
     const other = opponent(lang);
     if (other === undefined) continue;
     const theirs = study.columns(other.id, lang);
     for (const { id } of study.arms) {
       if (id === other.id) continue;
+      let pairs = 0;
+      let farTies = 0;
       for (const [seed, column, against] of paired(study.columns(id, lang), theirs)) {
         const values = new Float64Array(study.items.length);
         const weights = new Float64Array(study.items.length);
@@ -69,11 +73,14 @@ export function scoreTable(
           if (points === undefined) continue;
           values[at]! += points;
           weights[at]! += 1;
-          table.pairs += 1;
-          if (isFar(a, b, kind.judge)) table.farTies += 1;
+          pairs += 1;
+          if (points === 50 && isFar(a, b, kind.judge)) farTies += 1;
         }
         cells.add(id, lang, seed, { values, weights });
       }
+      table.pairs += pairs;
+      table.farTies += farTies;
+      if (pairs > 0) table.far.set(`${id} ${lang}`, farTies / pairs);
     }
   }
   return table;

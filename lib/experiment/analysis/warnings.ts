@@ -5,11 +5,10 @@ import { languageName } from '../../text/language-codes';
 import { undecidedShare } from './language-table';
 import type { NamedScore } from './score-tables';
 import type { Study } from './study';
+import { GREY_FAR, isPartial } from './trust';
 
 /** Share of undecided answers from which it is said. */
 const MANY_UNDECIDED = 0.1;
-/** Share of pairs that tie because neither answer is near the reference, from which parity says little. */
-const MANY_FAR = 0.8;
 const FEW_ITEMS = 100;
 
 export function warningsOf(study: Study, scores: readonly NamedScore[]): string[] {
@@ -19,6 +18,7 @@ export function warningsOf(study: Study, scores: readonly NamedScore[]): string[
     ...systemPrompt(study),
     ...weakIdentification(study),
     ...undecided(study),
+    ...partialMeans(study),
     ...missingOpponents(study),
     ...farTies(scores),
     ...missingSeeds(study),
@@ -84,12 +84,26 @@ function missingOpponents(study: Study): string[] {
 }
 
 function farTies(scores: readonly NamedScore[]): string[] {
-  return scores
-    .filter(({ kind, table }) => !kind.gated && table.pairs > 0 && table.farTies / table.pairs > MANY_FAR)
-    .map(
-      ({ name, how, table }) =>
-        `${name}, ${how}: ${Math.round((100 * table.farTies) / table.pairs)} % of pairs tie because neither answer is near the reference. A score near 50 is no sign of parity here.`,
-    );
+  return scores.flatMap(({ name, how, table }) => {
+    const shares = [...table.far.values()];
+    const many = shares.filter((share) => share > GREY_FAR).length;
+    return many === 0
+      ? []
+      : [
+          `${name}, ${how}: in ${many} of ${shares.length} cells over ${100 * GREY_FAR} % of the pairs tie because neither answer is near the reference. There a score near 50 is no sign of parity.`,
+        ];
+  });
+}
+
+/** An arm without a decided answer in some language has its mean over fewer languages than others. */
+function partialMeans(study: Study): string[] {
+  const cells = study.measure('languageMatch');
+  const partial = study.arms.filter(({ id }) => isPartial(study, cells, id, study.languages));
+  return partial.length === 0
+    ? []
+    : [
+        `No answer in some language is decided for ${partial.map(({ label }) => label).join(', ')}: those means of the language match are over fewer languages than the others’.`,
+      ];
 }
 
 function missingSeeds(study: Study): string[] {
