@@ -21,11 +21,18 @@ export function textWidth(text: string, fontSize: number, bold = false): number 
   return width * fontSize * (bold ? 1.12 : 1);
 }
 
-/** Without what XML 1.0 forbids: control characters, halves of surrogate pairs, U+FFFE and U+FFFF. */
+/** Of no width, and no break is made there. */
+const WORD_JOINER = '\u2060';
+
+/**
+ * Without what XML 1.0 forbids: control characters, halves of surrogate pairs, U+FFFE and U+FFFF. Texts such as `constructor`,
+ * which Vega would look up in a plain object and find, get a character of no width.
+ */
 export function drawable(text: string): string {
-  return text
+  const clean = text
     .replace(/[\t\r\n]+/g, ' ')
     .replace(/[\u0000-\u001f\u007f-\u009f\ufffe\uffff]|\p{Surrogate}/gu, '\ufffd');
+  return clean in Object.prototype ? `${clean}${WORD_JOINER}` : clean;
 }
 
 /** Lines of at most `width` pixels; a longer word stays whole. */
@@ -42,5 +49,5 @@ export function wrap(text: string, width: number, fontSize: number, bold = false
       line = longer;
     }
   }
-  return line === '' ? lines : [...lines, line];
+  return (line === '' ? lines : [...lines, line]).map(drawable);
 }
