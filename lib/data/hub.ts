@@ -1,7 +1,7 @@
 // Data sets on a Hugging Face hub: `hf:owner/name@revision:path`. Files are fetched once into the hub's own cache, in the
 // layout that Python's client uses, whole and verified; what is there is read without a network.
 
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
@@ -15,6 +15,7 @@ import {
   type ListFileEntry,
   listFiles,
 } from '@huggingface/hub';
+import { withPartialDir } from '../model/cache';
 import { MlitError } from '../native/errors';
 import { writeFileAtomic } from '../native/files';
 import { globToRegExp, isGlob } from './glob';
@@ -202,10 +203,9 @@ async function fetchFile(
   target: string,
 ): Promise<void> {
   const blobs = join(folder, 'blobs');
-  await mkdir(blobs, { recursive: true });
   await mkdir(dirname(target), { recursive: true });
-  const partial = join(blobs, `.partial-${process.pid}-${randomBytes(4).toString('hex')}`);
-  try {
+  await withPartialDir(blobs, async (partials) => {
+    const partial = join(partials, 'blob');
     const digest = await hub.clock.during(async () => {
       const hash = createHash(entry.lfs ? 'sha256' : 'sha1');
       if (!entry.lfs) hash.update(`blob ${entry.size}\0`);
@@ -236,9 +236,7 @@ async function fetchFile(
     await rm(target, { force: true });
     // Where links are not allowed, the file itself moves there.
     await symlink(relative(dirname(target), blob), target).catch(() => rename(blob, target));
-  } finally {
-    await rm(partial, { force: true });
-  }
+  });
 }
 
 async function cachedSnapshot(folder: string, revision: string): Promise<string | undefined> {

@@ -38,8 +38,11 @@ export async function* readTable(
   await checkFile(path, file);
   if (path.endsWith('.gz')) await checkGzip(path, file, options.signal);
   const connection = await openDuckDB([resolve(path), literal(path)]);
+  const stop = (): void => connection.interrupt();
+  options.signal?.addEventListener('abort', stop, { once: true });
   let line = 0;
   try {
+    options.signal?.throwIfAborted();
     // Not stream(): there an error in the middle of a file ends the rows without a word (node-api 1.5.6).
     const result = await connection.run(`SELECT * FROM ${scanOf(path)}`);
     if (!isParquet(file)) await refuseRejects(connection, file);
@@ -58,9 +61,11 @@ export async function* readTable(
       }
     }
   } catch (cause) {
-    if (cause instanceof MlitError || options.signal?.aborted) throw cause;
+    options.signal?.throwIfAborted();
+    if (cause instanceof MlitError) throw cause;
     throw explain(cause as Error, file);
   } finally {
+    options.signal?.removeEventListener('abort', stop);
     connection.closeSync();
   }
 }
@@ -203,6 +208,10 @@ function parseList(cell: unknown, { file, line, column }: Cell): unknown {
 function explain(cause: Error, file: string): MlitError {
   const [first = ''] = cause.message.split('\n');
   const words = first.replace(/^[A-Z][A-Za-z]*( [A-Z/][A-Za-z/]*)* Error: /, '').trim();
+  const machine = /out of memory/i.test(first) ? 'OUT_OF_MEMORY' : 'FILE_IO';
+  if (machine === 'OUT_OF_MEMORY' || /permission denied|too many open files/i.test(first)) {
+    return new MlitError(machine, `${file}: the table can't be read (${words})`, { fields: { file }, cause });
+  }
   if (isParquet(file)) {
     return new MlitError('FILE_DAMAGED', `${file}: the file is damaged or cut short (${words})`, {
       fields: { file },
