@@ -1,8 +1,9 @@
-// The door to all benchmarks: `npm run bench -- train|sample|gemm [options]`.
+// The door to all benchmarks: `npm run bench -- train|sample|gemm|mix [options]`.
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SetupError } from '../scripts/setup/common.mjs';
 import { benchGemm } from './gemm.mjs';
+import { benchMix } from './mix.mjs';
 import { describeMachine, say, writeJson } from './report.mjs';
 import { benchSample } from './sample.mjs';
 import { benchTrain } from './train.mjs';
@@ -12,6 +13,7 @@ const HELP = `npm run bench -- COMMAND [options]
   train    LoRA training beside transformers + peft: tokens/s, peak memory, share of the big product's rate
   sample   batched greedy sampling beside transformers' generate
   gemm     the library's own matrix products, at the model's shapes
+  mix      drawing mixtures from a million records
   help     this text
 
   --model NAME|PATH   a named model, a GGUF file or a Hugging Face folder   (gemma-3-270m)
@@ -26,7 +28,7 @@ const HELP = `npm run bench -- COMMAND [options]
 
 The peers are installed into .venv at the first run; MLIT_BENCH_PYTHON names an interpreter that has them already.`;
 
-const commands = { train: benchTrain, sample: benchSample, gemm: benchGemm };
+const commands = { train: benchTrain, sample: benchSample, gemm: benchGemm, mix: benchMix };
 
 function usage(message) {
   say(`bench: ${message}\n\n${HELP}`);

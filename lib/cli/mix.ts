@@ -3,6 +3,8 @@
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
+import type { Example } from '../data/example';
+import { findLeaks } from '../data/hold-out';
 import {
   formatMixtureSpec,
   type Mixture,
@@ -117,6 +119,7 @@ async function run(command: Command): Promise<void> {
       options.model === undefined ? undefined : await prepareRendering(options, options.model);
     signal.throwIfAborted();
     const drawn = mixture(data, spec, { evaluation, rendering });
+    if (evaluation !== undefined) noteSimilar(drawn.examples, evaluation);
     const manifest = options.dryRun ? undefined : await write(options.out as string, drawn);
     const available = data.recordsByLanguage();
     if (json) {
@@ -139,6 +142,16 @@ async function run(command: Command): Promise<void> {
 function refuseOverwriting({ out, data, eval: evaluation = [] }: MixOptions): void {
   const same = [...data, ...evaluation].find((file) => out !== undefined && resolve(file) === resolve(out));
   if (same !== undefined) throw new UsageError(`--out ${same} is one of the files read; name another file`);
+}
+
+/** Items are refused by name; texts that are the same or nearly so are for a person to judge. */
+function noteSimilar(examples: readonly Example[], evaluation: readonly Example[]): void {
+  const leaks = findLeaks(examples, evaluation);
+  const first = leaks[0];
+  if (first === undefined) return;
+  note(
+    `${leaks.length} of ${evaluation.length} evaluation prompts are the same as or much like one that is drawn, '${first.evaluation}' (like '${first.train}') the first`,
+  );
 }
 
 async function prepareRendering(options: MixOptions, model: string): Promise<RenderOptions> {

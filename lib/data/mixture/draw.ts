@@ -30,7 +30,7 @@ export function hubOf(allocation: Allocation, policy: MixturePolicy, hub?: strin
 }
 
 /** Language numbers of the table dealt to its item numbers, pair by pair. */
-interface Dealt {
+export interface Dealt {
   items: number[];
   languages: number[];
 }
@@ -42,6 +42,11 @@ interface Dealt {
  * @throws MlitError `MIXTURE_INVALID` where a language, or some together, have too few items, with how many are missing
  */
 export function drawMixture(table: ParallelTable, options: DrawOptions): Example[] {
+  return arrange(table, dealMixture(table, options), options.seed ?? 0);
+}
+
+/** The drawing alone: which items in which language. */
+export function dealMixture(table: ParallelTable, options: DrawOptions): Dealt {
   const { allocation, policy = 'disjoint', seed = 0 } = options;
   checkSeed(seed);
   const languages = languageOrder(
@@ -51,13 +56,11 @@ export function drawMixture(table: ParallelTable, options: DrawOptions): Example
   refuseShortages(table, allocation, languages);
   const hub = hubOf(allocation, policy, options.hub);
   const order = seededOrder(table.items.length, seed, PURPOSE.select);
-  const dealt =
-    policy === 'overlap'
-      ? dealOverlap(table, order, allocation, languages, hub, seed)
-      : policy === 'nested' && hub !== undefined
-        ? dealNested(table, order, allocation, languages, hub)
-        : dealDisjoint(table, order, allocation, languages);
-  return arrange(table, dealt, seed);
+  return policy === 'overlap'
+    ? dealOverlap(table, order, allocation, languages, hub, seed)
+    : policy === 'nested' && hub !== undefined
+      ? dealNested(table, order, allocation, languages, hub)
+      : dealDisjoint(table, order, allocation, languages);
 }
 
 function refuseShortages(table: ParallelTable, allocation: Allocation, languages: readonly string[]): void {
@@ -190,7 +193,7 @@ function dealOverlap(
   return dealt;
 }
 
-function arrange(table: ParallelTable, { items, languages }: Dealt, seed: number): Example[] {
+export function arrange(table: ParallelTable, { items, languages }: Dealt, seed: number): Example[] {
   const order = seededOrder(table.items.length, seed, PURPOSE.arrange);
   const position = new Int32Array(order.length);
   for (let at = 0; at < order.length; at += 1) position[order[at]!] = at;
@@ -202,6 +205,23 @@ function arrange(table: ParallelTable, { items, languages }: Dealt, seed: number
   for (let i = 0; i < keys.length; i += 1) {
     const language = keys[i]! % width;
     examples.push(table.example(order[(keys[i]! - language) / width]!, language));
+  }
+  return examples;
+}
+
+/**
+ * What was dealt by language, then by item: the order in which a million examples are read fastest, and in which their ids
+ * are often sorted already.
+ */
+export function inTableOrder(table: ParallelTable, { items, languages }: Dealt): Example[] {
+  const width = table.items.length;
+  const keys = new Float64Array(items.length);
+  for (let i = 0; i < items.length; i += 1) keys[i] = languages[i]! * width + items[i]!;
+  keys.sort();
+  const examples: Example[] = [];
+  for (let i = 0; i < keys.length; i += 1) {
+    const item = keys[i]! % width;
+    examples.push(table.example(item, (keys[i]! - item) / width));
   }
   return examples;
 }

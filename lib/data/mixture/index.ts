@@ -3,7 +3,7 @@ import type { Example } from '../example';
 import { refuseLeaks } from '../hold-out';
 import type { RenderOptions } from '../render';
 import { allocate } from './allocate';
-import { drawMixture, hubOf } from './draw';
+import { arrange, dealMixture, hubOf, inTableOrder } from './draw';
 import { describeMixture } from './manifest';
 import { formatMixtureSpec, languagesOf, parseMixtureSpec } from './spec';
 import { ParallelTable } from './table';
@@ -78,12 +78,10 @@ export function mixture(
   const spec = sizeMixture(recipe, table);
   const plan = planMixture(spec, table.recordsByLanguage());
   if (options.evaluation !== undefined) refuseLeaks(table.examples, options.evaluation);
-  const examples = drawMixture(table, plan);
-  // In the order of the files: they lie so in memory, and their ids are often sorted already, which a million notice.
-  const chosen = new Set(examples);
-  const asGiven = table.examples.filter((example) => chosen.has(example));
+  const dealt = dealMixture(table, plan);
+  const examples = arrange(table, dealt, plan.seed);
   const manifest = describeMixture(examples, {
-    asGiven,
+    inTableOrder: inTableOrder(table, dealt),
     spec: formatMixtureSpec(spec),
     policy: spec.policy ?? 'disjoint',
     seed: plan.seed,
