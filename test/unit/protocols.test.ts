@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { allocate } from '../../lib/data/mixture/allocate';
@@ -13,7 +13,12 @@ import {
 } from '../../lib/experiment/protocols';
 import { languageOrders } from '../../lib/experiment/protocols/orders';
 import { splitIntoPairs } from '../../lib/experiment/protocols/pairs';
-import { type ExperimentInput, readExperiment, resolveExperiment } from '../../lib/experiment/spec';
+import {
+  type ExperimentInput,
+  experimentSchema,
+  readExperiment,
+  resolveExperiment,
+} from '../../lib/experiment/spec';
 import type { Arm } from '../../lib/experiment/types';
 
 const FILES = { model: 'm', data: 'train.jsonl', eval: 'eval.jsonl' };
@@ -250,4 +255,10 @@ it('ships E1 to E7 as files that can be read and expanded', async () => {
     'e6-similarity': 8,
     'e7-pretraining-share': 13,
   });
+});
+
+it('has every key of the file in its documentation', async () => {
+  const page = await readFile(new URL('../../docs/experiments.md', import.meta.url), 'utf8');
+  const missing = Object.keys(experimentSchema.shape).filter((key) => !page.includes(`\`${key}\``));
+  expect(missing).toEqual([]);
 });
