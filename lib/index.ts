@@ -138,10 +138,25 @@ export { type Pearson, type PearsonOptions, pearson } from './eval/statistics/pe
 export { signTest, wilson } from './eval/statistics/proportions';
 export { linearRegression, type Regression } from './eval/statistics/regression';
 export { bootstrapSeeds, MIN_SEEDS, type SeedSummary, seedSummary } from './eval/statistics/seeds';
+export { type CollectedModels, collectModels, collectResults } from './experiment/collect';
+export type { ExperimentPlan } from './experiment/estimate';
+export { Experiment, type ExperimentEvent, type ExperimentOptions } from './experiment/experiment';
+export type { JobKind } from './experiment/job';
+export { expandProtocol } from './experiment/protocols';
+export type { ExperimentResults, ResultFigure, ResultTable } from './experiment/results';
+export {
+  type ExperimentInput,
+  type ExperimentSpec,
+  PROTOCOLS,
+  type Protocol,
+  readExperiment,
+} from './experiment/spec';
+export { type ExperimentStatus, experimentStatus } from './experiment/status';
 export { type ProgressRecord, readProgress } from './experiment/store/progress';
 export { type QueryResult, query as queryStore } from './experiment/store/read-model';
 export { Store, type StoreOptions } from './experiment/store/store';
 export type { ExperimentGraph, FinishedJob, OutputFile } from './experiment/store/types';
+export type { Arm, ItemResult, ModelResult } from './experiment/types';
 export { Adapter, type AdapterOptions } from './model/adapter';
 export { cacheDir } from './model/cache';
 export { Model, type ModelLoadOptions } from './model/model';

@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { type Command, Option } from 'commander';
+import type { DataReport, LanguageData, SetReport } from '../data/data-report';
 import type { ExperimentPlan } from '../experiment/estimate';
 import { Experiment, type ExperimentEvent } from '../experiment/experiment';
 import { JOB_KINDS } from '../experiment/job';
@@ -45,6 +46,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
       ...(flags.store !== undefined && { store: flags.store }),
     };
     await using experiment = await Experiment.open(file, overrides, { signal, onNote: note });
+    note(describeData(await experiment.dataReport()));
     note('measuring this machine on the experiment’s own records …');
     const plan = await experiment.plan();
     note(describePlan(experiment, plan));
@@ -69,7 +71,9 @@ async function run(file: string, flags: RunFlags): Promise<void> {
       const word = change >= 0 ? `${change} % more` : `${-change} % less`;
       note(`took ${clock(seconds)}; the plan said ${clock(plan.seconds)} (${word})`);
     }
-    note(`the report is ${join(folder, 'report.md')}`);
+    note(
+      `the data’s report is ${join(folder, '..', 'data-report.txt')}, the results’ ${join(folder, 'report.md')}`,
+    );
   } finally {
     release();
   }
@@ -106,6 +110,27 @@ function describePlan(experiment: Experiment, plan: ExperimentPlan): string {
     `to train ${thousands(plan.trainTokens)} tokens (${thousands(plan.supervisedTokens)} supervised), to read ${thousands(plan.promptTokens)}, to write about ${thousands(plan.newTokens)}`,
     `about ${clock(plan.seconds)} and ${size(plan.diskBytes)} in ${spec.store}`,
   ].join('\n');
+}
+
+/** What of the data report a person should not miss, in a line. */
+function describeData({ train, evaluation, leaks }: DataReport): string {
+  const sum = (
+    count: (of: LanguageData) => number,
+    sets: readonly (SetReport | undefined)[] = [train],
+  ): number =>
+    sets.flatMap((set) => Object.values(set?.languages ?? {})).reduce((total, of) => total + count(of), 0);
+  const leaked = (kind: 'prompt' | 'near-duplicate'): number =>
+    Object.values(leaks?.counts[kind] ?? {}).reduce((total, count) => total + count, 0);
+  const facts = [
+    [sum((of) => of.emptyResponses), 'empty responses'],
+    [sum((of) => of.duplicates), 'duplicates'],
+    [leaked('prompt'), 'evaluation prompts that are trained on under another id'],
+    [leaked('near-duplicate'), 'evaluation prompts that nearly are'],
+    [sum((of) => of.language?.wrong ?? 0), 'looked-at responses in another language than their label’s'],
+    [sum((of) => of.tokens?.controlTokens ?? 0, [train, evaluation]), 'control tokens in texts'],
+  ] as const;
+  const found = facts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  return `data: ${train.records} records of ${train.items} items; ${found.length === 0 ? 'nothing amiss' : found.join(', ')}`;
 }
 
 class RunView {

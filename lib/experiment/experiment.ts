@@ -1,9 +1,11 @@
 // An experiment as a handle: open it, look at its plan, run it, read its results. The run is a walk over the graph, kind by
 // kind, that skips what the store has and commits each job as it ends; it can be stopped anywhere.
 import { hostname } from 'node:os';
-import { performance } from 'node:perf_hooks';
 import { stringify } from 'yaml';
+import { type DataReport, dataReport } from '../data/data-report';
+import { describeDataReport } from '../data/data-report-text';
 import { Adapter, toAdapterSpec } from '../model/adapter';
+import { loadTokenizer } from '../model/source';
 import { MlitError } from '../native/errors';
 import { collectResults } from './collect';
 import { type ExperimentPlan, emptyPlan, estimate, measureLengths } from './estimate';
@@ -51,6 +53,7 @@ export class Experiment implements AsyncDisposable {
   readonly #executor: LocalExecutor;
   #plan: ExperimentPlan | undefined;
   #speed: Speed | undefined;
+  #dataReport: DataReport | undefined;
 
   private constructor(prepared: Prepared, options: ExperimentOptions) {
     this.#prepared = prepared;
@@ -89,6 +92,19 @@ export class Experiment implements AsyncDisposable {
   /** Everything found out before a model is loaded. */
   get prepared(): Prepared {
     return this.#prepared;
+  }
+
+  /** Lengths, duplicates, leaks and languages of the data by language: what to look at before any training. */
+  async dataReport(): Promise<DataReport> {
+    const { source, data, all } = this.#prepared;
+    this.#dataReport ??= dataReport({
+      train: data,
+      evaluation: all,
+      tokenizer: await loadTokenizer(source),
+      identify: await this.#executor.workshop.identifier(),
+      signal: this.#options.signal,
+    });
+    return this.#dataReport;
   }
 
   /**
@@ -183,6 +199,8 @@ export class Experiment implements AsyncDisposable {
     const plan = this.#plan ?? (await this.plan());
     await store.experiments.write(spec.name, {
       'experiment.yaml': stringify(spec, { lineWidth: 0 }),
+      'data-report.json': `${JSON.stringify(await this.dataReport(), null, 2)}\n`,
+      'data-report.txt': `${describeDataReport(await this.dataReport())}\n`,
       'graph.json': `${JSON.stringify(storedGraph(this.#prepared, plan.estimates, this.#speed ?? (await this.#stored())?.speed), null, 2)}\n`,
     });
     const walk = new Walk(store, this.#prepared, plan, this.#executor, say);
@@ -291,7 +309,6 @@ class Walk {
     };
     onProgress({ hash: current.hash, fraction: 0, detail: '' });
     try {
-      const began = performance.now();
       for await (const { hash, seconds, summary } of this.#executor.run(assignments, { onProgress })) {
         const job = byHash.get(hash)!;
         await this.#store.commit({
@@ -306,9 +323,9 @@ class Walk {
         });
         startedAt = new Date().toISOString();
         this.#estimated += this.#plan.estimates[hash] ?? 0;
+        this.#taken += seconds;
         this.#finish(job, seconds);
       }
-      this.#taken += (performance.now() - began) / 1000;
     } catch (error) {
       const explained = await explainFullDisk(error, this.#store.folder);
       throw explain(explained, current, this.#modelsOf(current));

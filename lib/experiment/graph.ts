@@ -1,6 +1,7 @@
 // From arms and seeds to jobs: mix → train → sample → measure, and score beside. Jobs that come out equal are one job.
 import type { MixturePlan } from '../data/mixture';
 import type { MixtureSpec } from '../data/mixture/types';
+import { hashOf } from './inputs';
 import {
   type EvaluationKey,
   type Job,
@@ -16,6 +17,7 @@ import type { Arm } from './types';
 export interface GraphInputs {
   /** SHA-256 → path, for data, evaluation, model and template. */
   files: Readonly<Record<string, string>>;
+  /** Keys of the files ({@link hashData}). */
   data: readonly string[];
   evaluation: readonly string[];
   model: string;
@@ -50,8 +52,8 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
     score: new Map(),
     measure: new Map(),
   };
-  const pathsOf = (hashes: readonly string[]): Record<string, string> =>
-    Object.fromEntries(hashes.map((hash) => [hash, inputs.files[hash]!]));
+  const pathsOf = (keys: readonly string[]): Record<string, string> =>
+    Object.fromEntries(keys.map(hashOf).map((hash) => [hash, inputs.files[hash]!]));
   const add = (description: JobDescription, needs: readonly string[], files: readonly string[]): string => {
     const hash = jobHash(description);
     byKind[description.kind].set(hash, { hash, description, needs, files: pathsOf(files) });

@@ -7,6 +7,7 @@ import type { Example } from '../data/example';
 import { itemOf } from '../data/hold-out';
 import { epochOrder } from '../data/order';
 import { readExamples } from '../data/read';
+import { resolveData } from '../data/sources';
 import type { ModelSource } from '../model/source';
 import { MlitError } from '../native/errors';
 import { sha256File } from '../native/files';
@@ -31,6 +32,41 @@ export async function fileHash(path: string): Promise<string> {
     known.set(key, hash);
   }
   return hash;
+}
+
+/** Files of a data set by content; one that was given as `CODE=FILE` keeps its language. */
+export interface HashedFiles {
+  /** `HASH` or `CODE=HASH`, in the order given. */
+  keys: string[];
+  /** What was given, with each file's hash. */
+  files: { file: string; sha256: string }[];
+  /** SHA-256 → path on this machine. */
+  paths: Record<string, string>;
+}
+
+/** Patterns are expanded and data sets of a hub fetched. */
+export async function hashData(
+  entries: readonly string[],
+  options: { signal?: AbortSignal | undefined } = {},
+): Promise<HashedFiles> {
+  const hashed: HashedFiles = { keys: [], files: [], paths: {} };
+  for (const { name, path, lang } of await resolveData(entries, options)) {
+    const sha256 = await fileHash(path);
+    hashed.keys.push(lang === undefined ? sha256 : `${lang}=${sha256}`);
+    hashed.files.push({ file: name, sha256 });
+    hashed.paths[sha256] = path;
+  }
+  return hashed;
+}
+
+/** The hash in a key of {@link HashedFiles}. */
+export function hashOf(key: string): string {
+  return key.slice(key.indexOf('=') + 1);
+}
+
+/** What `readExamples` takes for such keys. */
+export function dataEntries(keys: readonly string[], paths: Readonly<Record<string, string>>): string[] {
+  return keys.map((key) => key.slice(0, key.indexOf('=') + 1) + paths[hashOf(key)]!);
 }
 
 /** Files of a Hugging Face folder that decide what a model computes or how text becomes tokens. */

@@ -8,7 +8,7 @@ import { type ModelSource, resolveModel } from '../model/source';
 import { loadAddon } from '../native/addon';
 import { packageVersion } from '../native/version';
 import { buildGraph, type JobGraph } from './graph';
-import { type Evaluation, fileHash, loadEvaluation, modelHash } from './inputs';
+import { type Evaluation, fileHash, hashData, loadEvaluation, modelHash } from './inputs';
 import { expandProtocol } from './protocols';
 import type { ExperimentResults } from './results';
 import type { ExperimentSpec } from './spec';
@@ -24,6 +24,8 @@ export interface Prepared {
   table: ParallelTable;
   /** All training records. */
   data: readonly Example[];
+  /** The whole evaluation set; `evaluation` is what of it is used. */
+  all: readonly Example[];
   evaluation: Evaluation;
   provenance: ExperimentResults['provenance'];
 }
@@ -47,28 +49,23 @@ export async function prepareExperiment(
   const evaluation = await loadEvaluation(spec.eval, key, signal);
   const table = ParallelTable.from(data);
 
-  const files: Record<string, string> = {};
-  const hashAll = async (paths: readonly string[]): Promise<string[]> => {
-    const hashes: string[] = [];
-    for (const path of paths) {
-      const hash = await fileHash(path);
-      files[hash] = path;
-      hashes.push(hash);
-    }
-    return hashes;
-  };
-  const dataHashes = await hashAll(spec.data);
-  const evalHashes = await hashAll(spec.eval);
+  const dataFiles = await hashData(spec.data, { signal });
+  const evalFiles = await hashData(spec.eval, { signal });
   const model = await modelHash(source);
-  files[model] = source.path;
-  const [template] = existsSync(spec.template) ? await hashAll([spec.template]) : [spec.template];
+  const template = existsSync(spec.template) ? await fileHash(spec.template) : spec.template;
+  const files = {
+    ...dataFiles.paths,
+    ...evalFiles.paths,
+    [model]: source.path,
+    ...(template !== spec.template && { [template]: spec.template }),
+  };
   const counts = table.recordsByLanguage();
   const graph = buildGraph(spec, arms, {
     files,
-    data: dataHashes,
-    evaluation: evalHashes,
+    data: dataFiles.keys,
+    evaluation: evalFiles.keys,
     model,
-    rendering: { template: template!, system: spec.system ?? null },
+    rendering: { template, system: spec.system ?? null },
     evalLanguages,
     hasReferences: evaluation.hasReferences,
     plan: (mixture, seed) => planMixture({ policy: spec.policy, ...mixture, seed }, counts),
@@ -82,12 +79,13 @@ export async function prepareExperiment(
     source,
     table,
     data,
+    all,
     evaluation,
     provenance: {
       model: spec.model,
       modelSha256: model,
-      data: spec.data.map((file, at) => ({ file, sha256: dataHashes[at]! })),
-      eval: spec.eval.map((file, at) => ({ file, sha256: evalHashes[at]! })),
+      data: dataFiles.files,
+      eval: evalFiles.files,
       seeds: Array.from({ length: spec.seeds }, (_, i) => spec.seed + i),
       jobs: jobsByArm(graph),
       version: packageVersion,

@@ -157,7 +157,11 @@ export async function readExperiment(
   const name = basename(file).replace(/\.ya?ml$/i, '');
   const spec = resolveExperiment({ name, ...value, ...overrides }, file);
   const beside = (path: string): string => (isAbsolute(path) ? path : join(dirname(file), path));
-  const local = (path: string): string => (path.startsWith('hf:') ? path : beside(path));
+  // A file may be given with its language, as `fi=translations.jsonl`.
+  const local = (entry: string): string => {
+    const [, code = '', path] = /^([A-Za-z][A-Za-z0-9-]*=)?(.*)$/s.exec(entry)!;
+    return path!.startsWith('hf:') ? entry : code + beside(path!);
+  };
   return {
     ...spec,
     data: spec.data.map(local),

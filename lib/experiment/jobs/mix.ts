@@ -4,15 +4,13 @@ import { mixture } from '../../data/mixture';
 import { writeRecords } from '../../data/write';
 import { writeFileAtomic } from '../../native/files';
 import type { Assignment } from '../executor';
+import { dataEntries } from '../inputs';
 import type { MixDescription } from '../job';
 import type { Workshop } from './workshop';
 
 export async function runMix(work: Assignment, shop: Workshop): Promise<Record<string, unknown>> {
   const { data, field, allocation, policy, seed, hub } = work.job.description as MixDescription;
-  const table = await shop.table(
-    data.map((hash) => work.job.files[hash]!),
-    field,
-  );
+  const table = await shop.table(dataEntries(data, work.job.files), field);
   const recipe = {
     kind: 'explicit',
     counts: allocation,
