@@ -161,56 +161,87 @@ export interface Leak {
   similarity?: number;
 }
 
+/** What identifies records, and what only tells that they look alike. */
+const STRENGTH = { id: 0, parallel_id: 1, prompt: 3, 'near-duplicate': 4 } as const satisfies Record<
+  LeakKind,
+  number
+>;
+
 /**
  * Records of an evaluation that training has seen, one leak a record: the surest kind there is. Records that have no id of
- * their own are the same only where file and line are.
+ * their own are the same only where file and line are. A pass over `train`, which may be large; the evaluation is kept.
  *
+ * @param options.texts whether prompts are compared at all. Default true
  * @param options.near similarity from which prompts are near-duplicates; 0 leaves them out. Default 0.8
  */
 export function findLeaks(
   train: readonly Example[],
   evaluation: readonly Example[],
-  options: { near?: number } = {},
+  options: { texts?: boolean; near?: number } = {},
 ): Leak[] {
-  const near = options.near ?? MIN_NEAR;
-  const byId = indexBy(train, nameOf);
-  const byItem = indexBy(train, itemNameOf);
-  const byPrompt = indexBy(train, (example) => promptMark(example));
-  const leaks: (Leak | undefined)[] = evaluation.map((example) => {
-    const { id, lang } = example;
-    const itemName = itemNameOf(example);
-    const found =
-      hit('id', byId.get(nameOf(example))) ??
-      hit('parallel_id', byItem.get(`${itemName} ${lang}`) ?? byItem.get(itemName)) ??
-      hit('prompt', byPrompt.get(promptMark(example)));
-    return found && { ...found, evaluation: id, lang };
-  });
-  if (near > 0) addNear(train, evaluation, near, leaks);
+  const { texts = true, near = MIN_NEAR } = options;
+  const byName = indexBy(evaluation, nameOf);
+  const byItem = indexBy(evaluation, itemNameOf);
+  const prompts = texts ? evaluation.map(comparedPrompt) : [];
+  const byPrompt = indexBy(texts ? evaluation : [], (_, at) => prompts[at]);
+  const leaks: (Leak | undefined)[] = evaluation.map(() => undefined);
+  const strengths = evaluation.map(() => Number.POSITIVE_INFINITY);
+  const offer = (kind: LeakKind, example: Example, found: readonly number[] = []): void => {
+    for (const at of found) {
+      const { id, lang } = evaluation[at]!;
+      const strength = STRENGTH[kind] + (kind === 'parallel_id' && example.lang !== lang ? 1 : 0);
+      if (strength >= strengths[at]!) continue;
+      strengths[at] = strength;
+      leaks[at] = { kind, train: example.id, evaluation: id, lang };
+    }
+  };
+  const trainPrompts: (string | undefined)[] = [];
+  for (const example of train) {
+    offer('id', example, byName.get(nameOf(example)));
+    offer('parallel_id', example, byItem.get(itemNameOf(example)));
+    if (!texts) continue;
+    const prompt = comparedPrompt(example);
+    if (prompt !== undefined) offer('prompt', example, byPrompt.get(prompt));
+    if (near > 0) trainPrompts.push(prompt);
+  }
+  if (texts && near > 0) addNear({ train, trainPrompts, evaluation, prompts, near }, leaks);
   return leaks.filter((leak) => leak !== undefined);
 }
 
-function hit(kind: LeakKind, example: Example | undefined): Pick<Leak, 'kind' | 'train'> | undefined {
-  return example && { kind, train: example.id };
+interface PromptLists {
+  train: readonly Example[];
+  trainPrompts: readonly (string | undefined)[];
+  evaluation: readonly Example[];
+  prompts: readonly (string | undefined)[];
+  near: number;
 }
 
-function addNear(
-  train: readonly Example[],
-  evaluation: readonly Example[],
-  near: number,
-  leaks: (Leak | undefined)[],
-): void {
-  const open = evaluation.map((example, at) => ({ example, at })).filter(({ at }) => leaks[at] === undefined);
-  for (const lang of new Set(open.map(({ example }) => example.lang))) {
-    const ours = train.filter((example) => example.lang === lang);
-    const theirs = open.filter(({ example }) => example.lang === lang);
+/** Looks for near-duplicates of what has not leaked otherwise, a language at a time. */
+function addNear(lists: PromptLists, leaks: (Leak | undefined)[]): void {
+  const { train, trainPrompts, evaluation, prompts, near } = lists;
+  const open = evaluation
+    .map((_, at) => at)
+    .filter((at) => leaks[at] === undefined && prompts[at] !== undefined);
+  for (const lang of new Set(open.map((at) => evaluation[at]!.lang))) {
+    const theirs = open.filter((at) => evaluation[at]!.lang === lang);
+    const ours = train
+      .map((_, at) => at)
+      .filter((at) => train[at]!.lang === lang && trainPrompts[at] !== undefined);
     const pairs = findNearDuplicates(
-      ours.map((example) => normalizeText(promptOf(example))),
-      theirs.map(({ example }) => normalizeText(promptOf(example))),
+      ours.map((at) => trainPrompts[at]!.slice(lang.length + 1)),
+      theirs.map((at) => prompts[at]!.slice(lang.length + 1)),
       near,
     );
     for (const { a, b, similarity } of pairs) {
-      const { example, at } = theirs[b]!;
-      leaks[at] = { kind: 'near-duplicate', train: ours[a]!.id, evaluation: example.id, lang, similarity };
+      const at = theirs[b]!;
+      const evaluated = evaluation[at]!.id;
+      leaks[at] = {
+        kind: 'near-duplicate',
+        train: train[ours[a]!]!.id,
+        evaluation: evaluated,
+        lang,
+        similarity,
+      };
     }
   }
 }
@@ -220,17 +251,24 @@ const nameOf = (example: Example): string =>
 
 const itemNameOf = (example: Example): string => example.parallelId ?? nameOf(example);
 
-function promptMark(example: Example): string {
+/** Language and normalised prompt; undefined where there is nothing to compare. */
+function comparedPrompt(example: Example): string | undefined {
   const prompt = normalizeText(promptOf(example));
-  return prompt === '' ? `\0 ${example.id}` : `${example.lang} ${prompt}`;
+  return prompt === '' ? undefined : `${example.lang} ${prompt}`;
 }
 
-/** The first record of each name, and of each name in each language. */
-function indexBy(examples: readonly Example[], name: (example: Example) => string): Map<string, Example> {
-  const index = new Map<string, Example>();
-  for (const example of examples) {
-    const key = name(example);
-    for (const each of [key, `${key} ${example.lang}`]) if (!index.has(each)) index.set(each, example);
+/** Places of records by name. */
+function indexBy(
+  examples: readonly Example[],
+  name: (example: Example, at: number) => string | undefined,
+): Map<string, number[]> {
+  const index = new Map<string, number[]>();
+  for (const [at, example] of examples.entries()) {
+    const key = name(example, at);
+    if (key === undefined) continue;
+    const places = index.get(key);
+    if (places === undefined) index.set(key, [at]);
+    else places.push(at);
   }
   return index;
 }
@@ -241,7 +279,7 @@ function indexBy(examples: readonly Example[], name: (example: Example) => strin
  * @throws MlitError `DATA_INVALID` with the number of shared records by language and the first few
  */
 export function refuseLeaks(train: readonly Example[], evaluation: readonly Example[]): void {
-  const leaks = findLeaks(train, evaluation, { near: 0 }).filter(({ kind }) => kind !== 'prompt');
+  const leaks = findLeaks(train, evaluation, { texts: false });
   if (leaks.length === 0) return;
   const counts = new Map<string, number>();
   for (const { lang } of leaks) counts.set(lang, (counts.get(lang) ?? 0) + 1);

@@ -182,6 +182,24 @@ describe('leaks', () => {
     ]);
   });
 
+  it('finds the same leaks whatever the order, and compares no texts where it need not', () => {
+    const evaluation = [
+      record('e1', 'fi', 'toinen', 'x', 'p1'),
+      record('e3', 'en', 'what is TWO', 'x', 'e3'),
+    ];
+    const kinds = (list: Example[]) =>
+      findLeaks(list, evaluation).map(({ kind, train: id }) => `${kind} ${id}`);
+    expect(kinds(train)).toEqual(['parallel_id 1fi', 'prompt 2']);
+    expect(kinds([...train].reverse())).toEqual(kinds(train));
+    expect(findLeaks(train, evaluation, { texts: false }).map(({ kind }) => kind)).toEqual(['parallel_id']);
+  });
+
+  it('takes no id for another’s because it reads like it with a language', () => {
+    expect(findLeaks([record('a', 'en', 'x', 'y', 'p')], [record('a en', 'fi', 'z', 'y', 'p en')])).toEqual(
+      [],
+    );
+  });
+
   it('does not take empty prompts for the same', () => {
     expect(findLeaks([record('1', 'en', '', 'x')], [record('2', 'en', '', 'x')])).toEqual([]);
   });
