@@ -9,6 +9,7 @@ import type { MeasureSummary } from '../eval/measures/types';
 import { MlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
 import { analyse } from './analysis';
+import { sharedOpening } from './analysis/common-text';
 import type { ExperimentResults } from './results';
 import type { ExperimentSpec } from './spec';
 import { Store } from './store/store';
@@ -29,6 +30,8 @@ const likelihoodLine = z.looseObject({
   nats: z.number(),
   tokens: z.number(),
   bytes: z.number(),
+  /** Of label sets. */
+  measures: z.record(z.string(), z.number()).optional(),
 });
 const measureLine = z.looseObject({
   id: z.string(),
@@ -38,6 +41,13 @@ const measureLine = z.looseObject({
   parallel_id: z.string().optional(),
   answerLang: z.string().optional(),
   measures: z.record(z.string(), z.number()),
+});
+
+const answerLine = z.looseObject({
+  id: z.string(),
+  lang: z.string(),
+  prompt: z.string().optional(),
+  response: z.string(),
 });
 
 export interface CollectedModels {
@@ -71,8 +81,16 @@ export async function collectResults(storeFolder: string, name: string): Promise
   return { ...results, warnings: [...warnings, ...results.warnings] };
 }
 
-/** The finished models of an experiment with all that was measured of them. */
-export async function collectModels(storeFolder: string, name: string): Promise<CollectedModels> {
+/**
+ * The finished models of an experiment with all that was measured of them.
+ *
+ * @param options.responses also the texts that the models wrote. Default false
+ */
+export async function collectModels(
+  storeFolder: string,
+  name: string,
+  options: { responses?: boolean } = {},
+): Promise<CollectedModels> {
   await using store = await Store.open(storeFolder, { write: false });
   const graph = (await store.experiments.graph(name)) as StoredGraph | undefined;
   if (graph === undefined) {
@@ -106,30 +124,54 @@ export async function collectModels(storeFolder: string, name: string): Promise<
       unfinished += 1;
       continue;
     }
-    const { measure, score } = jobs;
+    const { measure, score, sample } = jobs;
     const measured = measure === undefined ? [] : await lines(measure, 'measures.jsonl', measureLine);
     const scored = score === undefined ? [] : await lines(score, 'likelihoods.jsonl', likelihoodLine);
+    const answers =
+      options.responses && sample !== undefined ? await lines(sample, 'answers.jsonl', answerLine) : [];
     models.push({
       arm,
       seed,
-      items: joinItems(measured, scored, new Set(arm.evaluate)),
+      items: joinItems(measured, scored, answers, new Set(arm.evaluate)),
       jobs: definedOf(jobs),
     });
     if (measure !== undefined) summaries.push(await readSummary(store.outputPath(measure, 'summary.json')));
   }
   const all = graph.models.length;
+  const opening = await openingOf(models, graph.spec, (hash) => lines(hash, 'answers.jsonl', answerLine));
   return {
     spec: graph.spec,
     models,
     summaries,
     provenance: provenanceOf(graph, models),
-    warnings:
-      unfinished === 0
+    warnings: [
+      ...(unfinished === 0
         ? []
         : [
-            `${unfinished} of ${all} models are not finished and are left out: these are not the final numbers.`,
-          ],
+            `${unfinished} of ${all} model${all === 1 ? ' is' : 's are'} not finished and left out: these are not the final numbers.`,
+          ]),
+      ...(opening === undefined
+        ? []
+        : [
+            `The template puts the same words before every prompt, whatever its language: "${opening}". A \`system\` of your own, or another template, changes that.`,
+          ]),
+    ],
   };
+}
+
+/** A system prompt that comes from the template; one that the file has is warned of as it stands. */
+async function openingOf(
+  models: readonly ModelResult[],
+  spec: ExperimentSpec,
+  answers: (hash: string) => Promise<readonly z.output<typeof answerLine>[]>,
+): Promise<string | undefined> {
+  const sample = models[0]?.jobs.sample;
+  if (sample === undefined || spec.system !== undefined) return undefined;
+  const byLanguage = new Map<string, string>();
+  for (const { lang, prompt } of await answers(sample)) {
+    if (prompt !== undefined && !byLanguage.has(lang)) byLanguage.set(lang, prompt);
+  }
+  return sharedOpening([...byLanguage.values()]);
 }
 
 type MeasureLine = z.output<typeof measureLine>;
@@ -139,6 +181,7 @@ type LikelihoodLine = z.output<typeof likelihoodLine>;
 function joinItems(
   measured: readonly MeasureLine[],
   scored: readonly LikelihoodLine[],
+  answers: readonly z.output<typeof answerLine>[],
   languages: ReadonlySet<string>,
 ): ItemResult[] {
   const items = new Map<string, ItemResult>();
@@ -154,7 +197,14 @@ function joinItems(
   for (const line of scored) {
     if (!languages.has(line.lang)) continue;
     const known = items.get(line.id) ?? { item: line.parallel_id ?? line.id, lang: line.lang, measures: {} };
-    items.set(line.id, { ...known, measures: { ...known.measures, ...likelihoodMeasures(line) } });
+    items.set(line.id, {
+      ...known,
+      measures: { ...known.measures, ...likelihoodMeasures(line), ...line.measures },
+    });
+  }
+  for (const { id, response } of answers) {
+    const known = items.get(id);
+    if (known !== undefined) items.set(id, { ...known, response });
   }
   return [...items.values()];
 }

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sharedOpening } from '../../lib/experiment/analysis/common-text';
 import { collectModels, collectResults } from '../../lib/experiment/collect';
 import { expandProtocol } from '../../lib/experiment/protocols';
 import type { ExperimentSpec } from '../../lib/experiment/spec';
@@ -73,8 +74,24 @@ function scoreFiles(nats: number): Record<string, string> {
   return { 'likelihoods.jsonl': jsonl(lines) };
 }
 
+const SYSTEM = 'You are a helpful assistant.';
+
+function answerFiles(system: string): Record<string, string> {
+  const prompt = (text: string): string =>
+    `<|im_start|>system\n${system}<|im_end|>\n<|im_start|>user\n${text}`;
+  return {
+    'answers.jsonl': jsonl([
+      { id: 'a.en', lang: 'en', prompt: prompt('Say one'), response: 'one' },
+      { id: 'a.fi', lang: 'fi', prompt: prompt('Sano yksi'), response: 'yksi' },
+    ]),
+  };
+}
+
 /** Arms with jobs that are there, but for those in `unfinished`; returns the hashes of `measure` by arm. */
-async function makeExperiment(unfinished: readonly string[] = []): Promise<Record<string, string>> {
+async function makeExperiment(
+  unfinished: readonly string[] = [],
+  system = '',
+): Promise<Record<string, string>> {
   const arms = expandProtocol(spec);
   const measured: Record<string, string> = {};
   await using store = await Store.open(folder, { write: true });
@@ -83,7 +100,8 @@ async function makeExperiment(unfinished: readonly string[] = []): Promise<Recor
     const measure = unfinished.includes(id) ? hashOf() : await finish(store, measureFiles(place % 2));
     measured[id] = measure;
     const score = await finish(store, scoreFiles(10 + place));
-    models.push({ arm: id, seed: 0, jobs: { measure, score } });
+    const sample = await finish(store, answerFiles(system));
+    models.push({ arm: id, seed: 0, jobs: { sample, measure, score } });
   }
   const graph = {
     version: 1,
@@ -124,6 +142,14 @@ describe('collectModels', () => {
     const { models, warnings } = await collectModels(folder, 'small');
     expect(models.map(({ arm }) => arm.id)).toEqual(['base', 'english']);
     expect(warnings).toEqual([expect.stringMatching(/^2 of 4 models are not finished/)]);
+  });
+
+  it('quotes what a template puts before every prompt', async () => {
+    await makeExperiment([], SYSTEM);
+    const { warnings } = await collectModels(folder, 'small');
+    expect(warnings).toEqual([expect.stringContaining(`"system ${SYSTEM} user`)]);
+    expect(sharedOpening(['<start_of_turn>user\nSay', '<start_of_turn>user\nSano'])).toBeUndefined();
+    expect(sharedOpening(['the same words in all of one language'])).toBeUndefined();
   });
 
   it('names the line of a file that is damaged', async () => {
