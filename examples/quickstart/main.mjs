@@ -47,7 +47,7 @@ async function main() {
   await mlit('experiment', 'run', experiment, '--yes');
 
   const { collectModels } = await import('mlit-native');
-  const { models } = await collectModels(store, 'pinch');
+  const { models } = await collectModels(store, 'pinch', { responses: true });
   const used = new Set(models[0].items.map(({ item }) => item));
   const records = readFileSync(test, 'utf8')
     .trimEnd()

@@ -1,8 +1,11 @@
-// How well one model predicts the reference responses: nats, tokens and bytes of each, a line a record.
+// How well one model predicts the reference responses: nats, tokens and bytes of each, a line a record; and which label it
+// finds likeliest where a record is a choice among some.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { itemOf } from '../../data/hold-out';
 import { renderExamples } from '../../data/render';
+import { labelItems } from '../../eval/label-set';
+import { scoreLabels } from '../../eval/labels';
 import { score } from '../../eval/score';
 import { Adapter } from '../../model/adapter';
 import type { Assignment, JobProgress } from '../executor';
@@ -50,12 +53,26 @@ export async function runScore(
     },
     onProgress: (fraction) => onProgress({ fraction, detail: `${examples.length} references` }),
   });
+  // Where records are choices among labels, which label the model finds likeliest is known too.
+  const items = labelItems(examples);
+  const labelled = await scoreLabels({
+    model,
+    adapter,
+    items,
+    template,
+    system: system ?? undefined,
+    maxLength,
+    signal: shop.signal,
+    onProgress: (fraction) => onProgress({ fraction, detail: `labels of ${items.length} questions` }),
+  });
+  const measures = new Map(labelled.map((label) => [label.id, label.measures]));
   const text = examples.map((example) => {
     const { nats, tokens } = lines.get(example.id)!;
     const { id, lang, turns } = example;
     const answers = turns.filter(({ role }) => role === 'assistant');
     const bytes = answers.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
-    return `${JSON.stringify({ id, lang, parallel_id: itemOf(example), nats, tokens, bytes })}\n`;
+    const line = { id, lang, parallel_id: itemOf(example), nats, tokens, bytes, measures: measures.get(id) };
+    return `${JSON.stringify(line)}\n`;
   });
   await writeFile(join(work.folder, 'likelihoods.jsonl'), text.join(''));
   return { records: all.records, tokens: all.tokens, nats: all.nll };
