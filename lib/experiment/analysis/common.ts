@@ -66,6 +66,16 @@ export function commonTables(study: Study, scores: readonly NamedScore[]): Resul
       title: 'ROUGE-L to the reference',
       caption: 'Longest common subsequence of Unicode words; mean over prompts.',
     }),
+    ...measureTables(study, 'labelCorrect', {
+      id: 'label-accuracy',
+      title: 'Right label by likelihood',
+      caption: 'The right label of a closed set has the highest log-likelihood given the prompt.',
+    }),
+    ...measureTables(study, 'labelAnswered', {
+      id: 'label-answered',
+      title: 'Right label answered',
+      caption: 'The answer names the right label of a closed set, and no other.',
+    }),
     ...measureTables(study, 'instructionPass', {
       id: 'instructions-kept',
       title: 'Instructions kept',
