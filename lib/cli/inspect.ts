@@ -59,7 +59,15 @@ async function run(flags: Flags): Promise<void> {
       tokenizer && (await ChatTemplate.create({ template: flags.template ?? 'auto', tokenizer }));
     if (template?.note !== undefined) note(template.note);
     const identify = await loadIdentifier();
-    const report = dataReport({ train, evaluation, tokenizer, template, identify, near: flags.near, signal });
+    const report = await dataReport({
+      train,
+      evaluation,
+      tokenizer,
+      template,
+      identify,
+      near: flags.near,
+      signal,
+    });
     if (flags.json) await printJson(report);
     else await printLine(describeDataReport(report));
   } finally {

@@ -1,6 +1,7 @@
 // What a data set is made of, before anything is trained on it: the sizes that decide what a run sees, and what is wrong with
 // it. Everything is counted by language, because that is where sets differ.
 
+import { setImmediate } from 'node:timers/promises';
 import type { ChatTemplate } from '../model/template';
 import type { Tokenizer } from '../model/tokenizer';
 import { identificationRecall, languageOfAnswer, MIN_LETTERS, UNDECIDED } from '../text/answer-language';
@@ -116,12 +117,17 @@ const CHECKED_RESPONSES = 500;
 const IDENTIFIED = 400;
 const LEAK_EXAMPLES = 10;
 
-/** @throws the signal's reason; RangeError */
-export function dataReport(options: DataReportOptions): DataReport {
+/**
+ * Looks at a data set; between languages others have their turn.
+ *
+ * @throws the signal's reason; RangeError
+ */
+export async function dataReport(options: DataReportOptions): Promise<DataReport> {
   const { train, evaluation } = options;
-  const report: DataReport = { version: 1, train: setReport(train, options) };
+  const report: DataReport = { version: 1, train: await setReport(train, options) };
   if (evaluation === undefined) return report;
-  report.evaluation = setReport(evaluation, options);
+  report.evaluation = await setReport(evaluation, options);
+  await setImmediate();
   options.signal?.throwIfAborted();
   report.leaks = countLeaks(findLeaks(train, evaluation, { near: options.near ?? MIN_NEAR }));
   return report;
@@ -141,7 +147,7 @@ function countLeaks(leaks: readonly Leak[]): NonNullable<DataReport['leaks']> {
   return { counts, examples };
 }
 
-function setReport(examples: readonly Example[], options: DataReportOptions): SetReport {
+async function setReport(examples: readonly Example[], options: DataReportOptions): Promise<SetReport> {
   const byLanguage = new Map<string, Example[]>();
   for (const example of examples) {
     const list = byLanguage.get(example.lang);
@@ -151,6 +157,7 @@ function setReport(examples: readonly Example[], options: DataReportOptions): Se
   const labels = [...byLanguage.keys()].filter((lang) => lang !== 'und');
   const languages: SetReport['languages'] = {};
   for (const [lang, records] of [...byLanguage].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    await setImmediate();
     options.signal?.throwIfAborted();
     languages[lang] = languageData(lang, records, labels, options);
   }

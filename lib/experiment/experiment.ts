@@ -97,7 +97,7 @@ export class Experiment implements AsyncDisposable {
   /** Lengths, duplicates, leaks and languages of the data by language: what to look at before any training. */
   async dataReport(): Promise<DataReport> {
     const { source, data, all } = this.#prepared;
-    this.#dataReport ??= dataReport({
+    this.#dataReport ??= await dataReport({
       train: data,
       evaluation: all,
       tokenizer: await loadTokenizer(source),

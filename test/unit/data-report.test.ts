@@ -36,9 +36,9 @@ describe('sizes', () => {
     ),
   );
 
-  it('counts the supervised tokens that rendering gives, and lengths by nearest rank', () => {
+  it('counts the supervised tokens that rendering gives, and lengths by nearest rank', async () => {
     const { report } = renderExamples(train, { tokenizer, template });
-    const { languages } = dataReport({ train, tokenizer, template }).train;
+    const { languages } = (await dataReport({ train, tokenizer, template })).train;
     for (const lang of ['en', 'fi']) {
       const tokens = languages[lang]!.tokens!;
       expect(tokens.supervised).toBe(report.supervisedTokens[lang]);
@@ -56,12 +56,12 @@ describe('sizes', () => {
     }
   });
 
-  it('measures records at even distances where there is much text, and says that it estimates', () => {
+  it('measures records at even distances where there is much text, and says that it estimates', async () => {
     const same = Array.from({ length: 1000 }, (_, i) =>
       record(`r${i}`, 'en', `question number ${i}`, 'cat house'),
     );
-    const exact = dataReport({ train: same, tokenizer, template }).train.languages.en!;
-    const report = dataReport({ train: same, tokenizer, template, maxCharacters: 3000 });
+    const exact = (await dataReport({ train: same, tokenizer, template })).train.languages.en!;
+    const report = await dataReport({ train: same, tokenizer, template, maxCharacters: 3000 });
     const rough = report.train.languages.en!;
     expect(exact.tokens!.estimated).toBe(false);
     expect(rough.tokens!.estimated).toBe(true);
@@ -72,20 +72,21 @@ describe('sizes', () => {
     );
   });
 
-  it('gives tokens per word by language', () => {
-    const english = dataReport({ train: [record('1', 'en', 'one two three', 'four')], tokenizer }).train;
+  it('gives tokens per word by language', async () => {
+    const english = (await dataReport({ train: [record('1', 'en', 'one two three', 'four')], tokenizer }))
+      .train;
     expect(english.languages.en!.tokens!.perWord).toBeCloseTo((count('one two three') + count('four')) / 4);
-    const chinese = dataReport({ train: [record('1', 'zh', '今天天气很好')], tokenizer }).train;
+    const chinese = (await dataReport({ train: [record('1', 'zh', '今天天气很好')], tokenizer })).train;
     expect(chinese.languages.zh!.tokens!.perWord).toBeCloseTo(count('今天天气很好') / 3, 0);
   });
 
-  it('counts characters only where there is no model', () => {
-    const report = dataReport({ train });
+  it('counts characters only where there is no model', async () => {
+    const report = await dataReport({ train });
     expect(report.train.languages.en).not.toHaveProperty('tokens');
     expect(describeDataReport(report)).toMatch(/language +records +characters\nen +20 /);
   });
 
-  it('takes plain texts', () => {
+  it('takes plain texts', async () => {
     const text: Example = {
       id: 't',
       lang: 'en',
@@ -93,24 +94,26 @@ describe('sizes', () => {
       text: 'word word',
       source: { file: 'x', line: 1 },
     };
-    const { en } = dataReport({ train: [text], tokenizer }).train.languages;
+    const { en } = (await dataReport({ train: [text], tokenizer })).train.languages;
     expect(en).toMatchObject({ records: 1, withoutResponse: 0, emptyResponses: 0 });
     expect(en!.tokens).toMatchObject({ supervised: count('word word'), prompt: { max: 0 } });
   });
 });
 
 describe('faults', () => {
-  it('counts what is absent, empty, and there twice', () => {
-    const { en, fi } = dataReport({
-      train: [
-        record('1', 'en', 'Hello?', 'Hi'),
-        record('2', 'en', 'hello', 'hi!'),
-        record('3', 'en', 'HELLO', 'Good day'),
-        record('4', 'en', 'a', ' \n'),
-        record('5', 'en', 'b'),
-        record('6', 'fi', 'Hello?', 'Hi'),
-      ],
-    }).train.languages;
+  it('counts what is absent, empty, and there twice', async () => {
+    const { en, fi } = (
+      await dataReport({
+        train: [
+          record('1', 'en', 'Hello?', 'Hi'),
+          record('2', 'en', 'hello', 'hi!'),
+          record('3', 'en', 'HELLO', 'Good day'),
+          record('4', 'en', 'a', ' \n'),
+          record('5', 'en', 'b'),
+          record('6', 'fi', 'Hello?', 'Hi'),
+        ],
+      })
+    ).train.languages;
     expect(en).toMatchObject({
       records: 5,
       withoutResponse: 1,
@@ -121,16 +124,18 @@ describe('faults', () => {
     expect(fi).toMatchObject({ withoutResponse: 0, emptyResponses: 0, duplicates: 0, repeatedPrompts: 0 });
   });
 
-  it('counts control tokens that texts spell', () => {
-    const { en } = dataReport({
-      train: [record('1', 'en', 'what does <start_of_turn> do', 'ends <end_of_turn> <end_of_turn>')],
-      tokenizer,
-    }).train.languages;
+  it('counts control tokens that texts spell', async () => {
+    const { en } = (
+      await dataReport({
+        train: [record('1', 'en', 'what does <start_of_turn> do', 'ends <end_of_turn> <end_of_turn>')],
+        tokenizer,
+      })
+    ).train.languages;
     expect(en!.tokens).toMatchObject({ controlTokenRecords: 1, controlTokens: 3 });
   });
 
-  it('looks at the table of items and languages', () => {
-    const report = dataReport({
+  it('looks at the table of items and languages', async () => {
+    const report = await dataReport({
       train: [record('1', 'en', 'a', 'b', 'p'), record('2', 'fi', 'c', 'd', 'q')],
     });
     expect(report.train).toMatchObject({ records: 2, items: 2, table: { items: 2, complete: 0 } });
@@ -144,7 +149,7 @@ describe('languages of responses', () => {
   const russian = 'Сегодня хорошая погода, и дети играют во дворе с собаками.';
 
   it('finds those in another language than their label’s, and tells the identifier’s recall beside', async () => {
-    const report = dataReport({
+    const report = await dataReport({
       train: [
         record('1', 'fi', finnish, finnish),
         record('2', 'fi', finnish, english),
@@ -172,9 +177,10 @@ describe('languages of responses', () => {
     expect(text).toContain('recall');
   });
 
-  it('takes a script or region of the label for the same language', () => {
+  it('takes a script or region of the label for the same language', async () => {
     const identify: Identify = () => [{ lang: 'pt', probability: 1 }];
-    const { languages } = dataReport({ train: [record('1', 'pt-BR', english, english)], identify }).train;
+    const { languages } = (await dataReport({ train: [record('1', 'pt-BR', english, english)], identify }))
+      .train;
     expect(languages['pt-BR']!.language).toMatchObject({ right: 1, wrong: 0 });
   });
 });
@@ -183,8 +189,8 @@ describe('across the split', () => {
   const long = 'explain to me in simple words why the sky is blue during the day';
   const train = [record('1', 'en', 'one', 'x', 'p1'), record('2', 'en', long, 'x', 'p2')];
 
-  it('counts leaks by kind and language, and names the worst first', () => {
-    const report = dataReport({
+  it('counts leaks by kind and language, and names the worst first', async () => {
+    const report = await dataReport({
       train,
       evaluation: [
         record('1', 'en', 'one', 'x', 'p1'),
@@ -206,15 +212,15 @@ describe('across the split', () => {
     expect(JSON.parse(JSON.stringify(report))).toEqual(report);
   });
 
-  it('says that there are none, and looks for none where it need not', () => {
+  it('says that there are none, and looks for none where it need not', async () => {
     const evaluation = [record('e3', 'en', `${long} please`, 'x', 'e3')];
-    expect(describeDataReport(dataReport({ train, evaluation, near: 0 }))).toContain('no shared ids');
-    expect(dataReport({ train })).not.toHaveProperty('leaks');
+    expect(describeDataReport(await dataReport({ train, evaluation, near: 0 }))).toContain('no shared ids');
+    expect(await dataReport({ train })).not.toHaveProperty('leaks');
   });
 
-  it('stops when told', () => {
+  it('stops when told', async () => {
     const control = new AbortController();
     control.abort(new Error('enough'));
-    expect(() => dataReport({ train, signal: control.signal })).toThrow('enough');
+    await expect(dataReport({ train, signal: control.signal })).rejects.toThrow('enough');
   });
 });
