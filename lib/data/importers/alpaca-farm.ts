@@ -22,8 +22,8 @@ export const importAlpacaFarm: Importer = async (values, options) => {
     datasets.set(dataset, (datasets.get(dataset) ?? 0) + 1);
     const id = `alpaca-farm-${result.read}`;
     result.read += 1;
-    if (excluded.has(dataset)) result.skip(`of the part ${dataset}`);
-    else if (instruction.trim() === '') result.skip('an empty instruction');
+    if (excluded.has(dataset)) result.leaveOut(`of the part ${dataset}`);
+    else if (instruction.trim() === '') result.leaveOut('an empty instruction');
     else {
       result.keep({
         id,

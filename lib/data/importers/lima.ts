@@ -16,12 +16,12 @@ export const importLima: Importer = async (values, options) => {
     const id = `lima-${result.read}`;
     result.read += 1;
     if (texts.length === 1) {
-      result.skip('a prompt without an answer');
+      result.leaveOut('a prompt without an answer');
       continue;
     }
     const whole = texts.length % 2 === 0 ? texts : texts.slice(0, -1);
     if (whole.some((text) => text.trim() === '')) {
-      result.skip('an empty turn');
+      result.leaveOut('an empty turn');
       continue;
     }
     const common = {

@@ -50,11 +50,11 @@ export const importOasst: Importer = async (values, options) => {
     result.read += 1;
     const reason = skipReason(root, options.lang);
     if (reason !== undefined) {
-      result.skip(reason);
+      result.leaveOut(reason);
       continue;
     }
     const best = bestReply(root);
-    if (typeof best === 'string') result.skip(best);
+    if (typeof best === 'string') result.leaveOut(best);
     else {
       const { id, lang, text } = root.message;
       result.keep({ id: `oasst-${id}`, lang, instruction: text, response: best.text, source: 'oasst' });

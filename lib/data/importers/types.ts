@@ -61,11 +61,11 @@ export class Import implements Imported {
 
   keep(record: Omit<ImportedRecord, 'parallel_id'>): void {
     const { id, lang, ...rest } = record;
-    if (this.records.length >= this.#max) this.skip('over --max');
+    if (this.records.length >= this.#max) this.leaveOut('over --max');
     else this.records.push({ id, lang, parallel_id: id, ...rest });
   }
 
-  skip(reason: string): void {
+  leaveOut(reason: string): void {
     this.skipped[reason] = (this.skipped[reason] ?? 0) + 1;
   }
 }
