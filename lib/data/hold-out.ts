@@ -19,6 +19,8 @@ export interface GroupOptions {
    * `both`: either. Default `prompt`.
    */
   by?: 'prompt' | 'response' | 'both';
+  /** Also prompts with the same emoji in them (tone, sex and presentation aside), whatever their wording and language. Default false. */
+  emoji?: boolean;
   /** Also prompts of at least this similarity (see findNearDuplicates); 0: only equal ones. Default 0. */
   near?: number;
 }
@@ -28,7 +30,7 @@ export interface GroupOptions {
  * sorted lists of items, themselves sorted: a function of the set of records, not of its order.
  */
 export function groupItems(examples: Iterable<Example>, options: GroupOptions = {}): string[][] {
-  const { by = 'prompt', near = 0 } = options;
+  const { by = 'prompt', emoji = false, near = 0 } = options;
   const items = new DisjointSets();
   const firstWith = new Map<string, string>();
   const prompts = new Map<string, Map<string, string>>();
@@ -39,6 +41,7 @@ export function groupItems(examples: Iterable<Example>, options: GroupOptions = 
     const marks: string[] = [];
     if (by !== 'response') marks.push(`p ${example.lang} ${prompt}`);
     if (by !== 'prompt') marks.push(`r ${example.lang} ${normalizeText(responseOf(example))}`);
+    if (emoji) marks.push(`e ${emojiOf(prompt)}`);
     for (const mark of marks) {
       if (mark.endsWith(' ')) continue;
       const first = firstWith.get(mark);
@@ -65,6 +68,12 @@ function joinNear(itemOfPrompt: ReadonlyMap<string, string>, near: number, items
         itemOfPrompt.get(texts[b] as string) as string,
       );
   }
+}
+
+/** The emoji of a normalised text, in order. */
+function emojiOf(prompt: string): string {
+  const found = prompt.match(/\p{Regional_Indicator}{2}|\p{Extended_Pictographic}[\u{E0020}-\u{E007F}]*/gu);
+  return (found ?? []).join('');
 }
 
 /** Union–find over names. */

@@ -36,6 +36,20 @@ describe('groups', () => {
     expect(groupItems(emoji, { by: 'both' })).toEqual([['a', 'b'], ['c', 'd'], ['e']]);
   });
 
+  it('joins by emoji where that is asked, whatever the wording and the language', () => {
+    const worded = [
+      record('1', 'en', 'Name this: 👩🏽‍🚀', 'x'),
+      record('2', 'en', 'What do you see? 👨‍🚀', 'y'),
+      record('3', 'fi', 'Mikä tämä on? 🧑‍🚀', 'z'),
+      record('4', 'fi', 'Mikä tämä on? 🏴󠁧󠁢󠁥󠁮󠁧󠁿', 'z'),
+      record('5', 'fi', 'Mikä se on? 🏴󠁧󠁢󠁳󠁣󠁴󠁿', 'z'),
+      record('6', 'en', 'No emoji', 'x'),
+      record('7', 'en', 'None here', 'x'),
+    ];
+    expect(groupItems(worded)).toHaveLength(7);
+    expect(groupItems(worded, { emoji: true })).toEqual([['1', '2', '3'], ['4'], ['5'], ['6'], ['7']]);
+  });
+
   it('keeps questions with a common answer apart', () => {
     const yes = ['Is water wet?', 'Is fire hot?'].map((prompt, i) => record(`q${i}`, 'en', prompt, 'Yes'));
     expect(groupItems(yes)).toEqual([['q0'], ['q1']]);
