@@ -121,6 +121,17 @@ describe('shared tables', () => {
     expect(difference.high).toBe(100);
   });
 
+  it('count what is not known of a share of none in its difference to another', () => {
+    const spec = custom();
+    const models = simulateModels(spec, ({ id }) => ({ nats: 1, match: id === 'even' ? 0.7 : 0, chrf: 50 }));
+    const results = analysed(spec, models);
+    const own = number(cell(results, 'language-match', 'even', 'fi'));
+    const difference = number(cell(results, 'language-match-differences', 'even', 'fi'));
+    expect(difference.value).toBeCloseTo(own.value, 10);
+    expect(difference.low!).toBeLessThan(own.low!);
+    expect(difference.high!).toBeCloseTo(own.high!, 10);
+  });
+
   it('give no interval to one item', () => {
     const spec = custom();
     const models = simulateModels(spec, () => ({ nats: 1, match: 1, chrf: 50 }), { items: 1 });

@@ -30,6 +30,8 @@ export interface CellOptions {
 export class CellTable {
   readonly #options: CellOptions;
   readonly #cells: Cell[] = [];
+  /** Items of each cell. */
+  readonly #sizes: number[] = [];
   /** Arm and language → seed → place of the cell. */
   readonly #places = new Map<string, Map<number, number>>();
   #bootstrap: PairedBootstrap | undefined;
@@ -40,11 +42,13 @@ export class CellTable {
 
   /** A cell without any item is none. */
   add(arm: string, lang: string, seed: number, cell: Cell & { weights: Float64Array }): void {
-    if (!cell.weights.some((weight) => weight > 0)) return;
+    const size = cell.weights.reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0);
+    if (size === 0) return;
     const key = keyOf(arm, lang);
     if (!this.#places.has(key)) this.#places.set(key, new Map());
     this.#places.get(key)!.set(seed, this.#cells.length);
     this.#cells.push(cell);
+    this.#sizes.push(size);
   }
 
   get empty(): boolean {
@@ -106,29 +110,34 @@ export class CellTable {
     return { value: value * scale, ...bounds, n, seeds: points };
   }
 
-  /** Newcombe's way of putting intervals of proportions together, where all of them are at an end of their range. */
+  /**
+   * Newcombe's way of putting intervals of proportions together, for the cells that are at an end of their range: their Wilson
+   * intervals beside what the bootstrap sees of the others.
+   */
   #widened(used: readonly { cell: number; weight: number }[], estimate: Estimate): Estimate {
     const { most } = this.#options;
     const { value, low, high, n } = estimate;
-    if (most === undefined || low === undefined || low !== high || n < 2) return estimate;
+    if (most === undefined || low === undefined || high === undefined || n < 2) return estimate;
     const { values } = this.#bootstrap!;
-    const reach = { plus: [0, 0], minus: [0, 0] };
+    const plus = { down: 0, up: 0 };
+    const minus = { down: 0, up: 0 };
     for (const { cell, weight } of used) {
       const own = values[cell]!;
-      if (weight === 0) continue;
-      if (own !== 0 && own !== most) return estimate;
-      const bounds = wilson(own === 0 ? 0 : n, n);
+      if (weight === 0 || (own !== 0 && own !== most)) continue;
+      const size = this.#sizes[cell]!;
+      const bounds = wilson(own === 0 ? 0 : size, size);
       const down = own - most * bounds.low!;
       const up = most * bounds.high! - own;
       // Languages of one item go together: their reaches are added, as if they always did.
-      const side = weight > 0 ? reach.plus : reach.minus;
-      side[0]! += Math.abs(weight) * (weight > 0 ? down : up);
-      side[1]! += Math.abs(weight) * (weight > 0 ? up : down);
+      const side = weight > 0 ? plus : minus;
+      side.down += Math.abs(weight) * (weight > 0 ? down : up);
+      side.up += Math.abs(weight) * (weight > 0 ? up : down);
     }
+    if (plus.down + plus.up + minus.down + minus.up === 0) return estimate;
     return {
       value,
-      low: value - Math.hypot(reach.plus[0]!, reach.minus[0]!),
-      high: value + Math.hypot(reach.plus[1]!, reach.minus[1]!),
+      low: value - Math.hypot(value - low, plus.down, minus.down),
+      high: value + Math.hypot(high - value, plus.up, minus.up),
       n,
     };
   }
