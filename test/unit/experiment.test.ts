@@ -108,6 +108,18 @@ describe('an experiment', () => {
     }
   });
 
+  it('says of each mixture what the model was shown: tokens by language and an item of each', async () => {
+    const input = smallExperiment(fresh(), { ticks: ['count:6'], against: 'none' });
+    await using experiment = await Experiment.open(input);
+    await experiment.run();
+    const { jobs } = experiment.prepared.graph.models.find(({ arm }) => arm === 'pinch-count6')!;
+    const file = join(input.store!, 'jobs', jobs.train!, 'manifest.json');
+    const manifest = JSON.parse(readFileSync(file, 'utf8'));
+    expect(manifest).toMatchObject({ n: 40, languages: { en: { examples: 34 }, fi: { examples: 2 } } });
+    expect(manifest.languages.ru.supervisedTokens).toBeGreaterThan(0);
+    expect(manifest.languages.ru.rendered).toMatch(/<start_of_turn>user\nНазови число/);
+  });
+
   it('stops at a signal with what is finished kept, and goes on', async () => {
     const input = smallExperiment(fresh());
     const controller = new AbortController();

@@ -1,8 +1,13 @@
 // Tunes one adapter by the Trainer, saving every few steps, so that a killed machine costs little.
 import { existsSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { describeMixture } from '../../data/mixture/manifest';
+import type { MixtureManifest } from '../../data/mixture/types';
+import { readExamples } from '../../data/read';
+import { ChatTemplate } from '../../model/template';
 import { isMlitError } from '../../native/errors';
+import { writeFileAtomic } from '../../native/files';
 import { Trainer, type TrainerOptions } from '../../train/trainer';
 import type { Assignment, JobProgress } from '../executor';
 import type { TrainDescription } from '../job';
@@ -54,9 +59,25 @@ export async function runTrain(
     });
   }
   await run.done;
+  await writeManifest(work, trainer);
+  // An attempt that was killed right here has left one.
+  await rm(join(work.folder, 'adapter'), { recursive: true, force: true });
   await rename(join(out, 'adapter'), join(work.folder, 'adapter'));
   await rm(join(out, 'checkpoints'), { recursive: true, force: true });
   return { steps: total, tokens, supervisedTokens: supervised, loss };
+}
+
+/** The mixture's manifest with what only a model can tell: tokens by language, and one item of each as it is read. */
+async function writeManifest(work: Assignment, trainer: Trainer): Promise<void> {
+  const folder = work.inputs[(work.job.description as TrainDescription).mix]!;
+  const drawn = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')) as MixtureManifest;
+  const { tokenizer } = trainer.model;
+  const template = await ChatTemplate.create({ template: trainer.options.template, tokenizer });
+  const examples = await readExamples([join(folder, 'mixture.jsonl')]);
+  const rendering = { ...trainer.options, tokenizer, template };
+  const { spec, policy, seed } = drawn;
+  const manifest = describeMixture(examples, { spec, policy, seed, rendering });
+  await writeFileAtomic(join(work.folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
 /** Goes on with an interrupted attempt; one that can't be gone on with (other data, another machine) is begun again. */
