@@ -2,35 +2,18 @@
 // where it stopped, and jobs that the store has (the quickstart's too) are not done again.
 //
 //   npm run study -- [--only NAME ...] [--plan]
-import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildData } from '../quickstart/data.mjs';
+import { mlit, root } from '../run-mlit.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, '..', '..');
 const names = readdirSync(here)
   .filter((file) => file.endsWith('.yaml'))
   .map((file) => file.replace(/\.yaml$/, ''))
   .sort();
-
-/** Resolves with the exit code. */
-function mlit(...args) {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(root, 'bin', 'mlit.mjs'), ...args], { stdio: 'inherit' });
-    // A terminal's Ctrl-C reaches the command itself, which stops in order; this process waits for it.
-    const wait = () => {};
-    const pass = () => child.kill('SIGTERM');
-    process.on('SIGINT', wait).on('SIGTERM', pass);
-    child.on('error', reject);
-    child.on('close', (code, signal) => {
-      process.off('SIGINT', wait).off('SIGTERM', pass);
-      resolve(code ?? (signal === 'SIGINT' ? 130 : 143));
-    });
-  });
-}
 
 function readFlags() {
   try {
@@ -48,11 +31,10 @@ function readFlags() {
 }
 
 const { wanted, plan } = readFlags();
-const pulled = await mlit('pull', 'gemma-3-270m');
+const pulled = await mlit(['pull', 'gemma-3-270m'], { quiet: true });
 if (pulled !== 0) process.exit(pulled);
 buildData(join(root, 'runs', 'data', 'cldr'));
 for (const name of wanted) {
-  process.stderr.write(`\n${name}\n`);
-  const code = await mlit('experiment', 'run', join(here, `${name}.yaml`), plan ? '--dry-run' : '--yes');
+  const code = await mlit(['experiment', 'run', join(here, `${name}.yaml`), plan ? '--dry-run' : '--yes']);
   if (code !== 0) process.exit(code);
 }

@@ -1,24 +1,12 @@
 // The languages that the paper's experiments are about, as defaults. Marks say how well each list is known: V = stands in the
 // paper's body, D = follows from it by arithmetic, U = not verified.
 import { MlitError } from '../../native/errors';
+import { DEFAULT_LANGUAGES } from '../../text/answer-language';
 import { checkLanguageCode } from '../../text/language-codes';
 import type { ExperimentSpec } from '../spec';
 
 /** E1, E2, E5: the twelve. V. */
-export const PAPER_LANGUAGES: readonly string[] = [
-  'ar',
-  'zh',
-  'cs',
-  'en',
-  'et',
-  'fi',
-  'he',
-  'hi',
-  'it',
-  'ru',
-  'es',
-  'sw',
-];
+export const PAPER_LANGUAGES = DEFAULT_LANGUAGES;
 
 /** E3 and E4: English and the five tuned on. V. */
 export const PINCH_LANGUAGES: readonly string[] = ['en', 'ar', 'fi', 'it', 'ru', 'sw'];
