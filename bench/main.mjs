@@ -1,7 +1,8 @@
-// The door to all benchmarks: `npm run bench -- train|sample|gemm|mix [options]`.
+// The door to all benchmarks: `npm run bench -- train|sample|gemm|mix|bootstrap [options]`.
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SetupError } from '../scripts/setup/common.mjs';
+import { benchBootstrap } from './bootstrap.mjs';
 import { benchGemm } from './gemm.mjs';
 import { benchMix } from './mix.mjs';
 import { describeMachine, say, writeJson } from './report.mjs';
@@ -14,6 +15,7 @@ const HELP = `npm run bench -- COMMAND [options]
   sample   batched greedy sampling beside transformers' generate
   gemm     the library's own matrix products, at the model's shapes
   mix      drawing mixtures from a million records
+  bootstrap  intervals of a whole heat map, beside NumPy
   help     this text
 
   --model NAME|PATH   a named model, a GGUF file or a Hugging Face folder   (gemma-3-270m)
@@ -28,7 +30,13 @@ const HELP = `npm run bench -- COMMAND [options]
 
 The peers are installed into .venv at the first run; MLIT_BENCH_PYTHON names an interpreter that has them already.`;
 
-const commands = { train: benchTrain, sample: benchSample, gemm: benchGemm, mix: benchMix };
+const commands = {
+  train: benchTrain,
+  sample: benchSample,
+  gemm: benchGemm,
+  mix: benchMix,
+  bootstrap: benchBootstrap,
+};
 
 function usage(message) {
   say(`bench: ${message}\n\n${HELP}`);
