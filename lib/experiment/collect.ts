@@ -1,9 +1,10 @@
 // From a store's folders to results: what the finished jobs of an experiment wrote, joined by record, and handed to its
 // analysis. It reads files only, and so works while the experiment runs, on what is finished.
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import type { MixtureSpec } from '../data/mixture/types';
+import { isHubReference } from '../data/sources';
 import { likelihoodMeasures } from '../eval/measures/measure';
 import type { MeasureSummary } from '../eval/measures/types';
 import { MlitError } from '../native/errors';
@@ -251,20 +252,28 @@ function provenanceOf(graph: StoredGraph, models: readonly ModelResult[]): Exper
     jobs[model.arm.id]![String(model.seed)] = model.jobs;
   }
   const unhashed = (files: readonly string[]) => files.map((file) => ({ file, sha256: '' }));
+  const {
+    model = spec.model,
+    data = unhashed(spec.data),
+    eval: evaluation = unhashed(spec.eval),
+  } = graph.provenance ?? {};
   return {
-    model: spec.model,
     modelSha256: '',
-    data: unhashed(spec.data),
-    eval: unhashed(spec.eval),
     version: packageVersion,
     machine: '',
     train: spec.train,
     sample: spec.sample,
     ...graph.provenance,
+    model: fileName(model),
+    data: data.map(({ file, sha256 }) => ({ file: fileName(file), sha256 })),
+    eval: evaluation.map(({ file, sha256 }) => ({ file: fileName(file), sha256 })),
     seeds: graph.seeds,
     jobs,
   };
 }
+
+/** A report is there to be shown: what a file is, its hash says, and where it lay is nobody's business. A hub's data sets keep their names. */
+const fileName = (name: string): string => (isHubReference(name) ? name : basename(name));
 
 function definedOf(jobs: Readonly<Record<string, string | undefined>>): Record<string, string> {
   return Object.fromEntries(Object.entries(jobs).filter((entry): entry is [string, string] => !!entry[1]));

@@ -1,5 +1,4 @@
 // The page that a person reads: what was asked, what has to be known before the numbers, the numbers, and of what they are.
-import { basename, isAbsolute } from 'node:path';
 import type { ExperimentResults } from '../experiment/results';
 import { correspondence } from './charts/frame';
 import { escapeMarkdown } from './markdown';
@@ -51,7 +50,7 @@ function setUp({ protocol, provenance }: ExperimentResults): string {
     ['what', ''],
     [
       ['protocol', escapeMarkdown(protocol)],
-      ['model', fileName(provenance.model)],
+      ['model', escapeMarkdown(provenance.model)],
       ['seeds', provenance.seeds.join(', ')],
       ['training', options(provenance.train)],
       ['sampling', options(provenance.sample)],
@@ -60,9 +59,6 @@ function setUp({ protocol, provenance }: ExperimentResults): string {
     ],
   );
 }
-
-/** A file by its name: where it lay on one machine is in results.json. */
-const fileName = (path: string): string => escapeMarkdown(isAbsolute(path) ? basename(path) : path);
 
 const plain = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
 
@@ -107,9 +103,9 @@ function tableSection(table: ExperimentResults['tables'][number]): string {
 
 function provenance({ provenance }: ExperimentResults): string[] {
   const files = [
-    ['model', fileName(provenance.model), code(provenance.modelSha256)],
-    ...provenance.data.map(({ file, sha256 }) => ['data', fileName(file), code(sha256)]),
-    ...provenance.eval.map(({ file, sha256 }) => ['evaluation', fileName(file), code(sha256)]),
+    ['model', escapeMarkdown(provenance.model), code(provenance.modelSha256)],
+    ...provenance.data.map(({ file, sha256 }) => ['data', escapeMarkdown(file), code(sha256)]),
+    ...provenance.eval.map(({ file, sha256 }) => ['evaluation', escapeMarkdown(file), code(sha256)]),
   ];
   const models = Object.entries(provenance.jobs).flatMap(([arm, seeds]) =>
     Object.entries(seeds).map(([seed, jobs]) => [

@@ -122,7 +122,7 @@ export const results: ExperimentResults = {
   provenance: {
     model: 'gemma-3-270m',
     modelSha256: 'a'.repeat(64),
-    data: [{ file: '/data/train.jsonl', sha256: 'b'.repeat(64) }],
+    data: [{ file: 'train.jsonl', sha256: 'b'.repeat(64) }],
     eval: [{ file: 'held-out.jsonl', sha256: 'c'.repeat(64) }],
     seeds: [0, 1],
     jobs: { 'pinch-10': { '0': { train: 'd'.repeat(32), mix: 'e'.repeat(32) } } },

@@ -112,7 +112,15 @@ async function makeExperiment(
     seeds: [0],
     models,
     estimates: {},
-    provenance: { modelSha256: 'abc', machine: 'two cores' },
+    provenance: {
+      model: '/home/someone/models/m.gguf',
+      modelSha256: 'abc',
+      data: [
+        { file: '../private/train.jsonl', sha256: 'd' },
+        { file: 'hf:owner/name', sha256: 'e' },
+      ],
+      machine: 'two cores',
+    },
   };
   await store.experiments.write('small', { 'graph.json': JSON.stringify(graph) });
   return measured;
@@ -133,7 +141,16 @@ describe('collectModels', () => {
       answerLang: 'fi',
       measures: { languageMatch: 1, languageUndecided: 0, chrf: 60, nats: 11, targetTokens: 4, bytes: 10 },
     });
-    expect(provenance).toMatchObject({ modelSha256: 'abc', machine: 'two cores', model: 'm', seeds: [0] });
+    expect(provenance).toMatchObject({ modelSha256: 'abc', machine: 'two cores', seeds: [0] });
+    // A report can be shown to others: files have names in it, not places.
+    expect(provenance).toMatchObject({
+      model: 'm.gguf',
+      data: [
+        { file: 'train.jsonl', sha256: 'd' },
+        { file: 'hf:owner/name', sha256: 'e' },
+      ],
+      eval: [{ file: 'eval.jsonl', sha256: '' }],
+    });
     expect(Object.keys(provenance.jobs)).toEqual(['base', 'english', 'even', 'mono-fi']);
   });
 
