@@ -2,7 +2,7 @@
 // segmentation, letter case only in scripts that have it, and the language by the rule that measures use.
 import { z } from 'zod';
 import { MlitError } from '../native/errors';
-import { DEFAULT_LANGUAGES, languageOfAnswer, UNDECIDED } from '../text/answer-language';
+import { DEFAULT_LANGUAGES, inAnotherScript, languageOfAnswer, UNDECIDED } from '../text/answer-language';
 import type { Identify } from '../text/identify';
 import { LANGUAGE_SCRIPTS } from '../text/scripts';
 import { fold, foldWords, segments, words } from '../text/segment';
@@ -202,7 +202,10 @@ function inLanguage(response: string, wanted: string, context: CheckContext): Ch
   const { rules, rule, shown, identify } = setLanguages(codes, [], context.identify);
   const found = languageOfAnswer(response, { languages: rules, identify, expected: rule(wanted) });
   const lang = shown(found.lang, wanted);
-  if (lang === UNDECIDED) return { pass: null, reason: 'its language is undecided' };
+  if (lang === UNDECIDED)
+    return inAnotherScript(response, rule(wanted))
+      ? { pass: false, reason: `it is in a script that ${wanted} is not written in` }
+      : { pass: null, reason: 'its language is undecided' };
   return { pass: lang === wanted, reason: `it is in ${lang}, expected ${wanted}` };
 }
 

@@ -109,6 +109,15 @@ function byReference(
   return { lang: best.lang, by: 'reference' };
 }
 
+/**
+ * Whether most of a text is in a script that the language is not written in: then it is not in that language, also where no
+ * rule settles which other one it is in. "I saw this flag" in answer to a question in Hindi is not Hindi.
+ */
+export function inAnotherScript(text: string, lang: string): boolean {
+  const script = dominantScript(text);
+  return script !== undefined && script !== scriptOfLanguage(lang);
+}
+
 function scriptOfLanguage(lang: string): string {
   return LANGUAGE_SCRIPTS[lang] ?? 'Latn';
 }

@@ -158,6 +158,31 @@ describe('shared tables', () => {
     expect(results.warnings.join(' ')).not.toContain('One seed');
   });
 
+  it('count languages of prompts and answers, seeds together and the base once', () => {
+    const spec = custom({ seeds: 2 });
+    const models = simulateModels(spec, () => ({ nats: 1, match: 0.5, chrf: 50 })).map((model) => ({
+      ...model,
+      items: model.items.map((item, at) => ({
+        ...item,
+        ...(at === 0 && { answerLang: 'de' }),
+        measures: { ...item.measures, ...(at < 30 && { lineLanguagePass: 1 }) },
+      })),
+    }));
+    const results = analysed(spec, models);
+    const { columns, rows, caption } = table(results, 'language-confusion');
+    const languages = columns.map(({ key }) => key).filter((key) => key.startsWith('in-'));
+    expect(languages.slice(-2)).toEqual(['in-de', 'in-undecided']);
+    for (const row of rows) {
+      const counts = languages.map((key) => Number(row[key]));
+      expect(counts.reduce((sum, count) => sum + count)).toBe(Number(row.answers));
+      expect(row.answers).toBe(row.arm === 'untuned' ? '60' : '120');
+    }
+    const first = rows.find(({ arm, prompt }) => arm === 'even' && prompt === rows[0]!.prompt)!;
+    expect(first['in-de']).toBe('2');
+    expect(number(first.lineLanguagePass!)).toMatchObject({ value: 100, n: 30 });
+    expect(caption).toContain('pooled over seeds');
+  });
+
   it('leave out what no model has', () => {
     const spec = custom();
     const models = simulateModels(spec, () => ({ nats: 1, match: 0.5, chrf: 50 })).map((model) => ({
@@ -175,6 +200,7 @@ describe('shared tables', () => {
       'language-match',
       'language-match-differences',
       'language-undecided',
+      'language-confusion',
     ]);
     expect(results.figures.map(({ id }) => id)).toEqual(['arms-language-match']);
   });
@@ -452,7 +478,9 @@ describe('warnings', () => {
       ...model,
       items: model.items.map((item, at) => {
         const { languageMatch, ...measures } = item.measures;
-        return at % 3 > 0 ? { ...item, measures: { ...measures, languageUndecided: 1 } } : item;
+        return at % 3 > 0
+          ? { ...item, measures: { ...measures, languageUndecided: 1 } }
+          : { ...item, measures: { ...item.measures, lineLanguagePass: 1 } };
       }),
     }));
     const summary = {
@@ -461,7 +489,10 @@ describe('warnings', () => {
         references: { fi: { n: 60, right: 0.8, wrong: 0.1, undecided: 0.1 } },
         shuffled: { fi: { n: 60, right: 0.3, wrong: 0.2, undecided: 0.5 } },
       },
-      notes: ['few answers have a line of five words or more'],
+      notes: [
+        'few answers have a line of five words or more, for line-level pass: fi 1 of 60',
+        'hr and sr are one language to the measures',
+      ],
     } as unknown as MeasureSummary;
     const results = analysed(spec, models, [summary]);
     const text = results.warnings.join('\n');
@@ -471,7 +502,10 @@ describe('warnings', () => {
     expect(text).toMatch(/fi 50 % of 60/);
     expect(text).not.toMatch(/en 99/);
     expect(text).toMatch(/over 10 % of the answers are in no language/);
-    expect(text).toMatch(/Few answers have a line/);
+    // Over all models: a model's own note does not say whose it is.
+    expect(text).toMatch(/In (\d+) of \1 cells under half of the answers have a line of five words/);
+    expect(text).not.toMatch(/fi 1 of 60/);
+    expect(text).toMatch(/Hr and sr are one language/);
     expect(number(cell(results, 'language-match', 'even', 'fi')).grey).toBe(true);
     expect(number(table(results, 'language-rule').rows[0]!.shuffledRight!).value).toBe(30);
   });

@@ -384,6 +384,21 @@ describe('measuring answers', () => {
     expect(summary.notes[1]).toMatch(/^no language identification/);
   });
 
+  it('knows an answer in another script to be wrong, whichever language it is in', () => {
+    const set = [record('a', 'hi', 'कड़ी'), record('a', 'en', 'link'), record('b', 'hi', 'DNA')];
+    const { lines } = measureAnswers(
+      [answer('a.hi', 'toe step'), answer('a.en', 'toe step'), answer('b.hi', 'toe step')],
+      set,
+    );
+    expect(lines.map(({ answerLang }) => answerLang)).toEqual(['undecided', 'undecided', 'undecided']);
+    expect(lines[0]!.measures).toMatchObject({ languageMatch: 0, languageUndecided: 0 });
+    // Of Latin script, as English is; and where the reference itself is in Latin script.
+    for (const { measures } of lines.slice(1)) {
+      expect(measures.languageUndecided).toBe(1);
+      expect(measures).not.toHaveProperty('languageMatch');
+    }
+  });
+
   it('leaves out what needs a reference where there is none, and languages where none is named', () => {
     const set = [record('a', 'fi'), { ...record('b', 'und'), id: 'b' }];
     const { lines, summary } = measureAnswers(

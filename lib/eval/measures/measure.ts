@@ -5,6 +5,7 @@ import { MlitError } from '../../native/errors';
 import {
   checkAnswerLanguageRule,
   identificationRecall,
+  inAnotherScript,
   languageOfAnswer,
   UNDECIDED,
 } from '../../text/answer-language';
@@ -263,20 +264,28 @@ function measureOne(answer: AnswerLine, record: EvaluationRecord, context: Conte
 function languageMeasures(
   text: string,
   found: string,
-  { lang }: EvaluationRecord,
+  record: EvaluationRecord,
   { languages }: Context,
 ): Record<string, number> {
+  const { lang } = record;
   if (lang === UNKNOWN) return {};
+  const wrong = found === UNDECIDED ? isForeign(text, record, languages.rule(lang)) : found !== lang;
   const confusion = confusionOf(text, {
     lang: languages.rule(lang),
     identify: languages.identify,
     languages: languages.rules,
   });
   return {
-    languageUndecided: found === UNDECIDED ? 1 : 0,
-    ...(found !== UNDECIDED && { languageMatch: found === lang ? 1 : 0 }),
+    languageUndecided: wrong === undefined ? 1 : 0,
+    ...(wrong !== undefined && { languageMatch: wrong ? 0 : 1 }),
     ...confusion,
   };
+}
+
+/** True where the script alone says no, unless the item's own reference is in another script too, as "DNA" is in Chinese. */
+function isForeign(text: string, { reference }: EvaluationRecord, lang: string): true | undefined {
+  if (reference !== undefined && inAnotherScript(reference, lang)) return undefined;
+  return inAnotherScript(text, lang) ? true : undefined;
 }
 
 function referenceMeasures(record: EvaluationRecord, context: Context): Record<string, number> {

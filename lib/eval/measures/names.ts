@@ -110,14 +110,14 @@ export const MEASURES = {
     label: 'language match',
     better: 'higher',
     needs: 'answer',
-    about: 'The answer is in the language of the prompt; answers whose language is undecided are left out.',
+    about: 'The answer is in the language of the prompt; answers of which no rule settles that are left out.',
   },
   languageUndecided: {
     ...share,
     label: 'language undecided',
     better: 'none',
     needs: 'answer',
-    about: 'No rule settles what language the answer is in.',
+    about: 'No rule settles whether the answer is in the language of the prompt.',
   },
   referenceLanguageMatch: {
     ...share,

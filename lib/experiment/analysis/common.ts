@@ -1,5 +1,6 @@
 // The tables that every experiment ends in, whatever it asks.
 import type { ResultTable } from '../results';
+import { confusionTable } from './confusion-table';
 import { languageRuleTable } from './language-table';
 import { measureTables, overviewTable } from './measure-tables';
 import { aboutScore, type NamedScore, scoreMean, scoreTables } from './score-tables';
@@ -40,15 +41,17 @@ export function commonTables(study: Study, scores: readonly NamedScore[]): Resul
     ...measureTables(study, 'languageMatch', {
       id: 'language-match',
       title: 'Answers in the language of the prompt',
-      caption: `Share of the answers whose language is decided; the next table has those that are not. Grey: over ${100 * GREY_UNDECIDED} % undecided.`,
+      caption: `Share of the answers of which it is settled; the next table has the others. An answer in a script that the language is not written in is not in it. Grey: over ${100 * GREY_UNDECIDED} % undecided.`,
       differences: true,
       grey: greyMatch(study),
     }),
     ...measureTables(study, 'languageUndecided', {
       id: 'language-undecided',
       title: 'Answers whose language no rule settles',
-      caption: 'Too short for identification, or not near enough to one reference.',
+      caption:
+        'Too short for identification, and not near enough to one reference; those in another script than the language’s are not among them, for they are wrong.',
     }),
+    confusionTable(study),
     languageRuleTable(study),
     ...measureTables(study, 'exactMatch', {
       id: 'exact-match',

@@ -10,6 +10,8 @@ import { GREY_FAR, isPartial } from './trust';
 /** Share of undecided answers from which it is said. */
 const MANY_UNDECIDED = 0.1;
 const FEW_ITEMS = 100;
+/** Share of answers with a line that can be identified, under which it is said. */
+const FEW_LINES = 0.5;
 
 export function warningsOf(study: Study, scores: readonly NamedScore[]): string[] {
   return [
@@ -18,6 +20,7 @@ export function warningsOf(study: Study, scores: readonly NamedScore[]): string[
     ...systemPrompt(study),
     ...weakIdentification(study),
     ...undecided(study),
+    ...fewLines(study),
     ...partialMeans(study),
     ...missingOpponents(study),
     ...farTies(scores),
@@ -70,6 +73,24 @@ function undecided(study: Study): string[] {
   return [
     `In ${many.length} of ${all.length} cells over ${100 * MANY_UNDECIDED} % of the answers are in no language that a rule settles, and are left out of the language match; most for ${worst.label} in ${languageName(worst.lang)}, ${Math.round(100 * worst.share)} %.`,
   ];
+}
+
+/** Line-level pass is of the answers that have a line long enough: whose they are, the measures' own notes do not say. */
+function fewLines(study: Study): string[] {
+  const cells = study.arms.flatMap(({ id }) =>
+    study.languages.flatMap((lang) => {
+      const results = [...study.columns(id, lang).values()].flatMap((column) => column.results);
+      const measured = results.filter(({ measures }) => measures.languageUndecided !== undefined);
+      const long = measured.filter(({ measures }) => measures.lineLanguagePass !== undefined);
+      return measured.length === 0 ? [] : [long.length / measured.length];
+    }),
+  );
+  const few = cells.filter((share) => share < FEW_LINES).length;
+  return few === 0 || study.measure('lineLanguagePass').empty
+    ? []
+    : [
+        `In ${few} of ${cells.length} cells under half of the answers have a line of five words or more: line-level pass speaks of few there.`,
+      ];
 }
 
 function missingOpponents(study: Study): string[] {
@@ -136,7 +157,7 @@ function notes({ summaries }: Study): string[] {
   for (const summary of summaries) {
     for (const note of summary.notes ?? []) {
       // Said above, over all models.
-      if (/undecided|identification finds/.test(note)) continue;
+      if (/undecided|identification finds|have a line of/.test(note)) continue;
       seen.add(`${note[0]!.toUpperCase()}${note.slice(1)}.`);
     }
   }
