@@ -6,15 +6,19 @@ import { PairedBootstrap } from 'mlit-native';
 export const BY_SCRIPT = ['ar', 'he', 'hi', 'ru', 'zh'];
 const WIDTH = 20;
 
+/** Every item is won or lost: a share of none or all has an interval too, which resampling alone would not give. */
+const SHARE = [0, 1];
+
 /** One number of a model: the mean over languages of each language's mean (or ratio of sums) over the items. */
 const MEASURES = [
   {
     key: 'script',
     value: ({ measures }) => (measures.languageUndecided ? 0 : measures.languageMatch),
+    range: SHARE,
     only: BY_SCRIPT,
   },
-  { key: 'exactHub', value: ({ measures }) => measures.exactMatch, only: ['en'] },
-  { key: 'exactOthers', value: ({ measures }) => measures.exactMatch, except: ['en'] },
+  { key: 'exactHub', value: ({ measures }) => measures.exactMatch, range: SHARE, only: ['en'] },
+  { key: 'exactOthers', value: ({ measures }) => measures.exactMatch, range: SHARE, except: ['en'] },
   {
     key: 'lossHub',
     value: ({ measures }) => measures.nats,
@@ -38,14 +42,14 @@ export function summarize(models) {
   const places = new Map(items.map((item, at) => [item, at]));
   return models.map(({ arm, items: results }) => {
     const numbers = {};
-    for (const { key, value, weight = () => 1, only, except = [] } of MEASURES) {
+    for (const { key, value, weight = () => 1, range, only, except = [] } of MEASURES) {
       const byLanguage = new Map();
       for (const result of results) {
         const counted = only ? only.includes(result.lang) : !except.includes(result.lang);
         if (!counted || value(result) === undefined) continue;
         if (!byLanguage.has(result.lang)) {
           const weights = new Float64Array(items.length);
-          byLanguage.set(result.lang, { values: new Float64Array(items.length), weights });
+          byLanguage.set(result.lang, { values: new Float64Array(items.length), weights, range });
         }
         const cell = byLanguage.get(result.lang);
         cell.values[places.get(result.item)] = value(result);

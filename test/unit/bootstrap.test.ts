@@ -222,6 +222,36 @@ describe('PairedBootstrap', () => {
     expect(bootstrap.estimate(3).low).toBeGreaterThan(0.2);
   });
 
+  it('a difference and a mean know of the Wilson intervals of the cells at an end of their range', () => {
+    const range = [0, 1] as const;
+    const none = new Float64Array(40);
+    const all = new Float64Array(40).fill(1);
+    const some = Float64Array.from({ length: 40 }, (_, at) => at % 2);
+    const bootstrap = new PairedBootstrap([
+      { values: none, range },
+      { values: all, range },
+      { values: some, range },
+    ]);
+    const reach = wilson(0, 40).high!;
+    const alone = bootstrap.combine([{ cell: 0, weight: 1 }]);
+    expect(alone).toEqual(bootstrap.estimate(0));
+    const difference = bootstrap.combine([
+      { cell: 1, weight: 1 },
+      { cell: 0, weight: -1 },
+    ]);
+    expect(difference.low).toBeCloseTo(1 - reach * Math.SQRT2, 12);
+    expect(difference.high).toBe(1);
+    const mixed = bootstrap.combine([
+      { cell: 0, weight: 0.5 },
+      { cell: 2, weight: 0.5 },
+    ]);
+    const { value, low, high } = bootstrap.estimate(2);
+    expect(mixed.low).toBeCloseTo(low! / 2, 12);
+    expect(mixed.high! - mixed.value).toBeCloseTo(Math.hypot((high! - value) / 2, reach / 2), 12);
+    // Without a range nothing is known of what was not seen.
+    expect(new PairedBootstrap([{ values: none }]).combine([{ cell: 0, weight: 1 }]).high).toBe(0);
+  });
+
   it('names what is wrong with its arguments', () => {
     expect(() => new PairedBootstrap([{ values }, { values: [1] }])).toThrow(/cell 1: has 1 items where/);
     expect(() => new PairedBootstrap([{ values, weights: [1] }])).toThrow('cell 0: has 1 weights for 50');

@@ -113,7 +113,8 @@ export class PairedBootstrap {
 
   /**
    * Σ weight × cell over the terms: a difference, a mean over languages. What `contrast` gives for the same sum, at the cost
-   * of the terms alone. Its `n` counts the items that are in at least one of their cells.
+   * of the terms alone. Its `n` counts the items that are in at least one of their cells. Cells of which every item is at one
+   * end of their `range` add the reach of their Wilson intervals.
    */
   combine(terms: readonly { readonly cell: number; readonly weight: number }[]): Estimate {
     for (const { cell } of terms) this.#check(cell);
@@ -126,7 +127,37 @@ export class PairedBootstrap {
         drawn += weight * (this.#drawn[b * this.#columns + cell] as number);
       distribution[b] = drawn;
     }
-    return this.#interval(value, distribution, n, effective);
+    return this.#widened(terms, this.#interval(value, distribution, n, effective));
+  }
+
+  /**
+   * Newcombe's way of putting intervals of proportions together (1998), for the cells at an end of their range: their Wilson
+   * intervals beside what the bootstrap sees of the others.
+   */
+  #widened(
+    terms: readonly { readonly cell: number; readonly weight: number }[],
+    estimate: Estimate,
+  ): Estimate {
+    const { value, low, high, n } = estimate;
+    if (low === undefined || high === undefined) return estimate;
+    const plus = { down: 0, up: 0 };
+    const minus = { down: 0, up: 0 };
+    for (const { cell, weight } of terms) {
+      const own = this.#atBound(cell, this.#values[cell] as number, this.#informing([cell]).n);
+      if (own === undefined) continue;
+      const reach = { down: own.value - (own.low as number), up: (own.high as number) - own.value };
+      // Languages of one item go together: their reaches are added, as if they always did.
+      const side = weight > 0 ? plus : minus;
+      side.down += Math.abs(weight) * (weight > 0 ? reach.down : reach.up);
+      side.up += Math.abs(weight) * (weight > 0 ? reach.up : reach.down);
+    }
+    if (plus.down + plus.up + minus.down + minus.up === 0) return estimate;
+    return {
+      value,
+      low: value - Math.hypot(value - low, plus.down, minus.down),
+      high: value + Math.hypot(high - value, plus.up, minus.up),
+      n,
+    };
   }
 
   #check(cell: number): void {

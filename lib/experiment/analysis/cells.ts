@@ -2,7 +2,6 @@
 // read from them gets its interval from the same draws of items, jointly over languages and paired by seed.
 import { type Cell, PairedBootstrap } from '../../eval/statistics/bootstrap';
 import type { Estimate } from '../../eval/statistics/estimate';
-import { wilson } from '../../eval/statistics/proportions';
 
 /** Mean over seeds; `seeds`: each seed's own value, where there are several. */
 export type SeededEstimate = Estimate & { seeds?: readonly number[] };
@@ -30,8 +29,6 @@ export interface CellOptions {
 export class CellTable {
   readonly #options: CellOptions;
   readonly #cells: Cell[] = [];
-  /** Items of each cell. */
-  readonly #sizes: number[] = [];
   /** Arm and language → seed → place of the cell. */
   readonly #places = new Map<string, Map<number, number>>();
   #bootstrap: PairedBootstrap | undefined;
@@ -42,13 +39,12 @@ export class CellTable {
 
   /** A cell without any item is none. */
   add(arm: string, lang: string, seed: number, cell: Cell & { weights: Float64Array }): void {
-    const size = cell.weights.reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0);
-    if (size === 0) return;
+    if (!cell.weights.some((weight) => weight > 0)) return;
     const key = keyOf(arm, lang);
     if (!this.#places.has(key)) this.#places.set(key, new Map());
     this.#places.get(key)!.set(seed, this.#cells.length);
-    this.#cells.push(cell);
-    this.#sizes.push(size);
+    const { most } = this.#options;
+    this.#cells.push(most === undefined ? cell : { ...cell, range: [0, most] });
   }
 
   get empty(): boolean {
@@ -99,7 +95,7 @@ export class CellTable {
     const { resamples, scale = 1 } = this.#options;
     this.#bootstrap ??= new PairedBootstrap(this.#cells, { resamples });
     const used = merged(seeds.flatMap((seed) => ofSeed(seed, 1 / seeds.length)));
-    const { value, low, high, n } = this.#widened(used, this.#bootstrap.combine(used));
+    const { value, low, high, n } = this.#bootstrap.combine(used);
     const bounds =
       low === undefined || high === undefined || n < 2 ? {} : { low: low * scale, high: high * scale };
     if (seeds.length === 1) return { value: value * scale, ...bounds, n };
@@ -108,38 +104,6 @@ export class CellTable {
       (seed) => scale * ofSeed(seed, 1).reduce((sum, { cell, weight }) => sum + weight * values[cell]!, 0),
     );
     return { value: value * scale, ...bounds, n, seeds: points };
-  }
-
-  /**
-   * Newcombe's way of putting intervals of proportions together, for the cells that are at an end of their range: their Wilson
-   * intervals beside what the bootstrap sees of the others.
-   */
-  #widened(used: readonly { cell: number; weight: number }[], estimate: Estimate): Estimate {
-    const { most } = this.#options;
-    const { value, low, high, n } = estimate;
-    if (most === undefined || low === undefined || high === undefined || n < 2) return estimate;
-    const { values } = this.#bootstrap!;
-    const plus = { down: 0, up: 0 };
-    const minus = { down: 0, up: 0 };
-    for (const { cell, weight } of used) {
-      const own = values[cell]!;
-      if (weight === 0 || (own !== 0 && own !== most)) continue;
-      const size = this.#sizes[cell]!;
-      const bounds = wilson(own === 0 ? 0 : size, size);
-      const down = own - most * bounds.low!;
-      const up = most * bounds.high! - own;
-      // Languages of one item go together: their reaches are added, as if they always did.
-      const side = weight > 0 ? plus : minus;
-      side.down += Math.abs(weight) * (weight > 0 ? down : up);
-      side.up += Math.abs(weight) * (weight > 0 ? up : down);
-    }
-    if (plus.down + plus.up + minus.down + minus.up === 0) return estimate;
-    return {
-      value,
-      low: value - Math.hypot(value - low, plus.down, minus.down),
-      high: value + Math.hypot(high - value, plus.up, minus.up),
-      n,
-    };
   }
 
   #meanTerms(arm: string, languages: readonly string[], sign: 1 | -1): Term[] {
