@@ -1,13 +1,16 @@
 // What an experiment will take before it begins: jobs, tokens, time and disk, from lengths of the records and a short
 // measurement.
 
-import type { Example } from '../data/example';
+import { type Example, place } from '../data/example';
 import { countTargets, type RenderedExample, renderExamples, renderPrompt } from '../data/render';
 import type { Model } from '../model/model';
 import type { ChatTemplate } from '../model/template';
+import type { Tokenizer } from '../model/tokenizer';
+import { MlitError } from '../native/errors';
 import type { NativeAdapterSpec } from '../native/types';
 import { stepFlops } from '../train/plan';
 import type { JobGraph } from './graph';
+import { hasReference, promptOf } from './inputs';
 import { JOB_KINDS, type JobKind, type MixDescription, type TrainDescription } from './job';
 import type { ExperimentSpec } from './spec';
 import { evenly, type Speed } from './speed';
@@ -63,6 +66,34 @@ export function measureLengths(
     };
   }
   return lengths;
+}
+
+/**
+ * A prompt that does not fit is met when answers are drawn, after all training: better now.
+ *
+ * @throws MlitError `DATA_INVALID` naming the record
+ */
+export function refuseLongPrompts(
+  evaluation: readonly Example[],
+  context: { spec: ExperimentSpec; template: ChatTemplate; tokenizer: Tokenizer; contextLength: number },
+): void {
+  const { spec, template, tokenizer, contextLength } = context;
+  const { maxLength } = spec.train;
+  const most = contextLength > 0 ? contextLength : Number.POSITIVE_INFINITY;
+  for (const example of evaluation) {
+    const { tokens } = renderPrompt(promptOf(example), { tokenizer, template, system: spec.system });
+    const scored = hasReference(example);
+    if (tokens.length < (scored ? Math.min(most, maxLength) : most)) continue;
+    const limit =
+      tokens.length < most
+        ? `maxLength is ${maxLength}, so nothing of its reference would be scored; raise train.maxLength, or leave the record out`
+        : `the model's context is ${contextLength}; shorten the record, or leave it out`;
+    throw new MlitError(
+      'DATA_INVALID',
+      `${place(example.source)}: record "${example.id}": its prompt has ${tokens.length} tokens, and ${limit}`,
+      { fields: { ...example.source, id: example.id } },
+    );
+  }
 }
 
 export interface EstimateInputs {
@@ -188,12 +219,12 @@ function evaluationWork({ spec, model, template, evaluation }: EstimateInputs): 
   const { tokenizer } = model;
   let prompt = 0;
   let whole = 0;
-  for (const { turns } of chosen) {
-    const answer = turns.at(-1)?.role === 'assistant' ? turns.at(-1)!.content : '';
-    const asked = turns.at(-1)?.role === 'assistant' ? turns.slice(0, -1) : turns;
-    const { tokens } = renderPrompt(asked, { tokenizer, template, system: spec.system });
+  for (const example of chosen) {
+    const { tokens } = renderPrompt(promptOf(example), { tokenizer, template, system: spec.system });
     prompt += tokens.length;
-    whole += tokens.length + tokenizer.encode(answer, { addBos: false }).length + 1;
+    if (!hasReference(example)) continue;
+    const answer = tokenizer.encode(example.turns.at(-1)!.content, { addBos: false });
+    whole += Math.min(spec.train.maxLength, tokens.length + answer.length + 1);
   }
   const scale = evaluation.length / chosen.length;
   return { promptTokens: prompt * scale, scoredTokens: whole * scale };

@@ -12,7 +12,7 @@ export interface Assignment {
 
 export interface JobOutcome {
   hash: string;
-  /** Time it took; of jobs done together, its share. */
+  /** Time it took, with what an interrupted attempt had done of it; of jobs done together, its share. */
   seconds: number;
   /** Small facts for people and for the store. */
   summary: Record<string, unknown>;

@@ -4,11 +4,12 @@ import { hostname } from 'node:os';
 import { stringify } from 'yaml';
 import { type DataReport, dataReport } from '../data/data-report';
 import { describeDataReport } from '../data/data-report-text';
+import { lengthWithin } from '../data/render';
 import { Adapter, toAdapterSpec } from '../model/adapter';
 import { loadTokenizer } from '../model/source';
 import { MlitError } from '../native/errors';
 import { collectResults } from './collect';
-import { type ExperimentPlan, emptyPlan, estimate, measureLengths } from './estimate';
+import { type ExperimentPlan, emptyPlan, estimate, measureLengths, refuseLongPrompts } from './estimate';
 import type { Assignment, Executor } from './executor';
 import { canonicalJson, JOB_KINDS, type Job } from './job';
 import { LocalExecutor } from './local-executor';
@@ -112,7 +113,7 @@ export class Experiment implements AsyncDisposable {
    * with. Nothing is written.
    */
   async plan(): Promise<ExperimentPlan> {
-    const { spec, graph, source, data, evaluation } = this.#prepared;
+    const { graph, source, data, evaluation } = this.#prepared;
     const finished = await this.#finished();
     const stored = await this.#stored();
     const lasting = [...graph.jobs.keys()].every((hash) => finished.has(hash));
@@ -122,8 +123,12 @@ export class Experiment implements AsyncDisposable {
     }
     const { workshop } = this.#executor;
     const model = await workshop.model(source.path);
+    const { contextLength } = model.config;
+    const maxLength = lengthWithin(contextLength, this.spec.train.maxLength, this.#options.onNote);
+    const spec = { ...this.spec, train: { ...this.spec.train, maxLength } };
     const rendering = { template: spec.template, system: spec.system ?? null };
     const template = await workshop.template(model, rendering, {});
+    refuseLongPrompts(evaluation.examples, { spec, template, tokenizer: model.tokenizer, contextLength });
     this.#speed =
       stored?.speed ??
       (await measureSpeed({
@@ -221,6 +226,9 @@ export class Experiment implements AsyncDisposable {
   }
 }
 
+/** Jobs done together at most: each model that answers holds its adapter in memory. */
+const MOST_TOGETHER = 16;
+
 /** One walk over the graph. */
 class Walk {
   readonly #store: Store;
@@ -274,7 +282,11 @@ class Walk {
       const key = this.#executor.together(job) ?? job.hash;
       groups.set(key, [...(groups.get(key) ?? []), job]);
     }
-    return [...groups.values()];
+    return [...groups.values()].flatMap((group) =>
+      Array.from({ length: Math.ceil(group.length / MOST_TOGETHER) }, (_, i) =>
+        group.slice(i * MOST_TOGETHER, (i + 1) * MOST_TOGETHER),
+      ),
+    );
   }
 
   async #do(jobs: readonly Job[]): Promise<void> {

@@ -24,8 +24,8 @@ export interface GraphInputs {
   rendering: Rendering;
   /** Sorted. */
   evalLanguages: readonly string[];
-  /** False: no `score` jobs. */
-  hasReferences: boolean;
+  /** Prompts with a reference; 0: no `score` jobs. */
+  references: number;
   /** What an arm's mixture comes to with a seed. */
   plan: (spec: MixtureSpec, seed: number) => MixturePlan;
 }
@@ -65,7 +65,8 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
     field: spec.field,
     languages: inputs.evalLanguages,
     items: spec.evalItems ?? null,
-    seed: spec.seed,
+    // Where all items are taken there is nothing to choose.
+    seed: spec.evalItems === undefined ? 0 : spec.seed,
   };
   const { rendering, model } = inputs;
   const modelFiles = [model, ...(rendering.template in inputs.files ? [rendering.template] : [])];
@@ -80,7 +81,7 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
       files,
     );
     const measure = add({ kind: 'measure', sample, evaluation }, [sample], evaluation.files);
-    if (!inputs.hasReferences) return { sample, measure };
+    if (inputs.references === 0) return { sample, measure };
     const { maxLength } = spec.train;
     return { sample, measure, score: add({ kind: 'score', ...common, maxLength }, needs, files) };
   };

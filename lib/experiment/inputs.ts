@@ -8,10 +8,10 @@ import { itemOf } from '../data/hold-out';
 import { epochOrder } from '../data/order';
 import { readExamples } from '../data/read';
 import { resolveData } from '../data/sources';
-import type { ModelSource } from '../model/source';
+import { type ModelSource, resolveModel } from '../model/source';
 import { MlitError } from '../native/errors';
 import { sha256File } from '../native/files';
-import type { EvaluationKey } from './job';
+import type { EvaluationKey, Job } from './job';
 
 const known = new Map<string, Promise<string>>();
 
@@ -82,11 +82,29 @@ export async function modelHash(source: ModelSource): Promise<string> {
   return hash.digest('hex');
 }
 
+/**
+ * A run may take days: what a job reads has to be what its name says still.
+ *
+ * @throws MlitError `DATA_INVALID`
+ */
+export async function refuseChangedFiles({ description, files }: Job): Promise<void> {
+  for (const [sha256, path] of Object.entries(files)) {
+    const isModel = 'model' in description && sha256 === description.model;
+    const now = isModel ? await modelHash(await resolveModel(path)) : await fileHash(path);
+    if (now === sha256) continue;
+    throw new MlitError(
+      'DATA_INVALID',
+      `${path} has changed since the experiment was begun; start the same command again, and what depends on it is done anew`,
+      { fields: { file: path, expected: sha256, actual: now } },
+    );
+  }
+}
+
 /** Prompts with their references, sorted by item and language. */
 export interface Evaluation {
   examples: Example[];
-  /** Whether every prompt has a reference response. */
-  hasReferences: boolean;
+  /** How many prompts have a reference response. */
+  references: number;
 }
 
 /**
@@ -116,7 +134,16 @@ export async function loadEvaluation(
   const examples = records
     .filter((example) => chosen.has(itemOf(example)))
     .sort((a, b) => compare(itemOf(a), itemOf(b)) || compare(a.lang, b.lang) || compare(a.id, b.id));
-  return { examples, hasReferences: examples.every((example) => example.turns.at(-1)?.role === 'assistant') };
+  return { examples, references: examples.filter(hasReference).length };
+}
+
+export function hasReference({ turns }: Example): boolean {
+  return turns.at(-1)?.role === 'assistant';
+}
+
+/** What a model is asked: all turns before the reference. */
+export function promptOf(example: Example): Example['turns'] {
+  return hasReference(example) ? example.turns.slice(0, -1) : example.turns;
 }
 
 function chooseItems(records: readonly Example[], key: Omit<EvaluationKey, 'files'>): Set<string> {

@@ -1,6 +1,7 @@
 // Does jobs in this process, on one resident base.
 import { performance } from 'node:perf_hooks';
 import type { Assignment, Executor, JobOutcome, JobProgress } from './executor';
+import { refuseChangedFiles } from './inputs';
 import type { Job } from './job';
 import { runMeasure } from './jobs/measure';
 import { runMix } from './jobs/mix';
@@ -25,6 +26,7 @@ export class LocalExecutor implements Executor {
     options: { onProgress?: (progress: JobProgress) => void } = {},
   ): AsyncGenerator<JobOutcome> {
     const say = options.onProgress ?? (() => undefined);
+    for (const { job } of assignments) await refuseChangedFiles(job);
     if (assignments[0]?.job.description.kind === 'sample') {
       yield* runSamples(assignments, this.workshop, say);
       return;
@@ -34,7 +36,8 @@ export class LocalExecutor implements Executor {
       const { hash } = work.job;
       const started = performance.now();
       const summary = await this.#one(work, (progress) => say({ hash, ...progress }));
-      yield { hash, seconds: (performance.now() - started) / 1000, summary };
+      const { earlierSeconds = 0 } = summary as { earlierSeconds?: number };
+      yield { hash, seconds: earlierSeconds + (performance.now() - started) / 1000, summary };
     }
   }
 

@@ -47,6 +47,11 @@ export async function prepareExperiment(
   const evalLanguages = [...new Set(arms.flatMap((arm) => arm.evaluate))].sort();
   const key = { field: spec.field, languages: evalLanguages, items: spec.evalItems ?? null, seed: spec.seed };
   const evaluation = await loadEvaluation(spec.eval, key, signal);
+  const without = evaluation.examples.length - evaluation.references;
+  if (without > 0 && evaluation.references > 0)
+    onNote?.(
+      `${without} of ${evaluation.examples.length} evaluation prompts have no reference response: what compares with references is measured on the others`,
+    );
   const table = ParallelTable.from(data);
 
   const dataFiles = await hashData(spec.data, { signal });
@@ -67,7 +72,7 @@ export async function prepareExperiment(
     model,
     rendering: { template, system: spec.system ?? null },
     evalLanguages,
-    hasReferences: evaluation.hasReferences,
+    references: evaluation.references,
     plan: (mixture, seed) => planMixture({ policy: spec.policy, ...mixture, seed }, counts),
   });
   refuseTooFew(graph, table);

@@ -130,8 +130,23 @@ export function resolveExperiment(input: unknown, where = 'experiment'): Experim
       fields: { file: where },
     });
   }
+  const { protocol } = result.data;
+  const idle = Object.entries(ONLY_FOR).filter(
+    ([key, only]) => result.data[key as keyof typeof ONLY_FOR] !== undefined && protocol !== only,
+  );
+  if (idle.length > 0) {
+    const sentences = idle.map(
+      ([key, only]) => `'${key}' is for protocol '${only}', and this is '${protocol}'`,
+    );
+    throw new MlitError('EXPERIMENT_INVALID', `${where}: ${sentences.join('; ')}`, {
+      fields: { file: where, field: idle[0]![0] },
+    });
+  }
   return { ...result.data, name: result.data.name ?? 'experiment' };
 }
+
+/** Keys that one protocol reads: elsewhere they would be passed over without a word. */
+const ONLY_FOR = { ticks: 'pinch', arms: 'custom', shares: 'pretraining-share' } as const;
 
 /** Reads a YAML file; paths in it are relative to it. */
 export async function readExperiment(

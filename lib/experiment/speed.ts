@@ -16,6 +16,7 @@ import { Sampler } from '../sample/sampler';
 import type { Identify } from '../text/identify';
 import { stepFlops } from '../train/plan';
 import { TrainingSession } from '../train/session';
+import { hasReference, promptOf } from './inputs';
 import type { ExperimentSpec } from './spec';
 
 /** Seconds for a unit of each kind of work. */
@@ -113,13 +114,11 @@ async function sampleSpeed(
   adapter: Adapter,
 ): Promise<Pick<Speed, 'promptToken' | 'newToken'>> {
   const chosen = evenly(evaluation, ROWS);
-  const prompts = chosen.map(({ id, turns }) => {
-    const asked = turns.at(-1)?.role === 'assistant' ? turns.slice(0, -1) : turns;
-    return {
-      id,
-      prompt: renderPrompt(asked, { tokenizer: model.tokenizer, template, system: spec.system }).tokens,
-    };
-  });
+  const rendering = { tokenizer: model.tokenizer, template, system: spec.system };
+  const prompts = chosen.map((example) => ({
+    id: example.id,
+    prompt: renderPrompt(promptOf(example), rendering).tokens,
+  }));
   const longest = prompts.reduce((most, { prompt }) => Math.max(most, prompt.length), 0);
   const cacheTokens = ROWS * (longest + NEW_TOKENS + 32);
   await using sampler = await Sampler.create({ model, adapters: [adapter], maxRows: ROWS, cacheTokens });
@@ -142,7 +141,7 @@ async function sampleSpeed(
 }
 
 async function scoreSpeed(inputs: SpeedInputs, adapter: Adapter): Promise<number> {
-  const withReferences = inputs.evaluation.filter(({ turns }) => turns.at(-1)?.role === 'assistant');
+  const withReferences = inputs.evaluation.filter(hasReference);
   if (withReferences.length === 0) return 0;
   const examples = render(evenly(withReferences, SCORED), inputs);
   const started = performance.now();

@@ -31,7 +31,7 @@ export interface PrepareContext {
   signal?: AbortSignal | undefined;
   onNote?: ((note: string) => void) | undefined;
   /** ISO time at which a template's clock stands. */
-  startedAt: string;
+  clock: string;
 }
 
 /** mixture.json: what the run is trained on, by language. */
@@ -73,7 +73,7 @@ export async function prepareData(
   const template = await ChatTemplate.create({
     template: options.template,
     tokenizer,
-    now: context.startedAt,
+    now: context.clock,
   });
   if (template.note !== undefined) onNote?.(template.note);
 

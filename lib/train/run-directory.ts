@@ -21,7 +21,7 @@ export interface RunChoices {
   modelBytes: number;
   /** Hash of the rendered training and dev examples, in order. */
   dataHash: string;
-  /** The moment that a template's clock shows, ISO 8601. */
+  /** When it was, ISO 8601; what a template's clock shows where it was not set. */
   startedAt: string;
 }
 

@@ -31,6 +31,8 @@ export type TrainerOptions = TrainOptionsInput & {
    * dtype are what they are.
    */
   base?: Model | undefined;
+  /** ISO time that a template's clock shows. Default: when the run was started. */
+  clock?: string | undefined;
   signal?: AbortSignal | undefined;
   /** One line a person should read: what was recognised, cut, chosen. Default: nothing is said. */
   onNote?: ((note: string) => void) | undefined;
@@ -57,12 +59,13 @@ export async function planTraining(
     signal?: AbortSignal | undefined;
     onNote?: ((note: string) => void) | undefined;
     startedAt?: string;
+    clock?: string | undefined;
   } = {},
 ): Promise<TrainingPrepared> {
   const options = await adoptInitAdapter(resolveTrainOptions(input), input);
   const source = await resolveModel(options.model);
   const startedAt = context.startedAt ?? new Date().toISOString();
-  const data = await prepareData(options, source, { ...context, startedAt });
+  const data = await prepareData(options, source, { ...context, clock: context.clock ?? startedAt });
   context.signal?.throwIfAborted();
   const { plan, microTokens, recompute } = await planRun(options, source, data);
   const doctor = loadAddon().doctor();
@@ -119,11 +122,11 @@ export class Trainer implements AsyncDisposable {
    * @throws RangeError / TypeError naming a wrong option
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
-    const { out, resume = false, base, signal, onNote, onLoad, ...input } = options;
+    const { out, resume = false, base, clock, signal, onNote, onLoad, ...input } = options;
     signal?.throwIfAborted();
     const record = resume ? await readRunRecord(out) : undefined;
     if (record) refuseContradictions(record.options, input);
-    const context = { signal, onNote, ...(record && { startedAt: record.chosen.startedAt }) };
+    const context = { signal, onNote, clock, ...(record && { startedAt: record.chosen.startedAt }) };
     const prepared = await planTraining(record ? asChosen(record) : input, context);
     if (record) refuseOtherChoices(record.chosen, prepared.chosen);
     checkMemory(prepared.plan, base?.bytes);

@@ -7,6 +7,7 @@ import { renderPrompt } from '../../data/render';
 import { Adapter } from '../../model/adapter';
 import { type SampleRequest, Sampler } from '../../sample/sampler';
 import type { Assignment, JobOutcome, JobProgress } from '../executor';
+import { promptOf } from '../inputs';
 import { canonicalJson, type Job, type SampleDescription } from '../job';
 import { readEvaluation } from './evaluation';
 import type { Workshop } from './workshop';
@@ -53,7 +54,7 @@ export async function* runSamples(
   const template = await shop.template(model, description, files);
   const { examples } = await readEvaluation(works[0]!.job, shop);
   const prompts = examples.map((example) => {
-    const turns = example.turns.at(-1)?.role === 'assistant' ? example.turns.slice(0, -1) : example.turns;
+    const turns = promptOf(example);
     const system = description.system ?? undefined;
     return { example, ...renderPrompt(turns, { tokenizer: model.tokenizer, template, system }) };
   });

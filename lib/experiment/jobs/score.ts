@@ -3,12 +3,15 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { itemOf } from '../../data/hold-out';
-import { renderExamples } from '../../data/render';
+import { responseBytes } from '../../data/mixture/manifest';
+import { lengthWithin, type RenderedExample, renderExamples } from '../../data/render';
 import { labelItems } from '../../eval/label-set';
 import { scoreLabels } from '../../eval/labels';
 import { score } from '../../eval/score';
 import { Adapter } from '../../model/adapter';
+import type { Tokenizer } from '../../model/tokenizer';
 import type { Assignment, JobProgress } from '../executor';
+import { hasReference } from '../inputs';
 import type { ScoreDescription } from '../job';
 import { readEvaluation } from './evaluation';
 import { adapterFolder } from './sample';
@@ -22,8 +25,9 @@ export async function runScore(
   const description = work.job.description as ScoreDescription;
   const model = await shop.model(work.job.files[description.model]!);
   const template = await shop.template(model, description, work.job.files);
-  const { examples } = await readEvaluation(work.job, shop);
-  const { maxLength, system } = description;
+  const examples = (await readEvaluation(work.job, shop)).examples.filter(hasReference);
+  const { system } = description;
+  const maxLength = lengthWithin(model.config.contextLength, description.maxLength);
   const rendered = renderExamples(examples, {
     tokenizer: model.tokenizer,
     template,
@@ -31,6 +35,9 @@ export async function runScore(
     ...(system !== null && { system }),
   });
   const known = new Set(examples.map((example) => example.id));
+  // A conversation that was rendered in parts is one record still.
+  const recordOf = (id: string): string => (known.has(id) ? id : id.replace(/#\d+$/, ''));
+  const cutBytes = scoredBytes(rendered.examples, recordOf, model.tokenizer);
   const lines = new Map<string, { nats: number; tokens: number }>();
   const folder = adapterFolder(work);
   await using adapter = folder === undefined ? undefined : await Adapter.load(model, folder);
@@ -41,8 +48,7 @@ export async function runScore(
     signal: shop.signal,
     targets: 'supervised',
     onRecord: ({ id, logprobs, supervised }) => {
-      // A conversation that was rendered in parts is one record still.
-      const own = known.has(id) ? id : id.replace(/#\d+$/, '');
+      const own = recordOf(id);
       const sums = lines.get(own) ?? { nats: 0, tokens: 0 };
       for (const [at, logprob] of logprobs.entries()) {
         if (supervised[at] === 0 || logprob === null) continue;
@@ -68,12 +74,31 @@ export async function runScore(
   const measures = new Map(labelled.map((label) => [label.id, label.measures]));
   const text = examples.map((example) => {
     const { nats, tokens } = lines.get(example.id)!;
-    const { id, lang, turns } = example;
-    const answers = turns.filter(({ role }) => role === 'assistant');
-    const bytes = answers.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+    const { id, lang } = example;
+    const bytes = cutBytes.get(id) ?? responseBytes(example);
     const line = { id, lang, parallel_id: itemOf(example), nats, tokens, bytes, measures: measures.get(id) };
     return `${JSON.stringify(line)}\n`;
   });
   await writeFile(join(work.folder, 'likelihoods.jsonl'), text.join(''));
   return { records: all.records, tokens: all.tokens, nats: all.nll };
+}
+
+/** Of records that were cut: the bytes of what is left to score, for a whole reference's would make each look cheap. */
+function scoredBytes(
+  rendered: readonly RenderedExample[],
+  recordOf: (id: string) => string,
+  tokenizer: Tokenizer,
+): Map<string, number> {
+  const cut = new Set(rendered.filter((part) => part.cut).map(({ id }) => recordOf(id)));
+  const bytes = new Map<string, number>();
+  for (const { id, tokens, weights } of rendered) {
+    const record = recordOf(id);
+    if (!cut.has(record)) continue;
+    const text = tokenizer.decode(
+      tokens.filter((_, at) => weights[at] !== 0),
+      { skipSpecial: true },
+    );
+    bytes.set(record, (bytes.get(record) ?? 0) + Buffer.byteLength(text));
+  }
+  return bytes;
 }

@@ -8,10 +8,11 @@ import { readExamples } from '../../data/read';
 import { ChatTemplate } from '../../model/template';
 import { isMlitError } from '../../native/errors';
 import { writeFileAtomic } from '../../native/files';
+import type { StepEvent, TrainEvent } from '../../train/events';
 import { Trainer, type TrainerOptions } from '../../train/trainer';
 import type { Assignment, JobProgress } from '../executor';
 import type { TrainDescription } from '../job';
-import type { Workshop } from './workshop';
+import { TEMPLATE_CLOCK, type Workshop } from './workshop';
 
 /** Steps between checkpoints: what a killed machine costs at most. A stop by signal saves its own. */
 const SAVE_EVERY = 10;
@@ -39,32 +40,43 @@ export async function runTrain(
     keep: 1,
     out,
     base,
+    clock: TEMPLATE_CLOCK,
     signal: shop.signal,
   };
   await using trainer = await openTrainer(input, out);
+  const before = trainer.step;
   const run = trainer.start();
   const total = trainer.plan().steps;
-  let tokens = 0;
-  let supervised = 0;
-  let loss = Number.NaN;
   for await (const event of run) {
     if (event.type !== 'step') continue;
-    ({ loss } = event);
-    tokens += event.tokens;
-    supervised += event.supervisedTokens;
-    const rate = event.tokensPerSecond.toFixed(0);
+    const { step, loss, tokensPerSecond } = event;
     onProgress({
-      fraction: event.step / total,
-      detail: `step ${event.step}/${total}  loss ${loss.toFixed(3)}  ${rate} tokens/s`,
+      fraction: step / total,
+      detail: `step ${step}/${total}  loss ${loss.toFixed(3)}  ${tokensPerSecond.toFixed(0)} tokens/s`,
     });
   }
   await run.done;
+  const steps = await readSteps(out);
+  const sum = (value: (event: StepEvent) => number): number =>
+    steps.reduce((total, event) => total + value(event), 0);
   await writeManifest(work, trainer);
   // An attempt that was killed right here has left one.
   await rm(join(work.folder, 'adapter'), { recursive: true, force: true });
   await rename(join(out, 'adapter'), join(work.folder, 'adapter'));
   await rm(join(out, 'checkpoints'), { recursive: true, force: true });
-  return { steps: total, tokens, supervisedTokens: supervised, loss };
+  return {
+    steps: total,
+    tokens: sum(({ tokens }) => tokens),
+    supervisedTokens: sum(({ supervisedTokens }) => supervisedTokens),
+    loss: steps.at(-1)?.loss,
+    earlierSeconds: sum(({ step, seconds }) => (step <= before ? seconds : 0)),
+  };
+}
+
+/** Of the whole run, those of interrupted attempts among them. */
+async function readSteps(out: string): Promise<StepEvent[]> {
+  const lines = (await readFile(join(out, 'events.jsonl'), 'utf8')).split('\n').filter((line) => line !== '');
+  return lines.map((line) => JSON.parse(line) as TrainEvent).filter((event) => event.type === 'step');
 }
 
 /** The mixture's manifest with what only a model can tell: tokens by language, and one item of each as it is read. */
@@ -72,7 +84,11 @@ async function writeManifest(work: Assignment, trainer: Trainer): Promise<void> 
   const folder = work.inputs[(work.job.description as TrainDescription).mix]!;
   const drawn = JSON.parse(await readFile(join(folder, 'manifest.json'), 'utf8')) as MixtureManifest;
   const { tokenizer } = trainer.model;
-  const template = await ChatTemplate.create({ template: trainer.options.template, tokenizer });
+  const template = await ChatTemplate.create({
+    template: trainer.options.template,
+    tokenizer,
+    now: TEMPLATE_CLOCK,
+  });
   const examples = await readExamples([join(folder, 'mixture.jsonl')]);
   const rendering = { ...trainer.options, tokenizer, template };
   const { spec, policy, seed } = drawn;
@@ -80,13 +96,16 @@ async function writeManifest(work: Assignment, trainer: Trainer): Promise<void> 
   await writeFileAtomic(join(work.folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
-/** Goes on with an interrupted attempt; one that can't be gone on with (other data, another machine) is begun again. */
+/** Interrupted attempts that can't be gone on with: other data, another machine, a file that a crash left damaged. */
+const BEGIN_AGAIN = ['STATE_MISMATCH', 'RUN_INVALID', 'FILE_DAMAGED'];
+
+/** Goes on with an interrupted attempt, or begins again where that can't be. */
 async function openTrainer(input: TrainerOptions, out: string): Promise<Trainer> {
   if (existsSync(join(out, 'run.yaml'))) {
     try {
       return await Trainer.create({ ...input, resume: true });
     } catch (error) {
-      if (!isMlitError(error) || !['STATE_MISMATCH', 'RUN_INVALID'].includes(error.code)) throw error;
+      if (!isMlitError(error) || !BEGIN_AGAIN.includes(error.code)) throw error;
     }
   }
   await rm(out, { recursive: true, force: true });

@@ -9,6 +9,12 @@ import { type Identify, loadIdentifier } from '../../text/identify';
 import { type Evaluation, loadEvaluation } from '../inputs';
 import { canonicalJson, type EvaluationKey, type Job, type Rendering } from '../job';
 
+/**
+ * What a template that asks for the date is told, by all jobs: training and answers on different days would differ, and no
+ * job's name would say so.
+ */
+export const TEMPLATE_CLOCK = '2024-01-01T00:00:00.000Z';
+
 export interface WorkshopOptions {
   threads: number | 'auto';
   baseDtype: 'auto' | 'f32' | 'bf16';
@@ -54,7 +60,7 @@ export class Workshop implements AsyncDisposable {
 
   async template(model: Model, rendering: Rendering, files: Job['files']): Promise<ChatTemplate> {
     const template = files[rendering.template] ?? rendering.template;
-    return ChatTemplate.create({ template, tokenizer: model.tokenizer });
+    return ChatTemplate.create({ template, tokenizer: model.tokenizer, now: TEMPLATE_CLOCK });
   }
 
   table(files: readonly string[], field: Readonly<Record<string, string>>): Promise<ParallelTable> {

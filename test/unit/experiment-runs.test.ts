@@ -1,0 +1,238 @@
+// What may happen to a run between its first and last job: many models, attempts cut off, files that change meanwhile, records
+// too long for the model; and that no number in the store is another than it says.
+import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { Experiment, type ExperimentEvent } from '../../lib/experiment/experiment';
+import { type ExperimentInput, resolveExperiment } from '../../lib/experiment/spec';
+import { Store } from '../../lib/experiment/store/store';
+import { smallExperiment } from '../support/experiment';
+import { scratch } from '../support/fixtures';
+
+const root = scratch();
+let folders = 0;
+const fresh = (): string => {
+  folders += 1;
+  return join(root, String(folders));
+};
+type Line = Record<string, unknown> & { id: string };
+const linesOf = (file: string): Line[] =>
+  readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+function change(file: string, edit: (record: Line) => Line): void {
+  const lines = linesOf(file).map((record) => JSON.stringify(edit(record)));
+  writeFileSync(file, `${lines.join('\n')}\n`);
+}
+async function run(
+  input: ExperimentInput,
+  options: {
+    signal?: AbortSignal;
+    onNote?: (note: string) => void;
+    onEvent?: (event: ExperimentEvent) => void;
+  } = {},
+): Promise<Experiment> {
+  await using experiment = await Experiment.open(input, {}, options);
+  await experiment.run(options);
+  return experiment;
+}
+const one = (folder: string): ExperimentInput =>
+  smallExperiment(folder, { ticks: [0], base: false, against: 'none' });
+const outputOf = ({ prepared, spec }: Experiment, kind: 'train' | 'score', file: string): string =>
+  join(spec.store, 'jobs', prepared.graph.models[0]!.jobs[kind]!, file);
+
+describe('many models', () => {
+  it('hold sixteen adapters in memory at most', async () => {
+    const arms = Object.fromEntries(
+      Array.from({ length: 18 }, (_, i) => [`arm${i}`, `explicit:en=${i + 1}`]),
+    );
+    const { ticks: _, ...rest } = smallExperiment(fresh(), { base: false, against: 'none' });
+    const together = new Set<string>();
+    await run(
+      {
+        ...rest,
+        protocol: 'custom',
+        arms,
+        evalLanguages: ['en'],
+        evalItems: 2,
+        train: { ...rest.train, steps: 1 },
+      },
+      {
+        onEvent: (event) => {
+          const of = event.type === 'progress' ? / answers of (\d+) models/.exec(event.detail) : null;
+          if (of) together.add(of[1]!);
+        },
+      },
+    );
+    expect([...together]).toEqual(['16', '2']);
+  });
+});
+
+describe('an attempt that was cut off', () => {
+  /** Stops in the middle of training and gives the folder that the attempt wrote into. */
+  async function cutOff(input: ExperimentInput): Promise<string> {
+    const controller = new AbortController();
+    const stopped = run(input, {
+      signal: controller.signal,
+      onEvent: (event) => {
+        if (event.type === 'progress' && event.detail.startsWith('step 4/')) controller.abort();
+      },
+    });
+    await expect(stopped).rejects.toThrow();
+    const jobs = join(input.store!, 'jobs');
+    const part = readdirSync(jobs).find((name) => name.endsWith('.part'))!;
+    return join(jobs, part);
+  }
+  const summaryOf = async (experiment: Experiment): Promise<{ tokens: unknown; seconds: number }> => {
+    await using store = await Store.open(experiment.spec.store, { write: false });
+    const job = store.finished(experiment.prepared.graph.models[0]!.jobs.train!)!;
+    return { ...job.summary, tokens: job.summary.tokens, seconds: job.seconds };
+  };
+
+  it('is gone on with, and its steps count among the job’s tokens and seconds', async () => {
+    const whole = await run(one(fresh()));
+    const input = one(fresh());
+    await cutOff(input);
+    const resumed = await run(input);
+    const summary = await summaryOf(resumed);
+    expect(summary).toMatchObject({ steps: 10, tokens: (await summaryOf(whole)).tokens });
+    const steps = linesOf(outputOf(resumed, 'train', 'run/events.jsonl')).filter(
+      ({ type }) => type === 'step',
+    );
+    expect(steps.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    expect(summary.seconds).toBeGreaterThan(steps.reduce((sum, { seconds }) => sum + (seconds as number), 0));
+    expect(readFileSync(outputOf(resumed, 'train', 'adapter/adapter_model.safetensors'))).toEqual(
+      readFileSync(outputOf(whole, 'train', 'adapter/adapter_model.safetensors')),
+    );
+  });
+
+  it('is begun again where a crash has damaged its checkpoint', async () => {
+    const input = one(fresh());
+    const part = await cutOff(input);
+    const checkpoints = join(part, 'run', 'checkpoints');
+    const [last] = readdirSync(checkpoints);
+    appendFileSync(join(checkpoints, last!, 'state.safetensors'), 'x');
+    const resumed = await run(input);
+    expect(existsSync(outputOf(resumed, 'train', 'adapter/adapter_model.safetensors'))).toBe(true);
+  });
+});
+
+describe('a job’s name', () => {
+  it('does not depend on the seed where the seed chooses nothing', async () => {
+    const input = smallExperiment(fresh());
+    const baseOf = async (overrides: Partial<ExperimentInput>): Promise<unknown> => {
+      await using experiment = await Experiment.open({ ...input, ...overrides });
+      return experiment.prepared.graph.models.find(({ arm }) => arm === 'base')!.jobs;
+    };
+    expect(await baseOf({ seed: 5 })).toEqual(await baseOf({ seed: 0 }));
+    expect(await baseOf({ seed: 5, evalItems: 3 })).not.toEqual(await baseOf({ seed: 0, evalItems: 3 }));
+  });
+
+  it('is kept: a file that changes while the run goes on ends it', async () => {
+    const folder = fresh();
+    const input = one(folder);
+    const file = join(folder, 'test.jsonl');
+    const running = run(input, {
+      onEvent: (event) => {
+        if (event.type === 'job' && event.job.description.kind === 'train')
+          change(file, (record) => ({ ...record, response: 'other' }));
+      },
+    });
+    await expect(running).rejects.toMatchObject({
+      code: 'DATA_INVALID',
+      message: expect.stringMatching(/test\.jsonl has changed since the experiment was begun/),
+    });
+    await run(input);
+  });
+
+  it('says the same on any day: the date that a template asks for stands still', async () => {
+    const folder = fresh();
+    const template = join(folder, 'dated.jinja');
+    const input = { ...one(folder), template };
+    writeFileSync(
+      template,
+      "{{ bos_token }}{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{% if m.role == 'user' %}{{ strftime_now('%Y') }} {% endif %}{{ m.content }}<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}",
+    );
+    const experiment = await run(input);
+    const { sample, train } = experiment.prepared.graph.models[0]!.jobs;
+    const jobs = join(input.store!, 'jobs');
+    expect(linesOf(join(jobs, sample!, 'answers.jsonl'))[0]!.prompt).toMatch(/2024 Say the number/);
+    const manifest = JSON.parse(readFileSync(join(jobs, train!, 'manifest.json'), 'utf8'));
+    expect(manifest.languages.en.rendered).toMatch(/2024 Say the number/);
+  });
+});
+
+describe('likelihoods', () => {
+  it('are of the records that have a reference, which a note says', async () => {
+    const folder = fresh();
+    const input = one(folder);
+    change(join(folder, 'test.jsonl'), ({ response, ...record }) =>
+      /^i10[01]\.sw$/.test(record.id) ? record : { ...record, response },
+    );
+    const notes: string[] = [];
+    const experiment = await run(input, { onNote: (note) => notes.push(note) });
+    expect(notes.join('\n')).toMatch(/2 of 32 evaluation prompts have no reference response/);
+    expect(linesOf(outputOf(experiment, 'score', 'likelihoods.jsonl'))).toHaveLength(30);
+    const { tables } = await experiment.results();
+    expect(JSON.stringify(tables)).toMatch(/likelihood/i);
+  });
+
+  it('count the bytes of what was scored where a reference was cut', async () => {
+    const folder = fresh();
+    const input = { ...one(folder), train: { ...one(folder).train, maxLength: 64 } };
+    change(join(folder, 'test.jsonl'), (record) =>
+      record.id === 'i103.en' ? { ...record, response: `the number ${'103 '.repeat(200)}` } : record,
+    );
+    const experiment = await run(input);
+    const lines = linesOf(outputOf(experiment, 'score', 'likelihoods.jsonl'));
+    const cut = lines.find(({ id }) => id === 'i103.en')!;
+    expect(cut.bytes).toBeGreaterThan(20);
+    expect(cut.bytes).toBeLessThan(64 * 8);
+    expect(lines.find(({ id }) => id === 'i104.en')!.bytes).toBe('the number 104'.length);
+  });
+
+  it('reach to the model’s context where maxLength is over it', async () => {
+    const folder = fresh();
+    const input = one(folder);
+    change(join(folder, 'test.jsonl'), (record) =>
+      record.id === 'i103.en' ? { ...record, response: `the number ${'103 '.repeat(800)}` } : record,
+    );
+    const notes: string[] = [];
+    const experiment = await run(input, { onNote: (note) => notes.push(note) });
+    expect(notes.join('\n')).toMatch(/the model's context is 512 tokens/);
+    const lines = linesOf(outputOf(experiment, 'score', 'likelihoods.jsonl'));
+    expect(lines.find(({ id }) => id === 'i103.en')!.tokens).toBeLessThan(512);
+  });
+});
+
+describe('before anything is trained', () => {
+  it('a prompt that is too long for the model or for the score is refused by name', async () => {
+    const folder = fresh();
+    const input = one(folder);
+    const file = join(folder, 'test.jsonl');
+    change(file, (record) =>
+      record.id === 'i103.fi' ? { ...record, instruction: 'Sano luku '.repeat(300) } : record,
+    );
+    await expect(run(input)).rejects.toThrow(
+      /test\.jsonl:14: record "i103\.fi": its prompt has \d+ tokens, and the model's context is 512/,
+    );
+    const short = { ...input, train: { ...input.train, maxLength: 100 } };
+    change(file, (record) =>
+      record.id === 'i103.fi' ? { ...record, instruction: 'Sano luku '.repeat(30) } : record,
+    );
+    await expect(run(short)).rejects.toThrow(
+      /record "i103\.fi": .* maxLength is 100, .*raise train\.maxLength/,
+    );
+    expect(existsSync(join(input.store!, 'jobs.jsonl')) && linesOf(join(input.store!, 'jobs.jsonl'))).toEqual(
+      [],
+    );
+  });
+
+  it('a key that the protocol does not read is refused', () => {
+    const input = { ...smallExperiment(fresh()), shares: { en: 1 } };
+    expect(() => resolveExperiment(input, 'x.yaml')).toThrow(
+      "x.yaml: 'shares' is for protocol 'pretraining-share', and this is 'pinch'",
+    );
+  });
+});
