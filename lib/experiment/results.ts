@@ -34,6 +34,8 @@ interface FigureCommon {
   id: string;
   title: string;
   caption: string;
+  /** What stands in the picture itself, where the caption is too long for it. */
+  brief?: string;
   /** Which figure of the paper it corresponds to, in words, where there is one. */
   paper?: string;
   /** Axis titles with units. */
@@ -66,7 +68,13 @@ export type ResultFigure =
       /** One line a series with its band (low, high); `x` a number, evenly spaced where `xIsOrdinal`. `point` marks single seeds. */
       series: readonly {
         name: string;
-        points: readonly { x: number; xLabel?: string; y: Estimate; seeds?: readonly number[] }[];
+        points: readonly {
+          x: number;
+          xLabel?: string;
+          y: Estimate;
+          seeds?: readonly number[];
+          grey?: boolean;
+        }[];
       }[];
       xIsOrdinal?: boolean;
       /** A line to compare with, as parity at 50. */
@@ -75,7 +83,7 @@ export type ResultFigure =
   | (FigureCommon & {
       kind: 'pairs';
       /** Groups along x, one mark a series within, with interval. */
-      groups: readonly { group: string; series: string; value: Estimate }[];
+      groups: readonly { group: string; series: string; value: Estimate; grey?: boolean }[];
       /** A line to compare with, as parity at 50. */
       reference?: number;
     })

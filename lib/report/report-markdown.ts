@@ -1,6 +1,6 @@
 // The page that a person reads: what was asked, what has to be known before the numbers, the numbers, and of what they are.
 import type { ExperimentResults } from '../experiment/results';
-import { correspondence } from './charts/frame';
+import { correspondence, greyNote } from './charts/frame';
 import { escapeMarkdown } from './markdown';
 import { tableBody } from './table-markdown';
 
@@ -85,7 +85,7 @@ function figureSection(figure: ExperimentResults['figures'][number]): string {
   return [
     `### ${escapeMarkdown(title)}`,
     `![${escapeMarkdown(title)}](figures/${id}.svg)`,
-    ...(caption.trim() === '' ? [] : [caption.trim()]),
+    ...[`${caption.trim()} ${greyNote(figure)}`.trim()].filter((text) => text !== ''),
     `${paper === undefined ? '' : `${escapeMarkdown(correspondence(paper))} `}Specification: [${id}.vl.json](figures/${id}.vl.json).`,
   ].join('\n\n');
 }

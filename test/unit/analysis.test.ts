@@ -276,6 +276,12 @@ describe('scores', () => {
       number(cell(results, 'score-if-chrf', 'Russian only', 'mean')).value,
     );
     expect(cell(results, 'score-if-chrf', 'English only', 'worse')).toBe('2 of 2');
+    expect(results.tables.slice(0, 4).map(({ id }) => id)).toEqual([
+      'summary',
+      'score-if-chrf-gated',
+      'likelihood',
+      'language-match',
+    ]);
     const map = figure(results, 'heatmap-score-if-chrf-gated', 'heatmap');
     expect(map.cells.filter(({ value }) => value === null)).toHaveLength(3);
     expect(map.cells).toHaveLength(9);
@@ -507,6 +513,8 @@ describe('warnings', () => {
     expect(text).not.toMatch(/fi 1 of 60/);
     expect(text).toMatch(/Hr and sr are one language/);
     expect(number(cell(results, 'language-match', 'even', 'fi')).grey).toBe(true);
+    expect(figure(results, 'arms-language-match', 'pairs').groups.every(({ grey }) => grey)).toBe(true);
+    expect(figure(results, 'arms-likelihood', 'pairs').groups.some(({ grey }) => grey)).toBe(false);
     expect(number(table(results, 'language-rule').rows[0]!.shuffledRight!).value).toBe(30);
   });
 

@@ -56,9 +56,7 @@ describe('figures', () => {
       for (const label of labelsOf(figure)) expect(texts, figure.id).toContain(label);
       const all = texts.join(' ');
       for (const word of figure.title.split(' ')) expect(all).toContain(word);
-      expect(all.includes('Corresponds in the paper to: Figure 1. Every number')).toBe(
-        figure.paper !== undefined,
-      );
+      expect(all.includes('In the paper: Figure 1.')).toBe(figure.paper !== undefined);
     }
   });
 
@@ -69,6 +67,42 @@ describe('figures', () => {
       expect(svg).not.toMatch(/NaN|undefined|Infinity/);
       expect(await renderFigure(figure)).toBe(svg);
     }
+  });
+
+  it('say in at most three lines what they are: whole sentences, the brief form where there is one, the paper’s figure', () => {
+    const subtitle = (change: object): string[] =>
+      (figureSpec({ ...figures[0]!, ...change } as ResultFigure).title as { subtitle: string[] }).subtitle;
+    const caption = Array.from({ length: 20 }, (_, at) => `Sentence ${at} of a caption that goes on.`).join(
+      ' ',
+    );
+    const lines = subtitle({ caption });
+    expect(lines).toHaveLength(3);
+    expect(lines[1]).toMatch(/on\.$/);
+    expect(lines[2]).toBe('In the paper: Figure 1.');
+    expect(subtitle({ caption, brief: 'Short.', cells: [] })).toEqual(['Short.', 'In the paper: Figure 1.']);
+    expect(subtitle({ caption: 'Short.' })[0]).toBe('Short. Grey: not to be relied upon.');
+  });
+
+  it('have hollow marks for what is not to be relied upon', async () => {
+    const [, curve, , pairs] = figures;
+    if (curve?.kind !== 'curve' || pairs?.kind !== 'pairs') throw new Error('fixtures');
+    const doubtful: ResultFigure[] = [
+      {
+        ...curve,
+        series: curve.series.map((series, at) => ({
+          ...series,
+          points: series.points.map((point) => (at === 0 ? { ...point, grey: true } : point)),
+        })),
+      },
+      { ...pairs, groups: pairs.groups.map((group, at) => (at === 1 ? { ...group, grey: true } : group)) },
+    ];
+    const whites = (svg: string): number => svg.match(/<path[^>]*fill="#ffffff"/g)?.length ?? 0;
+    const [before, after] = await Promise.all(
+      [[curve, pairs], doubtful].map((all) => Promise.all(all.map(renderFigure))),
+    );
+    expect(before!.map(whites)).toEqual([0, 0]);
+    expect(after!.map(whites)).toEqual([4, 1]);
+    for (const svg of after!) expect(textsOf(svg).join(' ')).toContain('Hollow: not to be relied upon.');
   });
 
   it('leave the diagonal of a heat map blank and its grey cells without a colour of the scale', () => {

@@ -6,7 +6,7 @@ import { groupTables } from './group-tables';
 import type { ProtocolResults } from './pinch';
 import type { NamedScore } from './score-tables';
 import type { Study } from './study';
-import { aboutIntervals } from './words';
+import { aboutIntervals, briefIntervals } from './words';
 
 export function analyseCustom(study: Study, scores: readonly NamedScore[]): ProtocolResults {
   const labels = study.arms.map(({ label }) => label).join(', ');
@@ -33,13 +33,16 @@ function armsByLanguage(study: Study, drawn: Drawn): ResultFigure {
     id: `arms-${drawn.id}`,
     title: drawn.title,
     caption: `${drawn.about} ${aboutIntervals(study)}`,
+    brief: `${drawn.brief} ${briefIntervals(study)}`,
     x: 'language of the prompt',
     y: drawn.axis,
     digits: drawn.digits,
     groups: study.languages.flatMap((lang) =>
       study.arms.flatMap(({ id, label }) => {
         const value = drawn.cells.value(id, lang);
-        return value === null ? [] : [{ group: lang, series: label, value: plain(value) }];
+        if (value === null) return [];
+        const grey = drawn.grey(id, [lang]);
+        return [{ group: lang, series: label, value: plain(value), ...(grey && { grey }) }];
       }),
     ),
     ...(drawn.parity !== undefined && { reference: drawn.parity.value }),

@@ -6,8 +6,8 @@ import type { CellTable, SeededEstimate } from './cells';
 import { formatOf } from './measure-tables';
 import { aboutScore, type NamedScore } from './score-tables';
 import type { Study } from './study';
-import { type Grey, greyMatch, greyScore } from './trust';
-import { aboutIntervals } from './words';
+import { type Grey, greyMatch, greyScore, isPartial } from './trust';
+import { aboutIntervals, briefIntervals } from './words';
 
 /** A quantity that figures show: a measure, or the first of the side-by-side scores. */
 export interface Drawn {
@@ -17,6 +17,8 @@ export interface Drawn {
   axis: string;
   unit: string;
   about: string;
+  /** The same in one line. */
+  brief: string;
   cells: CellTable;
   digits: number;
   better: 'higher' | 'lower';
@@ -43,6 +45,7 @@ export function drawnQuantities(study: Study, scores: readonly NamedScore[]): Dr
         axis: unit === 'nats/byte' ? 'nats per byte of the reference' : `${label}, ${unit}`,
         unit,
         about,
+        brief: about,
         cells: study.measure(name),
         digits,
         better: better === 'lower' ? 'lower' : 'higher',
@@ -57,6 +60,7 @@ export function drawnQuantities(study: Study, scores: readonly NamedScore[]): Dr
       axis: `${score.name}, points`,
       unit: 'points',
       about: aboutScore(study, score),
+      brief: 'Mean points per prompt: win 100, tie 50, loss 0; 50 is parity.',
       cells: score.table.cells,
       digits: 1,
       better: 'higher',
@@ -82,6 +86,7 @@ export function heatmap(
     id: texts.id,
     title: drawn.title,
     caption: `${drawn.about} ${texts.caption} ${aboutIntervals(study)}`,
+    brief: `${drawn.brief} Colours compare within a column only.`,
     ...(texts.paper !== undefined && { paper: texts.paper }),
     x: 'language of the prompt',
     y: 'tuned on',
@@ -121,6 +126,12 @@ export function groupMean(drawn: Drawn, arm: string, languages: readonly string[
   return own ? { value: drawn.parity.value, n: 0 } : null;
 }
 
+/** Whether an arm's mean over these languages is not to be relied upon. */
+export function greyMean(study: Study, drawn: Drawn, arm: string, languages: readonly string[]): boolean {
+  const isOpponent = (lang: string): boolean => drawn.parity?.opponent(lang)?.id === arm;
+  return isPartial(study, drawn.cells, arm, languages, isOpponent) || drawn.grey(arm, languages);
+}
+
 /** One line a group of languages over arms that have a place on the x axis. */
 export function groupCurve(
   study: Study,
@@ -136,7 +147,15 @@ export function groupCurve(
         const mean = groupMean(drawn, arm.id, languages);
         if (mean === null) return [];
         const { seeds, ...y } = mean;
-        return [{ x, ...(xLabel !== undefined && { xLabel }), y, ...(seeds !== undefined && { seeds }) }];
+        return [
+          {
+            x,
+            ...(xLabel !== undefined && { xLabel }),
+            y,
+            ...(seeds !== undefined && { seeds }),
+            ...(greyMean(study, drawn, arm.id, languages) && { grey: true }),
+          },
+        ];
       }),
     }))
     .filter(({ points }) => points.length > 0);
@@ -146,6 +165,7 @@ export function groupCurve(
     id: `curve-${drawn.id}`,
     title: drawn.title,
     caption: `${drawn.about} ${texts.caption} ${aboutIntervals(study)}`,
+    brief: `${drawn.brief} ${briefIntervals(study)}`,
     ...(texts.paper !== undefined && { paper: texts.paper }),
     x: texts.x,
     y: drawn.axis,

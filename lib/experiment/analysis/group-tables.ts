@@ -1,9 +1,8 @@
 // Means over groups of languages: the hub's, those in the mixture, those in none; and what each arm changes in them.
 import type { ResultColumn, ResultTable } from '../results';
-import type { Drawn, LanguageGroup } from './figures';
+import { type Drawn, greyMean, type LanguageGroup } from './figures';
 import { shaded } from './measure-tables';
 import type { Study } from './study';
-import { isPartial } from './trust';
 import { ARM_COLUMN, aboutIntervals, listLanguages } from './words';
 
 /** All means first, then the differences to the reference arm. */
@@ -45,11 +44,10 @@ function meanTable(study: Study, drawn: Drawn, groups: readonly LanguageGroup[])
     rows: study.arms.map(({ id, label }) => ({
       arm: label,
       ...Object.fromEntries(
-        groups.map(({ name, languages }) => {
-          const opponent = (lang: string): boolean => drawn.parity?.opponent(lang)?.id === id;
-          const partial = isPartial(study, drawn.cells, id, languages, opponent);
-          return [name, shaded(drawn.cells.mean(id, languages), partial || drawn.grey(id, languages))];
-        }),
+        groups.map(({ name, languages }) => [
+          name,
+          shaded(drawn.cells.mean(id, languages), greyMean(study, drawn, id, languages)),
+        ]),
       ),
     })),
   };

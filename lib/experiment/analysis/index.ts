@@ -1,7 +1,7 @@
 // From models to what the report shows: tables that every experiment has, the protocol's own tables and figures, and the
 // sentences that have to stand beside them. A pure function: same results, same numbers.
 import type { MeasureSummary } from '../../eval/measures/types';
-import type { ExperimentResults } from '../results';
+import type { ExperimentResults, ResultTable } from '../results';
 import type { ExperimentSpec } from '../spec';
 import type { ModelResult } from '../types';
 import { commonTables, summaryTable } from './common';
@@ -40,11 +40,27 @@ export function analyse(
     experiment: spec.name,
     protocol: spec.protocol,
     question: own.question,
-    tables: [...(summary ? [summary] : []), ...own.tables, ...commonTables(study, scores)],
+    tables: inOrder(summary, own.tables, commonTables(study, scores), scores),
     figures: own.figures,
     warnings: [...(own.warnings ?? []), ...warningsOf(study, scores)],
     provenance,
   };
+}
+
+/**
+ * What was asked comes first, for a terminal shows the first tables only. A protocol without tables of its own asks for arms
+ * and languages one by one, as the heat maps do.
+ */
+function inOrder(
+  summary: ResultTable | undefined,
+  own: readonly ResultTable[],
+  common: readonly ResultTable[],
+  scores: readonly NamedScore[],
+): ResultTable[] {
+  const wanted = [`score-${scores[0]?.id}`, 'likelihood', 'language-match'];
+  const found = wanted.map((id) => common.find((table) => table.id === id)).filter((table) => !!table);
+  const first = own.length > 0 ? own : found;
+  return [...(summary ? [summary] : []), ...first, ...common.filter((table) => !first.includes(table))];
 }
 
 function ofProtocol(study: Study, scores: readonly NamedScore[]): ProtocolResults {

@@ -2,7 +2,7 @@
 import type { ResultFigure } from '../results';
 import type { Arm } from '../types';
 import type { Term } from './cells';
-import { type Drawn, drawnQuantities, groupCurve, type LanguageGroup, plain } from './figures';
+import { type Drawn, drawnQuantities, greyMean, groupCurve, type LanguageGroup, plain } from './figures';
 import { groupTables } from './group-tables';
 import type { ProtocolResults } from './pinch';
 import type { NamedScore } from './score-tables';
@@ -60,12 +60,13 @@ function orderCurves(
   const lines = curves.filter((figure) => figure?.kind === 'curve');
   const [first] = lines;
   if (first === undefined) return undefined;
-  const mean = meanOfOrders(drawn, numbers.map(ofOrder), languages);
+  const mean = meanOfOrders(study, drawn, numbers.map(ofOrder), languages);
   return { ...first, series: [...mean, ...lines.flatMap(({ series }) => series)] };
 }
 
 /** Only where all orders have their model. */
 function meanOfOrders(
+  study: Study,
   drawn: Drawn,
   orders: readonly (readonly { arm: Arm; x: number }[])[],
   languages: readonly string[],
@@ -81,7 +82,15 @@ function meanOfOrders(
     });
     const value = drawn.cells.combine(terms);
     if (value === null) return [];
-    return [{ x, y: plain(value), ...(value.seeds !== undefined && { seeds: value.seeds }) }];
+    const grey = (arms as Arm[]).some(({ id }) => greyMean(study, drawn, id, languages));
+    return [
+      {
+        x,
+        y: plain(value),
+        ...(value.seeds !== undefined && { seeds: value.seeds }),
+        ...(grey && { grey }),
+      },
+    ];
   });
   return points.length === 0 ? [] : [{ name: 'mean of the orders', points }];
 }

@@ -5,7 +5,7 @@ import { type Drawn, drawnQuantities, plain } from './figures';
 import type { ProtocolResults } from './pinch';
 import type { NamedScore } from './score-tables';
 import type { Study } from './study';
-import { aboutIntervals } from './words';
+import { aboutIntervals, briefIntervals } from './words';
 
 interface Pair {
   arm: Arm;
@@ -58,7 +58,9 @@ function pairFigure(study: Study, drawn: Drawn, pairs: readonly Pair[]): ResultF
     ];
     return marks.flatMap(({ id, series }) => {
       const value = drawn.cells.mean(id, languages);
-      return value === null ? [] : [{ group: pair.arm.label, series, value: plain(value) }];
+      if (value === null) return [];
+      const grey = drawn.grey(id, languages);
+      return [{ group: pair.arm.label, series, value: plain(value), ...(grey && { grey }) }];
     });
   });
   return {
@@ -66,6 +68,7 @@ function pairFigure(study: Study, drawn: Drawn, pairs: readonly Pair[]): ResultF
     id: `pairs-${drawn.id}`,
     title: drawn.title,
     caption: `${drawn.about} Mean over the languages that are neither of the pair’s; the pair’s languages in the order of its name. Pairs are drawn by the experiment’s seed. ${aboutIntervals(study)}`,
+    brief: `${drawn.brief} Mean over the languages that are neither of the pair’s. ${briefIntervals(study)}`,
     paper: 'The comparison of language pairs with their monolingual models (E5).',
     x: 'pair of languages',
     y: drawn.axis,

@@ -31,8 +31,8 @@ export function analysePinch(study: Study, scores: readonly NamedScore[]): Proto
         x: `share of the budget spread over all languages, %`,
         caption,
         paper: unseen
-          ? 'The curves of seen and unseen languages over the share of multilingual examples, six languages in the mixture (E3).'
-          : 'The curve of scores over the share of multilingual examples, all languages in the mixture (E2).',
+          ? 'The curves of seen and unseen languages over the share of multilingual examples (E3).'
+          : 'The curve of scores over the share of multilingual examples (E2).',
         xIsOrdinal: true,
       }),
     )

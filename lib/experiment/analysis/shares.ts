@@ -12,7 +12,7 @@ import type { ProtocolResults } from './pinch';
 import { relativeTokens, sameFamily, sameScript } from './relatedness';
 import type { NamedScore } from './score-tables';
 import type { Study } from './study';
-import { aboutIntervals } from './words';
+import { aboutIntervals, briefIntervals } from './words';
 
 interface Predictor {
   id: string;
@@ -129,6 +129,7 @@ function scatter(
     id: `scatter-${predictor.id}-${drawn.id}`,
     title: `${drawn.title}: transfer against ${predictor.label}`,
     caption: `${aboutTransfer(drawn)} ${drawn.about} p by permuting the points. ${aboutIntervals(study)}`,
+    brief: `${drawn.brief} ${briefIntervals(study)}`,
     ...(predictor.id === 'share' && {
       paper:
         'The scatter of mean transfer against the share of a language in pretraining (E7), English left out.',

@@ -13,6 +13,11 @@ export function aboutIntervals(study: Study): string {
   return `Intervals: 95 %, bootstrap over prompts (the item is the unit, jointly over languages), conditional on these models.${repeated}`;
 }
 
+/** The same in a picture, where there is room for a line. */
+export function briefIntervals({ seeds }: Study): string {
+  return `Intervals: 95\u00a0%, over prompts, of these models; ${seeds.length > 1 ? `means over ${seeds.length} seeds` : 'one seed'}.`;
+}
+
 export function languageColumns(
   languages: readonly string[],
   format: Omit<ResultColumn, 'key' | 'label' | 'kind'>,

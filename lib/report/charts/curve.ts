@@ -3,7 +3,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { ResultFigure } from '../../experiment/results';
 import { formatNumber } from '../numbers';
-import { FONT_SIZE, framed } from './frame';
+import { FONT_SIZE, framed, HOLLOW_MARK } from './frame';
 import { drawable } from './text';
 
 type Curve = Extract<ResultFigure, { kind: 'curve' }>;
@@ -26,7 +26,7 @@ export function curveSpec(figure: Curve): TopLevelSpec {
         const place = { series: names[at]!, x: figure.xIsOrdinal ? labels.get(point.x)! : point.x };
         const { value, low, high } = point.y;
         return [
-          { ...place, value },
+          { ...place, value, ...(point.grey && { grey: true }) },
           ...(low !== undefined && high !== undefined
             ? [{ ...place, low, high, alone: banded.length === 1 }]
             : []),
@@ -93,6 +93,11 @@ export function curveSpec(figure: Curve): TopLevelSpec {
       transform: has('value'),
       mark: { type: 'point', filled: true, size: apart ? 22 : 42, opacity: 1 },
       encoding: { x, y: y('value'), color },
+    },
+    {
+      transform: [{ filter: "datum['grey'] === true" }],
+      mark: { ...HOLLOW_MARK, size: apart ? 7 : 14 },
+      encoding: { x, y: y('value') },
     },
   ];
   const data = { values };

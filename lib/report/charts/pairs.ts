@@ -2,7 +2,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { ResultFigure } from '../../experiment/results';
 import { referenceLine } from './curve';
-import { FONT_SIZE, framed } from './frame';
+import { FONT_SIZE, framed, HOLLOW_MARK } from './frame';
 import { drawable, textWidth } from './text';
 
 /** Pixels a mark; a group has at least MIN_GROUP. */
@@ -12,10 +12,11 @@ const HEIGHT = 280;
 const SHAPES = ['circle', 'square', 'triangle-up', 'diamond', 'cross', 'triangle-down'];
 
 export function pairsSpec(figure: Extract<ResultFigure, { kind: 'pairs' }>): TopLevelSpec {
-  const values = figure.groups.map(({ group, series, value }) => ({
+  const values = figure.groups.map(({ group, series, value, grey }) => ({
     group: drawable(group),
     series: drawable(series),
     value: value.value,
+    ...(grey && { grey }),
     ...(value.low !== undefined && value.high !== undefined && { low: value.low, high: value.high }),
   }));
   const groups = [...new Set(values.map(({ group }) => group))];
@@ -67,6 +68,11 @@ export function pairsSpec(figure: Extract<ResultFigure, { kind: 'pairs' }>): Top
       {
         mark: { type: 'point', filled: true, size: 60, opacity: 1 },
         encoding: { x, xOffset, y: y('value'), color, shape },
+      },
+      {
+        transform: [{ filter: "datum['grey'] === true" }],
+        mark: { ...HOLLOW_MARK, size: 18 },
+        encoding: { x, xOffset, y: y('value'), shape },
       },
     ],
   });
