@@ -27,6 +27,11 @@ export type TrainerOptions = TrainOptionsInput & {
    */
   resume?: boolean;
   /**
+   * When resuming, model, data and template may lie elsewhere than before, as after a folder was moved; their contents tell
+   * that they are the same. Default false.
+   */
+  relocate?: boolean;
+  /**
    * The model, loaded already: for many runs over one base. It stays when the trainer is disposed. Its threads and weights'
    * dtype are what they are.
    */
@@ -122,9 +127,10 @@ export class Trainer implements AsyncDisposable {
    * @throws RangeError / TypeError naming a wrong option
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
-    const { out, resume = false, base, clock, signal, onNote, onLoad, ...input } = options;
+    const { out, resume = false, relocate = false, base, clock, signal, onNote, onLoad, ...input } = options;
     signal?.throwIfAborted();
     const record = resume ? await readRunRecord(out) : undefined;
+    if (record && relocate) Object.assign(record.options, placesOf(resolveTrainOptions(input)));
     if (record) refuseContradictions(record.options, input);
     const context = { signal, onNote, clock, ...(record && { startedAt: record.chosen.startedAt }) };
     const prepared = await planTraining(record ? asChosen(record) : input, context);
@@ -246,6 +252,10 @@ function makeAdapter(
   if (options.initAdapter !== undefined) return Adapter.load(model, options.initAdapter, { onNote });
   const { rank, alpha, rslora, target, seed } = options;
   return Adapter.create(model, { ...toAdapterSpec({ rank, alpha, rslora, targetModules: target }), seed });
+}
+
+function placesOf({ model, data, template }: TrainOptions): Partial<TrainOptions> {
+  return { model, data, template };
 }
 
 /** What was `auto` when the run was started stays what it became, whatever would be chosen now. */

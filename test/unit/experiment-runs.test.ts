@@ -1,6 +1,6 @@
 // What may happen to a run between its first and last job: many models, attempts cut off, files that change meanwhile, records
 // too long for the model; and that no number in the store is another than it says.
-import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Experiment, type ExperimentEvent } from '../../lib/experiment/experiment';
@@ -105,6 +105,29 @@ describe('an attempt that was cut off', () => {
     expect(readFileSync(outputOf(resumed, 'train', 'adapter/adapter_model.safetensors'))).toEqual(
       readFileSync(outputOf(whole, 'train', 'adapter/adapter_model.safetensors')),
     );
+  });
+
+  it('is gone on with in a store that was moved', async () => {
+    const from = fresh();
+    const input = one(from);
+    await cutOff(input);
+    const to = fresh();
+    renameSync(from, to);
+    const steps: string[] = [];
+    await run(
+      {
+        ...input,
+        data: join(to, 'train.jsonl'),
+        eval: join(to, 'test.jsonl'),
+        store: join(to, 'runs'),
+      },
+      {
+        onEvent: (event) => {
+          if (event.type === 'progress' && event.detail.startsWith('step')) steps.push(event.detail);
+        },
+      },
+    );
+    expect(steps[0]).toMatch(/^step [5-9]\//);
   });
 
   it('is begun again where a crash has damaged its checkpoint', async () => {

@@ -442,6 +442,8 @@ describe('a full disk', () => {
     expect(await explainFullDisk(wrapped, folder)).toMatchObject({ message: expect.stringMatching(full) });
     const native = new MlitError('FILE_IO', 'x: No space left on device');
     expect(await explainFullDisk(native, folder)).toMatchObject({ message: expect.stringMatching(full) });
+    const explained = await explainFullDisk(wrapped, folder);
+    expect(await explainFullDisk(explained, 'elsewhere')).toBe(explained);
     const other = new MlitError('FILE_IO', 'x: Permission denied');
     expect(await explainFullDisk(other, folder)).toBe(other);
   });

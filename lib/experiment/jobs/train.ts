@@ -103,7 +103,7 @@ const BEGIN_AGAIN = ['STATE_MISMATCH', 'RUN_INVALID', 'FILE_DAMAGED'];
 async function openTrainer(input: TrainerOptions, out: string): Promise<Trainer> {
   if (existsSync(join(out, 'run.yaml'))) {
     try {
-      return await Trainer.create({ ...input, resume: true });
+      return await Trainer.create({ ...input, resume: true, relocate: true });
     } catch (error) {
       if (!isMlitError(error) || !BEGIN_AGAIN.includes(error.code)) throw error;
     }

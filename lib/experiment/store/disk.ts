@@ -4,10 +4,12 @@ import { statfs } from 'node:fs/promises';
 import { MlitError } from '../../native/errors';
 
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+const EXPLAINED = 'the disk or quota of';
 const FULL_TEXT = /No space left on device|Disk quota exceeded|File too large/i;
 
 /** The error that says so where a write failed for want of room, also when that is only its cause; else the error itself. */
 export async function explainFullDisk(error: unknown, folder: string): Promise<unknown> {
+  if (error instanceof MlitError && error.message.startsWith(EXPLAINED)) return error;
   for (let each = error; each instanceof Error; each = each.cause) {
     const { code } = each as NodeJS.ErrnoException;
     if (!FULL.has(code ?? '') && !FULL_TEXT.test(each.message)) continue;
@@ -15,7 +17,7 @@ export async function explainFullDisk(error: unknown, folder: string): Promise<u
     const left = free === undefined ? '' : ` (${(free / 2 ** 20).toFixed(1)} MiB free)`;
     return new MlitError(
       'FILE_IO',
-      `the disk or quota of ${folder} is full${left}: ${each.message}. Make room and start the same command again; what is finished stays`,
+      `${EXPLAINED} ${folder} is full${left}: ${each.message}. Make room and start the same command again; what is finished stays`,
       { fields: { file: folder, ...(free !== undefined && { free }) }, cause: error },
     );
   }
