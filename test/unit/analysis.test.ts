@@ -518,6 +518,34 @@ describe('warnings', () => {
     expect(number(table(results, 'language-rule').rows[0]!.shuffledRight!).value).toBe(30);
   });
 
+  it('mark what is of fewer seeds than the arm has', () => {
+    const spec = custom({ seeds: 2 });
+    const models = simulateModels(spec, () => ({ nats: 1, match: 1, chrf: 50 })).map((model) => ({
+      ...model,
+      items: model.items.map((item) => {
+        if (model.arm.id !== 'even' || item.lang !== 'fi' || model.seed !== 1) return item;
+        const { languageMatch: _, ...measures } = item.measures;
+        return { ...item, measures: { ...measures, languageUndecided: 1 } };
+      }),
+    }));
+    const results = analysed(spec, models);
+    for (const column of ['fi', 'mean']) {
+      expect(number(cell(results, 'language-match', 'even', column)), column).toMatchObject({ grey: true });
+      expect(number(cell(results, 'language-match', 'english', column)), column).not.toHaveProperty('grey');
+    }
+    expect(number(cell(results, 'language-match', 'even', 'en'))).not.toHaveProperty('grey');
+    // A difference is no better than what it is of.
+    expect(cell(results, 'language-match', 'even', 'difference')).toMatchObject({ grey: true });
+    expect(cell(results, 'language-match-differences', 'even', 'fi')).toMatchObject({ grey: true });
+    expect(cell(results, 'language-match-differences', 'even', 'en')).not.toHaveProperty('grey');
+    const groups = table(results, 'groups-language-match-differences').rows.find(
+      ({ arm }) => arm === 'even',
+    )!;
+    expect(groups['other languages']).toMatchObject({ grey: true });
+    expect(groups.English).not.toHaveProperty('grey');
+    expect(results.warnings.join(' ')).toMatch(/In some language or seed no answer is decided for even:/);
+  });
+
   it('mark a mean over fewer languages than that of other arms', () => {
     const spec = custom();
     const models = simulateModels(spec, () => ({ nats: 1, match: 1, chrf: 50 })).map((model) => ({
@@ -532,7 +560,7 @@ describe('warnings', () => {
     expect(cell(results, 'language-match', 'even', 'fi')).toBeNull();
     expect(number(cell(results, 'language-match', 'even', 'mean')).grey).toBe(true);
     expect(number(cell(results, 'language-match', 'english', 'mean'))).not.toHaveProperty('grey');
-    expect(results.warnings.join(' ')).toMatch(/No answer in some language is decided for even:/);
+    expect(results.warnings.join(' ')).toMatch(/In some language or seed no answer is decided for even:/);
   });
 
   it('name arms of which not all seeds are finished', () => {

@@ -140,7 +140,7 @@ export const MEASURES = {
     better: 'higher',
     needs: 'answer',
     about:
-      'No word in Latin script, among answers that pass line by line; only in languages of other scripts.',
+      'No lower-case Latin word of four letters or more, among answers that pass line by line; only in languages of other scripts.',
   },
   latinWordRate: {
     ...share,

@@ -55,6 +55,11 @@ export class CellTable {
     return this.#places.has(keyOf(arm, lang));
   }
 
+  /** Seeds that have a cell. */
+  seeds(arm: string, lang: string): number {
+    return this.#places.get(keyOf(arm, lang))?.size ?? 0;
+  }
+
   value(arm: string, lang: string): SeededEstimate | null {
     return this.combine([{ arm, lang, weight: 1 }]);
   }

@@ -72,7 +72,10 @@ function differenceTable(
         ...Object.fromEntries(
           groups.map(({ name, languages }) => [
             name,
-            drawn.cells.meanDifference(id, reference.id, languages),
+            shaded(
+              drawn.cells.meanDifference(id, reference.id, languages),
+              greyMean(study, drawn, id, languages) || greyMean(study, drawn, reference.id, languages),
+            ),
           ]),
         ),
       })),

@@ -36,6 +36,7 @@ export function measureTables(study: Study, name: MeasureName, options: MeasureT
       ...format,
     });
   }
+  const isGrey: Grey = (arm, over) => options.grey?.(arm, over) || isPartial(study, cells, arm, over);
   const main: ResultTable = {
     id: options.id,
     title: options.title,
@@ -43,20 +44,23 @@ export function measureTables(study: Study, name: MeasureName, options: MeasureT
     columns,
     rows: study.arms.map(({ id, label }) => ({
       arm: label,
-      ...byLanguage(languages, (lang) => shaded(cells.value(id, lang), options.grey?.(id, [lang]))),
+      ...byLanguage(languages, (lang) => shaded(cells.value(id, lang), isGrey(id, [lang]))),
       ...(languages.length > 1 && {
-        mean: shaded(
-          cells.mean(id, languages),
-          options.grey?.(id, languages) || isPartial(study, cells, id, languages),
-        ),
+        mean: shaded(cells.mean(id, languages), isGrey(id, languages)),
       }),
       ...(reference !== undefined && {
-        difference: id === reference.id ? null : cells.meanDifference(id, reference.id, languages),
+        difference:
+          id === reference.id
+            ? null
+            : shaded(
+                cells.meanDifference(id, reference.id, languages),
+                isGrey(id, languages) || isGrey(reference.id, languages),
+              ),
       }),
     })),
   };
   if (!options.differences || reference === undefined) return [main];
-  return [main, differenceTable(study, cells, languages, format, options)];
+  return [main, differenceTable(study, cells, languages, format, { ...options, grey: isGrey })];
 }
 
 function differenceTable(
@@ -64,7 +68,7 @@ function differenceTable(
   cells: CellTable,
   languages: readonly string[],
   format: Pick<ResultColumn, 'unit' | 'digits' | 'better'>,
-  texts: Texts,
+  texts: Texts & { grey: Grey },
 ): ResultTable {
   const reference = study.reference!;
   return {
@@ -76,7 +80,12 @@ function differenceTable(
       .filter(({ id }) => id !== reference.id)
       .map(({ id, label }) => ({
         arm: label,
-        ...byLanguage(languages, (lang) => cells.difference(id, reference.id, lang)),
+        ...byLanguage(languages, (lang) =>
+          shaded(
+            cells.difference(id, reference.id, lang),
+            texts.grey(id, [lang]) || texts.grey(reference.id, [lang]),
+          ),
+        ),
       })),
   };
 }

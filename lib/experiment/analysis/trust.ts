@@ -24,7 +24,10 @@ export function greyScore({ far }: ScoreTable): Grey {
   };
 }
 
-/** Whether the arm has no cell in a language in which others have one: its mean is not over the same languages as theirs. */
+/**
+ * Whether the arm has no cell in a language in which others have one, or not in each of its seeds: its mean is not over the
+ * same languages as theirs, or leaves a seed out.
+ */
 export function isPartial(
   study: Study,
   cells: CellTable,
@@ -32,9 +35,11 @@ export function isPartial(
   languages: readonly string[],
   isOpponent: (lang: string) => boolean = () => false,
 ): boolean {
-  return languages.some(
-    (lang) => !cells.has(arm, lang) && !isOpponent(lang) && study.arms.some(({ id }) => cells.has(id, lang)),
-  );
+  return languages.some((lang) => {
+    if (isOpponent(lang)) return false;
+    if (cells.has(arm, lang)) return cells.seeds(arm, lang) < study.columns(arm, lang).size;
+    return study.arms.some(({ id }) => cells.has(id, lang));
+  });
 }
 
 function mean<T>(values: readonly T[], of: (value: T) => number): number {

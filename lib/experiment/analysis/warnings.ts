@@ -116,14 +116,14 @@ function farTies(scores: readonly NamedScore[]): string[] {
   });
 }
 
-/** An arm without a decided answer in some language has its mean over fewer languages than others. */
+/** An arm without a decided answer in some language, or in one of its seeds, has its mean over fewer than others. */
 function partialMeans(study: Study): string[] {
   const cells = study.measure('languageMatch');
   const partial = study.arms.filter(({ id }) => isPartial(study, cells, id, study.languages));
   return partial.length === 0
     ? []
     : [
-        `No answer in some language is decided for ${partial.map(({ label }) => label).join(', ')}: those means of the language match are over fewer languages than the others’.`,
+        `In some language or seed no answer is decided for ${partial.map(({ label }) => label).join(', ')}: those means of the language match are over fewer languages or seeds than the others’.`,
       ];
 }
 
