@@ -113,7 +113,8 @@ export function isNamedByPlace({ id, source }: Example): boolean {
   return id.startsWith(fileStem(source.file)) && id.endsWith(`:${source.line}`);
 }
 
-function fileStem(file: string): string {
+/** What records without ids are called by. */
+export function fileStem(file: string): string {
   return file === '-'
     ? 'stdin'
     : basename(file).replace(/\.(jsonl|ndjson|json|parquet|csv|tsv)?(\.gz)?$/, '');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Example } from '../data/example';
 import { itemOf } from '../data/hold-out';
 import { epochOrder } from '../data/order';
-import { readExamples } from '../data/read';
+import { fileStem, isNamedByPlace, readExamples } from '../data/read';
 import { resolveData } from '../data/sources';
 import { type ModelSource, resolveModel } from '../model/source';
 import { MlitError } from '../native/errors';
@@ -34,9 +34,12 @@ export async function fileHash(path: string): Promise<string> {
   return hash;
 }
 
-/** Files of a data set by content; one that was given as `CODE=FILE` keeps its language. */
+/**
+ * Files of a data set by content; one that was given as `CODE=FILE` keeps its language, and one whose records have no ids its
+ * name, for they are called by it.
+ */
 export interface HashedFiles {
-  /** `HASH` or `CODE=HASH`, in the order given. */
+  /** `HASH`, `CODE=HASH` or `HASH NAME`, in the order given. */
   keys: string[];
   /** What was given, with each file's hash. */
   files: { file: string; sha256: string }[];
@@ -44,15 +47,22 @@ export interface HashedFiles {
   paths: Record<string, string>;
 }
 
-/** Patterns are expanded and data sets of a hub fetched. */
+/**
+ * Patterns are expanded and data sets of a hub fetched.
+ *
+ * @param examples the records that the files hold
+ */
 export async function hashData(
   entries: readonly string[],
+  examples: readonly Example[],
   options: { signal?: AbortSignal | undefined } = {},
 ): Promise<HashedFiles> {
+  const unnamed = new Set(examples.filter(isNamedByPlace).map(({ source }) => source.file));
   const hashed: HashedFiles = { keys: [], files: [], paths: {} };
   for (const { name, path, lang } of await resolveData(entries, options)) {
     const sha256 = await fileHash(path);
-    hashed.keys.push(lang === undefined ? sha256 : `${lang}=${sha256}`);
+    const key = lang === undefined ? sha256 : `${lang}=${sha256}`;
+    hashed.keys.push(unnamed.has(name) ? `${key} ${fileStem(name)}` : key);
     hashed.files.push({ file: name, sha256 });
     hashed.paths[sha256] = path;
   }
@@ -61,12 +71,12 @@ export async function hashData(
 
 /** The hash in a key of {@link HashedFiles}. */
 export function hashOf(key: string): string {
-  return key.slice(key.indexOf('=') + 1);
+  return key.replace(/^[^ ]*=/, '').split(' ', 1)[0]!;
 }
 
 /** What `readExamples` takes for such keys. */
 export function dataEntries(keys: readonly string[], paths: Readonly<Record<string, string>>): string[] {
-  return keys.map((key) => key.slice(0, key.indexOf('=') + 1) + paths[hashOf(key)]!);
+  return keys.map((key) => (/^[^ ]*=/.exec(key)?.[0] ?? '') + paths[hashOf(key)]!);
 }
 
 /** Files of a Hugging Face folder that decide what a model computes or how text becomes tokens. */

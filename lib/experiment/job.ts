@@ -19,7 +19,7 @@ export interface Rendering {
 
 /** Which records of which files models are evaluated on. */
 export interface EvaluationKey {
-  /** SHA-256 of each file (`CODE=HASH` where its language was given), sorted. */
+  /** SHA-256 of each file, with its language where that was given, its name where its records have no ids; sorted. */
   files: readonly string[];
   field: Readonly<Record<string, string>>;
   /** Sorted. */
@@ -31,7 +31,7 @@ export interface EvaluationKey {
 
 export interface MixDescription extends MixturePlan {
   kind: 'mix';
-  /** SHA-256 of each file (`CODE=HASH` where its language was given), sorted. */
+  /** SHA-256 of each file, with its language where that was given, its name where its records have no ids; sorted. */
   data: readonly string[];
   field: Readonly<Record<string, string>>;
 }

@@ -54,8 +54,8 @@ export async function prepareExperiment(
     );
   const table = ParallelTable.from(data);
 
-  const dataFiles = await hashData(spec.data, { signal });
-  const evalFiles = await hashData(spec.eval, { signal });
+  const dataFiles = await hashData(spec.data, data, { signal });
+  const evalFiles = await hashData(spec.eval, all, { signal });
   const model = await modelHash(source);
   const template = existsSync(spec.template) ? await fileHash(spec.template) : spec.template;
   const files = {

@@ -1,6 +1,14 @@
 // What may happen to a run between its first and last job: many models, attempts cut off, files that change meanwhile, records
 // too long for the model; and that no number in the store is another than it says.
-import { appendFileSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Experiment, type ExperimentEvent } from '../../lib/experiment/experiment';
@@ -150,6 +158,27 @@ describe('a job’s name', () => {
     };
     expect(await baseOf({ seed: 5 })).toEqual(await baseOf({ seed: 0 }));
     expect(await baseOf({ seed: 5, evalItems: 3 })).not.toEqual(await baseOf({ seed: 0, evalItems: 3 }));
+  });
+
+  it('holds a file’s name only where its records have no ids and are called by it', async () => {
+    const folder = fresh();
+    const input = one(folder);
+    const from = join(folder, 'test.jsonl');
+    const to = join(folder, 'other.jsonl');
+    const sample = async (file: string): Promise<unknown> => {
+      await using experiment = await Experiment.open({ ...input, eval: file });
+      return experiment.prepared.graph.models[0]!.jobs.sample;
+    };
+    const both = async (): Promise<unknown[]> => {
+      copyFileSync(from, to);
+      return [await sample(from), await sample(to)];
+    };
+    const [a, b] = await both();
+    expect(a).toBe(b);
+    change(from, ({ id: _, parallel_id: __, ...record }) => record as Line);
+    const [c, d] = await both();
+    expect(c).not.toBe(d);
+    await run({ ...input, eval: from });
   });
 
   it('is kept: a file that changes while the run goes on ends it', async () => {
