@@ -12,6 +12,7 @@ import { stepFlops } from '../train/plan';
 import type { JobGraph } from './graph';
 import { hasReference, promptOf } from './inputs';
 import { JOB_KINDS, type JobKind, type MixDescription, type TrainDescription } from './job';
+import { SAVE_EVERY } from './jobs/train';
 import type { ExperimentSpec } from './spec';
 import { evenly, type Speed } from './speed';
 
@@ -36,8 +37,6 @@ export interface Lengths {
 }
 
 const RECORDS_A_LANGUAGE = 200;
-/** Steps between checkpoints of a train job. */
-const SAVE_EVERY = 10;
 
 /** Mean lengths by language, over up to two hundred records of each. */
 export function measureLengths(

@@ -38,6 +38,8 @@ const MIN_SECONDS = 2;
 const ROWS = 32;
 const NEW_TOKENS = 12;
 const SCORED = 96;
+/** Tokens of a measured step, and of what is scored, at most: batches of a hundred long records take minutes. */
+const MOST_TOKENS = 8192;
 const MEASURED = 48;
 
 export interface SpeedInputs {
@@ -89,7 +91,8 @@ async function trainSpeed(
     signal?.throwIfAborted();
     // The first step finds caches cold and pages untouched.
     if (step === 1) [started, flops] = [performance.now(), 0];
-    const batch = Array.from({ length: size }, (_, i) => examples[(step * size + i) % examples.length]!);
+    const wanted = Array.from({ length: size }, (_, i) => examples[(step * size + i) % examples.length]!);
+    const batch = within(wanted, MOST_TOKENS);
     for (const { batch: packed } of packExamples(batch, { microTokens }))
       await session.forwardBackward(packed);
     await session.optimStep({ learningRate: 0 });
@@ -143,7 +146,7 @@ async function sampleSpeed(
 async function scoreSpeed(inputs: SpeedInputs, adapter: Adapter): Promise<number> {
   const withReferences = inputs.evaluation.filter(hasReference);
   if (withReferences.length === 0) return 0;
-  const examples = render(evenly(withReferences, SCORED), inputs);
+  const examples = within(render(evenly(withReferences, SCORED), inputs), MOST_TOKENS);
   const started = performance.now();
   await score({ model: inputs.model, adapter, examples, signal: inputs.signal });
   const tokens = examples.reduce((sum, example) => sum + example.tokens.length, 0);
@@ -160,6 +163,16 @@ function answerSpeed({ evaluation, identify }: SpeedInputs): number {
   const started = performance.now();
   measureAnswers(answers, chosen, { identify });
   return (performance.now() - started) / 1000 / chosen.length;
+}
+
+/** The first ones, up to so many tokens; one at least. */
+function within(examples: readonly RenderedExample[], most: number): RenderedExample[] {
+  let sum = 0;
+  const end = examples.findIndex(({ tokens }, at) => {
+    sum += tokens.length;
+    return sum > most && at > 0;
+  });
+  return examples.slice(0, end < 0 ? undefined : end);
 }
 
 /** Up to `count` elements, spread over the whole list. */

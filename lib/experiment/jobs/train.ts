@@ -15,7 +15,7 @@ import type { TrainDescription } from '../job';
 import { TEMPLATE_CLOCK, type Workshop } from './workshop';
 
 /** Steps between checkpoints: what a killed machine costs at most. A stop by signal saves its own. */
-const SAVE_EVERY = 10;
+export const SAVE_EVERY = 10;
 
 export async function runTrain(
   work: Assignment,
