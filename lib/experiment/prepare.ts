@@ -1,10 +1,10 @@
 // From an experiment's file to its graph: everything that can be found wrong before anything is computed is found here.
-import { existsSync } from 'node:fs';
 import type { Example } from '../data/example';
 import { refuseLeaks } from '../data/hold-out';
 import { drawMixture, ParallelTable, planMixture } from '../data/mixture';
 import { readExamples } from '../data/read';
 import { type ModelSource, resolveModel } from '../model/source';
+import { isTemplateFile } from '../model/template';
 import { loadAddon } from '../native/addon';
 import { packageVersion } from '../native/version';
 import { buildGraph, type JobGraph } from './graph';
@@ -57,7 +57,7 @@ export async function prepareExperiment(
   const dataFiles = await hashData(spec.data, data, { signal });
   const evalFiles = await hashData(spec.eval, all, { signal });
   const model = await modelHash(source);
-  const template = existsSync(spec.template) ? await fileHash(spec.template) : spec.template;
+  const template = isTemplateFile(spec.template) ? await fileHash(spec.template) : spec.template;
   const files = {
     ...dataFiles.paths,
     ...evalFiles.paths,

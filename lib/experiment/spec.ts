@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { isTemplateFile } from '../model/template';
 import { MlitError } from '../native/errors';
 import { didYouMean } from '../text/suggest';
 import { describeIssues, trainOptionsSchema } from '../train/options';
@@ -182,7 +183,7 @@ export async function readExperiment(
     data: spec.data.map(local),
     eval: spec.eval.map(local),
     model: /[/\\]|\.gguf$/.test(spec.model) ? local(spec.model) : spec.model,
-    template: /[/\\]|\.jinja$/.test(spec.template) ? local(spec.template) : spec.template,
+    template: isTemplateFile(spec.template) ? beside(spec.template) : spec.template,
     store: overrides.store === undefined ? beside(spec.store) : spec.store,
   };
 }

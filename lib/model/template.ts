@@ -20,6 +20,11 @@ export interface ChatTemplateOptions {
   now?: Date | string;
 }
 
+/** Whether a template is given as a Jinja file: by its form, whatever lies in the working folder. */
+export function isTemplateFile(choice: string): boolean {
+  return /[./\\]/.test(choice);
+}
+
 /** How a template closes an assistant's turn. */
 export interface TurnEnd {
   /** Ids right after the response, up to and including the end-of-turn token; the training target's end. */
@@ -90,8 +95,7 @@ export class ChatTemplate {
     if (choice === 'none') return new ChatTemplate('none', '', options);
     if (choice === 'auto') return ChatTemplate.#auto(options);
     if (Object.hasOwn(BUILTIN_TEMPLATES, choice)) return ChatTemplate.#builtin(choice, options);
-    const looksLikeFile = /[./\\]/.test(choice);
-    if (!looksLikeFile) {
+    if (!isTemplateFile(choice)) {
       throw new MlitError(
         'TEMPLATE_INVALID',
         `template: "${choice}" is not known; expected auto, ${Object.keys(BUILTIN_TEMPLATES).join(', ')}, none, or the path of a Jinja file`,

@@ -4,6 +4,7 @@ import {
   appendFileSync,
   copyFileSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -12,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Experiment, type ExperimentEvent } from '../../lib/experiment/experiment';
-import { type ExperimentInput, resolveExperiment } from '../../lib/experiment/spec';
+import { type ExperimentInput, readExperiment, resolveExperiment } from '../../lib/experiment/spec';
 import { Store } from '../../lib/experiment/store/store';
 import { smallExperiment } from '../support/experiment';
 import { scratch } from '../support/fixtures';
@@ -258,6 +259,20 @@ describe('likelihoods', () => {
   });
 });
 
+describe('a budget', () => {
+  it('that lengths make smaller is said to be', async () => {
+    const folder = fresh();
+    const train = { ...one(folder).train, maxLength: 64, truncate: 'drop' as const };
+    const input = { ...one(folder), train };
+    change(join(folder, 'train.jsonl'), (record) =>
+      /^i\d+0\.en$/.test(record.id) ? { ...record, response: 'the number '.repeat(80) } : record,
+    );
+    const notes: string[] = [];
+    await run(input, { onNote: (note) => notes.push(note) });
+    expect(notes.join('\n')).toMatch(/\d examples of this mixture are left out for their length \(en \d\)/);
+  });
+});
+
 describe('before anything is trained', () => {
   it('a prompt that is too long for the model or for the score is refused by name', async () => {
     const folder = fresh();
@@ -279,6 +294,26 @@ describe('before anything is trained', () => {
     expect(existsSync(join(input.store!, 'jobs.jsonl')) && linesOf(join(input.store!, 'jobs.jsonl'))).toEqual(
       [],
     );
+  });
+
+  it('a template that is not there is refused, and a folder of a template’s name is none', async () => {
+    const folder = fresh();
+    const input = one(folder);
+    await expect(Experiment.open({ ...input, template: join(folder, 'no.jinja') })).rejects.toMatchObject({
+      code: 'FILE_NOT_FOUND',
+    });
+    const file = join(folder, 'x.yaml');
+    writeFileSync(file, JSON.stringify({ ...input, template: 'own.txt' }));
+    expect((await readExperiment(file)).template).toBe(join(folder, 'own.txt'));
+    const before = process.cwd();
+    mkdirSync(join(folder, 'gemma'));
+    process.chdir(folder);
+    try {
+      await using experiment = await Experiment.open(input);
+      expect(experiment.prepared.graph.jobs.size).toBe(5);
+    } finally {
+      process.chdir(before);
+    }
   });
 
   it('a key that the protocol does not read is refused', () => {

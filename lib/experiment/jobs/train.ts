@@ -44,6 +44,14 @@ export async function runTrain(
     signal: shop.signal,
   };
   await using trainer = await openTrainer(input, out);
+  const { dropped } = trainer.data.mixture;
+  const left = Object.values(dropped).reduce((total, count) => total + count, 0);
+  if (left > 0) {
+    const list = Object.entries(dropped).map(([lang, count]) => `${lang} ${count}`);
+    shop.onNote?.(
+      `${left} examples of this mixture are left out for their length (${list.join(', ')}): the model has that many fewer than its budget`,
+    );
+  }
   const before = trainer.step;
   const run = trainer.start();
   const total = trainer.plan().steps;
@@ -69,6 +77,7 @@ export async function runTrain(
     tokens: sum(({ tokens }) => tokens),
     supervisedTokens: sum(({ supervisedTokens }) => supervisedTokens),
     loss: steps.at(-1)?.loss,
+    dropped: left,
     earlierSeconds: sum(({ step, seconds }) => (step <= before ? seconds : 0)),
   };
 }
