@@ -158,10 +158,11 @@ export async function readExperiment(
   try {
     value = parse(await readFile(file, 'utf8'));
   } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
+    const { syscall, code, message } = cause as NodeJS.ErrnoException;
+    const missing = code === 'ENOENT';
     throw new MlitError(
-      missing ? 'FILE_NOT_FOUND' : 'EXPERIMENT_INVALID',
-      `${file}: ${missing ? 'there is no such file' : `not YAML: ${(cause as Error).message}`}`,
+      missing ? 'FILE_NOT_FOUND' : syscall !== undefined ? 'FILE_IO' : 'EXPERIMENT_INVALID',
+      `${file}: ${missing ? 'there is no such file' : `${syscall !== undefined ? 'cannot be read' : 'not YAML'}: ${message}`}`,
       { fields: { file }, cause },
     );
   }
@@ -170,8 +171,7 @@ export async function readExperiment(
       fields: { file },
     });
   }
-  const name = basename(file).replace(/\.ya?ml$/i, '');
-  const spec = resolveExperiment({ name, ...value, ...overrides }, file);
+  const spec = resolveExperiment({ name: nameOf(file), ...value, ...overrides }, file);
   const beside = (path: string): string => (isAbsolute(path) ? path : join(dirname(file), path));
   // A file may be given with its language, as `fi=translations.jsonl`.
   const local = (entry: string): string => {
@@ -186,6 +186,13 @@ export async function readExperiment(
     template: isTemplateFile(spec.template) ? beside(spec.template) : spec.template,
     store: overrides.store === undefined ? beside(spec.store) : spec.store,
   };
+}
+
+/** The file's name with dashes for what a folder's name here can't have, as `my-pinch` for `my pinch.yaml`. */
+function nameOf(file: string): string {
+  const stem = basename(file).replace(/\.ya?ml$/i, '');
+  const name = stem.normalize('NFC').replace(/[^\p{L}\p{N}._-]+/gu, '-');
+  return name.replace(/^[^\p{L}\p{N}_]+/u, '') || 'experiment';
 }
 
 function explain(error: z.ZodError, input: unknown): string {

@@ -316,6 +316,19 @@ describe('before anything is trained', () => {
     }
   });
 
+  it('a folder is no file; a file’s name gives the experiment’s, whatever stands in it', async () => {
+    const folder = fresh();
+    const input = one(folder);
+    await expect(readExperiment(folder)).rejects.toMatchObject({ code: 'FILE_IO' });
+    const { name: _, ...unnamed } = input;
+    const names: string[] = [];
+    for (const file of ['my pinch.yaml', 'e\u0301té (1).yml', '--.yaml', 'e2-cldr.yaml']) {
+      writeFileSync(join(folder, file), JSON.stringify(unnamed));
+      names.push((await readExperiment(join(folder, file))).name);
+    }
+    expect(names).toEqual(['my-pinch', 'été-1-', 'experiment', 'e2-cldr']);
+  });
+
   it('a key that the protocol does not read is refused', () => {
     const input = { ...smallExperiment(fresh()), shares: { en: 1 } };
     expect(() => resolveExperiment(input, 'x.yaml')).toThrow(
