@@ -2,7 +2,13 @@
 // measurement.
 
 import { type Example, place } from '../data/example';
-import { countTargets, type RenderedExample, renderExamples, renderPrompt } from '../data/render';
+import {
+  countTargets,
+  type RenderedExample,
+  renderExample,
+  renderExamples,
+  renderPrompt,
+} from '../data/render';
 import type { Model } from '../model/model';
 import type { ChatTemplate } from '../model/template';
 import type { Tokenizer } from '../model/tokenizer';
@@ -92,6 +98,24 @@ export function refuseLongPrompts(
       `${place(example.source)}: record "${example.id}": its prompt has ${tokens.length} tokens, and ${limit}`,
       { fields: { ...example.source, id: example.id } },
     );
+  }
+}
+
+/**
+ * A drawn record whose prompt leaves no room for its response would end a later model's training, and correcting the data
+ * would make anew what was trained before it: better now. Only records long enough to be one are rendered.
+ *
+ * @throws MlitError `DATA_INVALID` naming the record
+ */
+export function refuseLongExamples(
+  drawn: Iterable<Example>,
+  { spec, template, tokenizer }: { spec: ExperimentSpec; template: ChatTemplate; tokenizer: Tokenizer },
+): void {
+  const { train, system } = spec;
+  for (const example of drawn) {
+    const bytes = example.turns.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+    if (bytes + Buffer.byteLength(system ?? '') < train.maxLength / 2) continue;
+    renderExample(example, { ...train, tokenizer, template, system });
   }
 }
 

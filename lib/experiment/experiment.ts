@@ -9,7 +9,14 @@ import { Adapter, toAdapterSpec } from '../model/adapter';
 import { loadTokenizer } from '../model/source';
 import { MlitError } from '../native/errors';
 import { collectResults } from './collect';
-import { type ExperimentPlan, emptyPlan, estimate, measureLengths, refuseLongPrompts } from './estimate';
+import {
+  type ExperimentPlan,
+  emptyPlan,
+  estimate,
+  measureLengths,
+  refuseLongExamples,
+  refuseLongPrompts,
+} from './estimate';
 import type { Assignment, Executor } from './executor';
 import { canonicalJson, JOB_KINDS, type Job } from './job';
 import { LocalExecutor } from './local-executor';
@@ -113,7 +120,7 @@ export class Experiment implements AsyncDisposable {
    * with. Nothing is written.
    */
   async plan(): Promise<ExperimentPlan> {
-    const { graph, source, data, evaluation } = this.#prepared;
+    const { graph, source, data, drawn, evaluation } = this.#prepared;
     const finished = await this.#finished();
     const stored = await this.#stored();
     const lasting = [...graph.jobs.keys()].every((hash) => finished.has(hash));
@@ -128,7 +135,9 @@ export class Experiment implements AsyncDisposable {
     const spec = { ...this.spec, train: { ...this.spec.train, maxLength } };
     const rendering = { template: spec.template, system: spec.system ?? null };
     const template = await workshop.template(model, rendering, {});
-    refuseLongPrompts(evaluation.examples, { spec, template, tokenizer: model.tokenizer, contextLength });
+    const { tokenizer } = model;
+    refuseLongPrompts(evaluation.examples, { spec, template, tokenizer, contextLength });
+    refuseLongExamples(drawn, { spec, template, tokenizer });
     this.#speed =
       stored?.speed ??
       (await measureSpeed({

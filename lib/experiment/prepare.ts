@@ -24,6 +24,8 @@ export interface Prepared {
   table: ParallelTable;
   /** All training records. */
   data: readonly Example[];
+  /** Those that some mixture has drawn. */
+  drawn: ReadonlySet<Example>;
   /** The whole evaluation set; `evaluation` is what of it is used. */
   all: readonly Example[];
   evaluation: Evaluation;
@@ -75,7 +77,7 @@ export async function prepareExperiment(
     references: evaluation.references,
     plan: (mixture, seed) => planMixture({ policy: spec.policy, ...mixture, seed }, counts),
   });
-  refuseTooFew(graph, table);
+  const drawn = drawAll(graph, table);
   const doctor = loadAddon().doctor();
   return {
     spec,
@@ -84,6 +86,7 @@ export async function prepareExperiment(
     source,
     table,
     data,
+    drawn,
     all,
     evaluation,
     provenance: {
@@ -102,10 +105,13 @@ export async function prepareExperiment(
 }
 
 /** Draws every mixture, so that what is missing shows before a model is loaded. */
-function refuseTooFew(graph: JobGraph, table: ParallelTable): void {
+function drawAll(graph: JobGraph, table: ParallelTable): Set<Example> {
+  const drawn = new Set<Example>();
   for (const { description } of graph.jobs.values()) {
-    if (description.kind === 'mix') drawMixture(table, description);
+    if (description.kind !== 'mix') continue;
+    for (const example of drawMixture(table, description)) drawn.add(example);
   }
+  return drawn;
 }
 
 function jobsByArm(graph: JobGraph): ExperimentResults['provenance']['jobs'] {

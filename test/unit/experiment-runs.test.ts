@@ -15,7 +15,7 @@ import { describe, expect, it } from 'vitest';
 import { Experiment, type ExperimentEvent } from '../../lib/experiment/experiment';
 import { type ExperimentInput, readExperiment, resolveExperiment } from '../../lib/experiment/spec';
 import { Store } from '../../lib/experiment/store/store';
-import { smallExperiment } from '../support/experiment';
+import { smallExperiment, writeItems } from '../support/experiment';
 import { scratch } from '../support/fixtures';
 
 const root = scratch();
@@ -294,6 +294,27 @@ describe('before anything is trained', () => {
     expect(existsSync(join(input.store!, 'jobs.jsonl')) && linesOf(join(input.store!, 'jobs.jsonl'))).toEqual(
       [],
     );
+  });
+
+  it('a drawn record without room for its response is refused, one that is not drawn is not', async () => {
+    const folder = fresh();
+    const input = { ...one(folder), train: { ...one(folder).train, maxLength: 64 } };
+    // More records than a look at some of each language would meet.
+    writeItems(join(folder, 'train.jsonl'), 1000, 1500, ['en']);
+    const { drawn } = (await Experiment.open(input)).prepared;
+    const ids = [...drawn].map(({ id }) => id);
+    expect(ids).toHaveLength(40);
+    const spoil = (bad: string): void =>
+      change(join(folder, 'train.jsonl'), (record) =>
+        record.id === bad ? { ...record, instruction: 'Say '.repeat(100) } : record,
+      );
+    spoil(linesOf(join(folder, 'train.jsonl')).findLast(({ id }) => !ids.includes(id))!.id);
+    await using experiment = await Experiment.open(input);
+    await experiment.plan();
+    const bad = ids.find((id) => Number(id.slice(1, 5)) % 5 === 1)!;
+    spoil(bad);
+    await using other = await Experiment.open(input);
+    await expect(other.plan()).rejects.toThrow(`record "${bad}" has no supervised token`);
   });
 
   it('a template that is not there is refused, and a folder of a template’s name is none', async () => {
