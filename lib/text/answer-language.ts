@@ -95,10 +95,11 @@ function byReference(
   let best: { lang: string; similarity: number } | undefined;
   let second = 0;
   for (const [reference, langs] of byText) {
-    if (langs.length > 1) continue;
     const similarity = chrf(answer, reference) / 100;
-    if (best === undefined || similarity > best.similarity) {
-      second = best?.similarity ?? 0;
+    // A name that languages share tells none of them, but what is as near to it as to another is not the other's.
+    if (langs.length > 1) second = Math.max(second, similarity);
+    else if (best === undefined || similarity > best.similarity) {
+      second = Math.max(second, best?.similarity ?? 0);
       best = { lang: langs[0] as string, similarity };
     } else if (similarity > second) {
       second = similarity;

@@ -140,6 +140,13 @@ describe('language of an answer', () => {
     expect(languageOfAnswer('🍄 42', { references: mushroom, identify }).lang).toBe('undecided');
   });
 
+  it('lets a name that two languages share stand in the way of others', () => {
+    const references = { en: 'radio', it: 'radio', et: 'raadio', fi: 'putki' };
+    expect(languageOfAnswer('radio station', { references }).lang).toBe('undecided');
+    expect(languageOfAnswer('raadio', { references })).toEqual({ lang: 'et', by: 'reference' });
+    expect(languageOfAnswer('putket', { references }).lang).toBe('fi');
+  });
+
   it('leaves names that two languages share undecided', () => {
     const references = { en: 'Pisces', es: 'Piscis', cs: 'Pisces', fi: 'kalat' };
     expect(languageOfAnswer('Pisces', { references }).lang).toBe('undecided');
