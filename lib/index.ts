@@ -140,7 +140,7 @@ export { linearRegression, type Regression } from './eval/statistics/regression'
 export { bootstrapSeeds, MIN_SEEDS, type SeedSummary, seedSummary } from './eval/statistics/seeds';
 export { type CollectedModels, collectModels, collectResults } from './experiment/collect';
 export type { ExperimentPlan } from './experiment/estimate';
-export { Experiment, type ExperimentEvent, type ExperimentOptions } from './experiment/experiment';
+export { Experiment, type ExperimentOptions } from './experiment/experiment';
 export type { JobKind } from './experiment/job';
 export { expandProtocol } from './experiment/protocols';
 export type { ExperimentResults, ResultFigure, ResultTable } from './experiment/results';
@@ -157,6 +157,7 @@ export { type QueryResult, query as queryStore } from './experiment/store/read-m
 export { Store, type StoreOptions } from './experiment/store/store';
 export type { ExperimentGraph, FinishedJob, OutputFile } from './experiment/store/types';
 export type { Arm, ItemResult, ModelResult } from './experiment/types';
+export type { ExperimentEvent } from './experiment/walk';
 export { Adapter, type AdapterOptions } from './model/adapter';
 export { cacheDir } from './model/cache';
 export { Model, type ModelLoadOptions } from './model/model';

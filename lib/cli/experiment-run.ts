@@ -5,9 +5,10 @@ import { createInterface } from 'node:readline/promises';
 import { type Command, Option } from 'commander';
 import type { DataReport, LanguageData, SetReport } from '../data/data-report';
 import type { ExperimentPlan } from '../experiment/estimate';
-import { Experiment, type ExperimentEvent } from '../experiment/experiment';
+import { Experiment } from '../experiment/experiment';
 import { JOB_KINDS } from '../experiment/job';
 import type { ExperimentInput } from '../experiment/spec';
+import type { ExperimentEvent } from '../experiment/walk';
 import { describeResults } from '../report/describe';
 import { writeReport } from '../report/write-report';
 import { parseCount, parseInteger, UsageError } from './common';
@@ -144,7 +145,7 @@ class RunView {
       this.#finished = event.finished;
       return;
     }
-    const left = event.secondsLeft === null ? '' : `  ${clock(event.secondsLeft)} left`;
+    const left = `  ${clock(event.secondsLeft)} left`;
     const { kind } = event.job.description;
     if (event.type === 'progress') {
       const fraction = (this.#finished + event.fraction) / this.#total;

@@ -1,6 +1,3 @@
-// An experiment as a handle: open it, look at its plan, run it, read its results. The run is a walk over the graph, kind by
-// kind, that skips what the store has and commits each job as it ends; it can be stopped anywhere.
-import { hostname } from 'node:os';
 import { stringify } from 'yaml';
 import { type DataReport, dataReport } from '../data/data-report';
 import { describeDataReport } from '../data/data-report-text';
@@ -17,43 +14,21 @@ import {
   refuseLongExamples,
   refuseLongPrompts,
 } from './estimate';
-import type { Assignment, Executor } from './executor';
-import { canonicalJson, JOB_KINDS, type Job } from './job';
+import { canonicalJson } from './job';
 import { LocalExecutor } from './local-executor';
 import { type Prepared, prepareExperiment, type StoredGraph, storedGraph } from './prepare';
 import type { ExperimentResults } from './results';
 import { type ExperimentInput, type ExperimentSpec, readExperiment, resolveExperiment } from './spec';
 import { evenly, measureSpeed, type Speed } from './speed';
-import { ProgressWriter } from './store/progress';
-import { explainFullDisk, Store } from './store/store';
+import { Store } from './store/store';
 import type { Arm } from './types';
+import { type ExperimentEvent, Walk } from './walk';
 
 export interface ExperimentOptions {
   signal?: AbortSignal | undefined;
   /** One line a person should read. */
   onNote?: ((note: string) => void) | undefined;
 }
-
-export type ExperimentEvent =
-  /** How many jobs there are, and how many the store has already. */
-  | { type: 'start'; total: number; finished: number }
-  | {
-      type: 'progress';
-      job: Job;
-      models: string;
-      fraction: number;
-      detail: string;
-      secondsLeft: number | null;
-    }
-  | {
-      type: 'job';
-      job: Job;
-      models: string;
-      seconds: number;
-      finished: number;
-      total: number;
-      secondsLeft: number | null;
-    };
 
 export class Experiment implements AsyncDisposable {
   readonly #prepared: Prepared;
@@ -62,6 +37,7 @@ export class Experiment implements AsyncDisposable {
   #plan: ExperimentPlan | undefined;
   #speed: Speed | undefined;
   #dataReport: DataReport | undefined;
+  #disposed = false;
 
   private constructor(prepared: Prepared, options: ExperimentOptions) {
     this.#prepared = prepared;
@@ -230,163 +206,17 @@ export class Experiment implements AsyncDisposable {
     return collectResults(this.spec.store, this.spec.name);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** Frees the base model, where one was loaded. Idempotent. */
+  dispose(): Promise<void> {
+    this.#disposed = true;
     return this.#executor[Symbol.asyncDispose]();
   }
-}
 
-/** Jobs done together at most: each model that answers holds its adapter in memory. */
-const MOST_TOGETHER = 16;
-
-/** One walk over the graph. */
-class Walk {
-  readonly #store: Store;
-  readonly #prepared: Prepared;
-  readonly #plan: ExperimentPlan;
-  readonly #executor: Executor;
-  readonly #say: (event: ExperimentEvent) => void;
-  readonly #progress: ProgressWriter;
-  /** Of the jobs done by this walk. */
-  #estimated = 0;
-  #taken = 0;
-
-  constructor(
-    store: Store,
-    prepared: Prepared,
-    plan: ExperimentPlan,
-    executor: Executor,
-    say: (event: ExperimentEvent) => void,
-  ) {
-    this.#store = store;
-    this.#prepared = prepared;
-    this.#plan = plan;
-    this.#executor = executor;
-    this.#say = say;
-    this.#progress = new ProgressWriter(store.folder);
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose();
   }
-
-  async all(signal: AbortSignal | undefined): Promise<void> {
-    const jobs = [...this.#prepared.graph.jobs.values()];
-    for (const { hash } of jobs) {
-      signal?.throwIfAborted();
-      await this.#store.verify(hash);
-    }
-    this.#say({ type: 'start', total: jobs.length, finished: jobs.length - this.#left().length });
-    for (const kind of JOB_KINDS) {
-      const todo = this.#left().filter((job) => job.description.kind === kind);
-      for (const group of this.#groups(todo)) {
-        signal?.throwIfAborted();
-        await this.#do(group);
-      }
-    }
-  }
-
-  #left(): Job[] {
-    return [...this.#prepared.graph.jobs.values()].filter((job) => !this.#store.finished(job.hash));
-  }
-
-  #groups(jobs: readonly Job[]): Job[][] {
-    const groups = new Map<string, Job[]>();
-    for (const job of jobs) {
-      const key = this.#executor.together(job) ?? job.hash;
-      groups.set(key, [...(groups.get(key) ?? []), job]);
-    }
-    return [...groups.values()].flatMap((group) =>
-      Array.from({ length: Math.ceil(group.length / MOST_TOGETHER) }, (_, i) =>
-        group.slice(i * MOST_TOGETHER, (i + 1) * MOST_TOGETHER),
-      ),
-    );
-  }
-
-  async #do(jobs: readonly Job[]): Promise<void> {
-    const byHash = new Map(jobs.map((job) => [job.hash, job]));
-    const assignments: Assignment[] = [];
-    for (const job of jobs) {
-      const inputs = Object.fromEntries(job.needs.map((hash) => [hash, this.#store.jobFolder(hash)]));
-      assignments.push({ job, folder: await this.#store.begin(job.hash), inputs });
-    }
-    let startedAt = new Date().toISOString();
-    let current = jobs[0]!;
-    const onProgress = (progress: { hash: string; fraction: number; detail: string }): void => {
-      current = byHash.get(progress.hash)!;
-      const { fraction, detail } = progress;
-      const { kind } = current.description;
-      this.#progress.update({
-        experiment: this.#prepared.spec.name,
-        job: current.hash,
-        kind,
-        fraction,
-        detail,
-      });
-      const secondsLeft = this.#secondsLeft(current, fraction);
-      this.#say({
-        type: 'progress',
-        job: current,
-        models: this.#modelsOf(current),
-        fraction,
-        detail,
-        secondsLeft,
-      });
-    };
-    onProgress({ hash: current.hash, fraction: 0, detail: '' });
-    try {
-      for await (const { hash, seconds, summary } of this.#executor.run(assignments, { onProgress })) {
-        const job = byHash.get(hash)!;
-        await this.#store.commit({
-          hash,
-          kind: job.description.kind,
-          description: job.description,
-          startedAt,
-          seconds,
-          host: hostname(),
-          threads: this.#prepared.spec.threads === 'auto' ? 0 : this.#prepared.spec.threads,
-          summary,
-        });
-        startedAt = new Date().toISOString();
-        this.#estimated += this.#plan.estimates[hash] ?? 0;
-        this.#taken += seconds;
-        this.#finish(job, seconds);
-      }
-    } catch (error) {
-      const explained = await explainFullDisk(error, this.#store.folder);
-      throw explain(explained, current, this.#modelsOf(current));
-    }
-  }
-
-  #finish(job: Job, seconds: number): void {
-    const total = this.#prepared.graph.jobs.size;
-    const finished = total - this.#left().length;
-    const secondsLeft = this.#secondsLeft(undefined, 0);
-    this.#say({ type: 'job', job, models: this.#modelsOf(job), seconds, finished, total, secondsLeft });
-  }
-
-  /** By the plan, corrected by how the jobs so far have kept to it. */
-  #secondsLeft(current: Job | undefined, fraction: number): number | null {
-    let planned = 0;
-    for (const { hash } of this.#left()) {
-      planned += (this.#plan.estimates[hash] ?? 0) * (hash === current?.hash ? 1 - fraction : 1);
-    }
-    const pace = this.#estimated > 20 ? this.#taken / this.#estimated : 1;
-    return planned * (pace > 0 ? pace : 1);
-  }
-
-  /** `pinch-10 (seed 1)`; of a job that several share, all. */
-  #modelsOf(job: Job): string {
-    const { models } = this.#prepared.graph;
-    const named = models.filter(({ jobs }) => Object.values(jobs).includes(job.hash));
-    const seeds = this.#prepared.spec.seeds > 1;
-    return named.map(({ arm, seed }) => (seeds ? `${arm} (seed ${seed})` : arm)).join(', ');
-  }
-
-  close(): Promise<void> {
-    return this.#progress.close();
-  }
-}
-
-function explain(error: unknown, job: Job, models: string): unknown {
-  if (!(error instanceof MlitError)) return error;
-  return new MlitError(error.code, `${job.description.kind} of ${models}: ${error.message}`, {
-    fields: { ...error.fields, job: job.hash },
-    cause: error,
-  });
 }

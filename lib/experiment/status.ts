@@ -1,6 +1,7 @@
 // How far the experiments of a store are, from its files alone: it may be asked while a run writes, from another machine
 // that sees the folder, or after a crash.
 import { JOB_KINDS, type JobKind } from './job';
+import { Pace } from './pace';
 import { type ProgressRecord, readProgress } from './store/progress';
 import { Store } from './store/store';
 
@@ -35,30 +36,33 @@ export async function experimentStatus(storeFolder: string): Promise<ExperimentS
     const jobs = Object.fromEntries(
       JOB_KINDS.map((kind) => [kind, { total: 0, finished: 0 }]),
     ) as ExperimentStatus['jobs'];
-    const sums = { taken: 0, planned: 0, left: 0, finished: 0 };
+    const pace = new Pace();
+    const left: { kind: JobKind; planned: number }[] = [];
+    let secondsTaken = 0;
     for (const [hash, kind] of kinds) {
       const job = store.finished(hash);
       const planned = graph.estimates[hash] ?? 0;
       jobs[kind].total += 1;
       if (job) {
         jobs[kind].finished += 1;
-        sums.finished += 1;
-        sums.taken += job.seconds;
-        sums.planned += planned;
+        secondsTaken += job.seconds;
+        pace.add(kind, planned, job.seconds);
       } else {
-        sums.left += planned * (mine?.job === hash ? 1 - mine.fraction : 1);
+        left.push({ kind, planned: planned * (mine?.job === hash ? 1 - mine.fraction : 1) });
       }
     }
-    const pace = sums.planned > 20 ? sums.taken / sums.planned : 1;
     all.push({
       name,
       protocol: graph.protocol,
       models: graph.models.length,
       jobs,
       total: kinds.size,
-      finished: sums.finished,
-      secondsTaken: sums.taken,
-      secondsLeft: sums.finished === kinds.size ? null : sums.left * pace,
+      finished: kinds.size - left.length,
+      secondsTaken,
+      secondsLeft:
+        left.length === 0
+          ? null
+          : left.reduce((sum, { kind, planned }) => sum + pace.expect(kind, planned), 0),
       now: mine,
     });
   }

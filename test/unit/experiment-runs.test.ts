@@ -12,9 +12,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Experiment, type ExperimentEvent } from '../../lib/experiment/experiment';
+import { Experiment } from '../../lib/experiment/experiment';
 import { type ExperimentInput, readExperiment, resolveExperiment } from '../../lib/experiment/spec';
 import { Store } from '../../lib/experiment/store/store';
+import type { ExperimentEvent } from '../../lib/experiment/walk';
 import { smallExperiment, writeItems } from '../support/experiment';
 import { scratch } from '../support/fixtures';
 

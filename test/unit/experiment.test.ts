@@ -2,10 +2,11 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { Experiment, type ExperimentEvent } from '../../lib/experiment/experiment';
+import { Experiment } from '../../lib/experiment/experiment';
 import { canonicalJson, jobHash } from '../../lib/experiment/job';
 import { readExperiment, resolveExperiment } from '../../lib/experiment/spec';
 import { experimentStatus } from '../../lib/experiment/status';
+import type { ExperimentEvent } from '../../lib/experiment/walk';
 import { isMlitError } from '../../lib/native/errors';
 import { smallExperiment, writeItems } from '../support/experiment';
 import { scratch } from '../support/fixtures';

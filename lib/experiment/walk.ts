@@ -1,0 +1,184 @@
+// One walk over an experiment's graph, kind by kind: skips what the store has, commits each job as it ends, and says how far
+// it is.
+import { hostname } from 'node:os';
+import { MlitError } from '../native/errors';
+import type { ExperimentPlan } from './estimate';
+import type { Assignment, Executor } from './executor';
+import { JOB_KINDS, type Job } from './job';
+import { Pace } from './pace';
+import type { Prepared } from './prepare';
+import { ProgressWriter } from './store/progress';
+import { explainFullDisk, type Store } from './store/store';
+
+export type ExperimentEvent =
+  /** How many jobs there are, and how many the store has already. */
+  | { type: 'start'; total: number; finished: number }
+  | {
+      type: 'progress';
+      job: Job;
+      models: string;
+      fraction: number;
+      detail: string;
+      secondsLeft: number;
+    }
+  | {
+      type: 'job';
+      job: Job;
+      models: string;
+      seconds: number;
+      finished: number;
+      total: number;
+      secondsLeft: number;
+    };
+
+/** Jobs done together at most: each model that answers holds its adapter in memory. */
+const MOST_TOGETHER = 16;
+
+/** One walk over the graph. */
+export class Walk {
+  readonly #store: Store;
+  readonly #prepared: Prepared;
+  readonly #plan: ExperimentPlan;
+  readonly #executor: Executor;
+  readonly #say: (event: ExperimentEvent) => void;
+  readonly #progress: ProgressWriter;
+  /** Of the jobs done by this walk. */
+  readonly #pace = new Pace();
+
+  constructor(
+    store: Store,
+    prepared: Prepared,
+    plan: ExperimentPlan,
+    executor: Executor,
+    say: (event: ExperimentEvent) => void,
+  ) {
+    this.#store = store;
+    this.#prepared = prepared;
+    this.#plan = plan;
+    this.#executor = executor;
+    this.#say = say;
+    this.#progress = new ProgressWriter(store.folder);
+  }
+
+  async all(signal: AbortSignal | undefined): Promise<void> {
+    const jobs = [...this.#prepared.graph.jobs.values()];
+    for (const { hash } of jobs) {
+      signal?.throwIfAborted();
+      await this.#store.verify(hash);
+    }
+    this.#say({ type: 'start', total: jobs.length, finished: jobs.length - this.#left().length });
+    for (const kind of JOB_KINDS) {
+      const todo = this.#left().filter((job) => job.description.kind === kind);
+      for (const group of this.#groups(todo)) {
+        signal?.throwIfAborted();
+        await this.#do(group);
+      }
+    }
+  }
+
+  #left(): Job[] {
+    return [...this.#prepared.graph.jobs.values()].filter((job) => !this.#store.finished(job.hash));
+  }
+
+  #groups(jobs: readonly Job[]): Job[][] {
+    const groups = new Map<string, Job[]>();
+    for (const job of jobs) {
+      const key = this.#executor.together(job) ?? job.hash;
+      groups.set(key, [...(groups.get(key) ?? []), job]);
+    }
+    return [...groups.values()].flatMap((group) =>
+      Array.from({ length: Math.ceil(group.length / MOST_TOGETHER) }, (_, i) =>
+        group.slice(i * MOST_TOGETHER, (i + 1) * MOST_TOGETHER),
+      ),
+    );
+  }
+
+  async #do(jobs: readonly Job[]): Promise<void> {
+    const byHash = new Map(jobs.map((job) => [job.hash, job]));
+    const assignments: Assignment[] = [];
+    for (const job of jobs) {
+      const inputs = Object.fromEntries(job.needs.map((hash) => [hash, this.#store.jobFolder(hash)]));
+      assignments.push({ job, folder: await this.#store.begin(job.hash), inputs });
+    }
+    let startedAt = new Date().toISOString();
+    let current = jobs[0]!;
+    const onProgress = (progress: { hash: string; fraction: number; detail: string }): void => {
+      current = byHash.get(progress.hash)!;
+      const { fraction, detail } = progress;
+      const { kind } = current.description;
+      this.#progress.update({
+        experiment: this.#prepared.spec.name,
+        job: current.hash,
+        kind,
+        fraction,
+        detail,
+      });
+      const secondsLeft = this.#secondsLeft(current, fraction);
+      this.#say({
+        type: 'progress',
+        job: current,
+        models: this.#modelsOf(current),
+        fraction,
+        detail,
+        secondsLeft,
+      });
+    };
+    onProgress({ hash: current.hash, fraction: 0, detail: '' });
+    try {
+      for await (const { hash, seconds, summary } of this.#executor.run(assignments, { onProgress })) {
+        const job = byHash.get(hash)!;
+        await this.#store.commit({
+          hash,
+          kind: job.description.kind,
+          description: job.description,
+          startedAt,
+          seconds,
+          host: hostname(),
+          threads: this.#prepared.spec.threads === 'auto' ? 0 : this.#prepared.spec.threads,
+          summary,
+        });
+        startedAt = new Date().toISOString();
+        this.#pace.add(job.description.kind, this.#plan.estimates[hash] ?? 0, seconds);
+        this.#finish(job, seconds);
+      }
+    } catch (error) {
+      const explained = await explainFullDisk(error, this.#store.folder);
+      throw explain(explained, current, this.#modelsOf(current));
+    }
+  }
+
+  #finish(job: Job, seconds: number): void {
+    const total = this.#prepared.graph.jobs.size;
+    const finished = total - this.#left().length;
+    const secondsLeft = this.#secondsLeft(undefined, 0);
+    this.#say({ type: 'job', job, models: this.#modelsOf(job), seconds, finished, total, secondsLeft });
+  }
+
+  /** By the plan, corrected by how the jobs so far have kept to it. */
+  #secondsLeft(current: Job | undefined, fraction: number): number {
+    return this.#left().reduce((sum, { hash, description }) => {
+      const planned = (this.#plan.estimates[hash] ?? 0) * (hash === current?.hash ? 1 - fraction : 1);
+      return sum + this.#pace.expect(description.kind, planned);
+    }, 0);
+  }
+
+  /** `pinch-10 (seed 1)`; of a job that several share, all. */
+  #modelsOf(job: Job): string {
+    const { models } = this.#prepared.graph;
+    const named = models.filter(({ jobs }) => Object.values(jobs).includes(job.hash));
+    const seeds = this.#prepared.spec.seeds > 1;
+    return named.map(({ arm, seed }) => (seeds ? `${arm} (seed ${seed})` : arm)).join(', ');
+  }
+
+  close(): Promise<void> {
+    return this.#progress.close();
+  }
+}
+
+function explain(error: unknown, job: Job, models: string): unknown {
+  if (!(error instanceof MlitError)) return error;
+  return new MlitError(error.code, `${job.description.kind} of ${models}: ${error.message}`, {
+    fields: { ...error.fields, job: job.hash },
+    cause: error,
+  });
+}
