@@ -13,6 +13,7 @@ export const BY_SCRIPT: readonly string[];
 export function summarize(
   models: readonly Answered[],
 ): { id: string; label: string; numbers: Record<string, Shown> }[];
+export function describeByScript(models: readonly Answered[]): string;
 export function describe(
   models: readonly Answered[],
   records: readonly { lang: string; parallel_id: string; instruction: string; response: string }[],

@@ -69,6 +69,19 @@ const percent = (share) => `${Math.round(100 * share)}`;
 const interval = ({ value, low, high }, show) =>
   low === undefined ? show(value) : `${show(value)} [${show(low)}, ${show(high)}]`;
 
+/** Each model's share of answers in the language of the question where the script settles it, drawn. */
+export function describeByScript(models) {
+  const rows = summarize(models);
+  const width = Math.max(...rows.map(({ label }) => [...label].length));
+  return rows
+    .map(({ label, numbers: { script } }) => {
+      const full = Math.round(script.value * WIDTH);
+      const bar = '█'.repeat(full) + '░'.repeat(WIDTH - full);
+      return `  ${label}${' '.repeat(width - [...label].length)}  ${bar}  ${interval(script, percent)}\n`;
+    })
+    .join('');
+}
+
 /** The screen. `records`: the evaluation set's; `models`: with `response` in their items. */
 export function describe(models, records) {
   const rows = summarize(models);
@@ -77,12 +90,7 @@ export function describe(models, records) {
   const lines = [
     `\nAnswers in the language of the question, in ${BY_SCRIPT.join(', ')}, where the script settles it (%, 95 % interval)\n`,
   ];
-  for (const { label, numbers } of rows) {
-    const { script } = numbers;
-    const full = Math.round(script.value * WIDTH);
-    const bar = '█'.repeat(full) + '░'.repeat(WIDTH - full);
-    lines.push(`  ${name(label)}  ${bar}  ${interval(script, percent)}`);
-  }
+  lines.push(describeByScript(models).trimEnd());
   lines.push(
     '\nExact answers (%), and what the references cost (nats a byte, less is better), in English and in the other languages\n',
     `  ${name('')}  ${['exact, en', 'exact, others', 'loss, en', 'loss, others'].map((head) => head.padStart(22)).join('')}`,

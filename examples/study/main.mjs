@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildData } from '../quickstart/data.mjs';
+import { BY_SCRIPT, describeByScript } from '../quickstart/summary.mjs';
 import { mlit, root } from '../run-mlit.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -37,4 +38,17 @@ buildData(join(root, 'runs', 'data', 'cldr'));
 for (const name of wanted) {
   const code = await mlit(['experiment', 'run', join(here, `${name}.yaml`), plan ? '--dry-run' : '--yes']);
   if (code !== 0) process.exit(code);
+  if (plan) continue;
+  const { collectModels } = await import('mlit-native');
+  const { models } = await collectModels(join(root, 'runs', 'store'), name);
+  const named = models.map((model) => ({
+    ...model,
+    arm: {
+      ...model.arm,
+      label: `${model.arm.label}${model.arm.id === 'base' ? '' : `, seed ${model.seed}`}`,
+    },
+  }));
+  process.stdout.write(
+    `\nAnswers in the language of the question, in ${BY_SCRIPT.join(', ')}, where the script settles it (%, 95 % interval)\n\n${describeByScript(named)}`,
+  );
 }

@@ -217,3 +217,21 @@ describe('words', () => {
     expect(drawable('toString')).toBe('toString\u2060');
   });
 });
+
+it('draws no band over a point whose interval is not known', () => {
+  const curve = figures.find((figure) => figure.kind === 'curve')!;
+  const at = (x: number, known: boolean) => ({
+    x,
+    y: { value: x, n: 9, ...(known && { low: x - 1, high: x + 1 }) },
+  });
+  const points = [at(0, true), at(1, true), at(2, false), at(3, true)];
+  const spec = figureSpec({ ...curve, series: [{ name: 'one', points }] }) as unknown as {
+    data: { values: { low?: number; band?: number; alone?: boolean }[] };
+  };
+  const bands = spec.data.values.filter(({ low }) => low !== undefined);
+  expect(bands.map(({ band, alone }) => [band, alone])).toEqual([
+    [0, false],
+    [0, false],
+    [1, true],
+  ]);
+});

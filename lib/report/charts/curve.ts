@@ -19,20 +19,19 @@ export function curveSpec(figure: Curve): TopLevelSpec {
   const apart = names.length > TOGETHER;
   const labels = labelsOf(figure);
   const values = figure.series.flatMap((series, at) => {
-    const banded = series.points.filter((point) => point.y.low !== undefined && point.y.high !== undefined);
-    return [...series.points]
-      .sort((a, b) => a.x - b.x)
-      .flatMap((point) => {
-        const place = { series: names[at]!, x: figure.xIsOrdinal ? labels.get(point.x)! : point.x };
-        const { value, low, high } = point.y;
-        return [
-          { ...place, value, ...(point.grey && { grey: true }) },
-          ...(low !== undefined && high !== undefined
-            ? [{ ...place, low, high, alone: banded.length === 1 }]
-            : []),
-          ...(point.seeds ?? []).map((seed) => ({ ...place, seed })),
-        ];
-      });
+    const points = [...series.points].sort((a, b) => a.x - b.x);
+    const stretches = bandsOf(points);
+    return points.flatMap((point, index) => {
+      const place = { series: names[at]!, x: figure.xIsOrdinal ? labels.get(point.x)! : point.x };
+      const { value, low, high } = point.y;
+      return [
+        { ...place, value, ...(point.grey && { grey: true }) },
+        ...(low !== undefined && high !== undefined
+          ? [{ ...place, low, high, band: stretches[index], alone: isAlone(stretches, index) }]
+          : []),
+        ...(point.seeds ?? []).map((seed) => ({ ...place, seed })),
+      ];
+    });
   });
   const order = [...labels].sort(([a], [b]) => a - b).map(([, label]) => label);
   const size = apart ? SMALL : LARGE;
@@ -72,7 +71,7 @@ export function curveSpec(figure: Curve): TopLevelSpec {
     {
       transform: [{ filter: "isValid(datum['low']) && !datum['alone']" }],
       mark: { type: 'area', opacity: 0.16 },
-      encoding: { x, y: y('low'), y2: { field: 'high' }, color },
+      encoding: { x, y: y('low'), y2: { field: 'high' }, color, detail: { field: 'band', type: 'nominal' } },
     },
     {
       transform: [{ filter: "isValid(datum['low']) && datum['alone']" }],
@@ -108,6 +107,21 @@ export function curveSpec(figure: Curve): TopLevelSpec {
     columns: COLUMNS,
     spec: { ...size, layer: layer.map((each) => withoutColour(each)) },
   });
+}
+
+/** A number for each stretch of points with intervals: a band does not run over a point of which none is known. */
+function bandsOf(points: readonly Curve['series'][number]['points'][number][]): number[] {
+  let band = 0;
+  return points.map(({ y: { low, high } }) => {
+    if (low !== undefined && high !== undefined) return band;
+    band += 1;
+    return -1;
+  });
+}
+
+/** Of a stretch of one point no area can be drawn. */
+function isAlone(stretches: readonly number[], index: number): boolean {
+  return stretches.filter((band) => band === stretches[index]).length === 1;
 }
 
 /** What stands below each place of an ordinal axis. */
