@@ -52,14 +52,16 @@ const plain = compareAnswers(answersOf(0), answersOf(1), options);
 const gated = compareAnswers(answersOf(0), answersOf(1), { ...options, gate: true });
 
 const shown = ({ value, low, high }, scale = 1) =>
-  low === undefined
-    ? (scale * value).toFixed(1)
-    : `${(scale * value).toFixed(1)} [${(scale * low).toFixed(1)}, ${(scale * high).toFixed(1)}]`;
+  Number.isNaN(value)
+    ? 'n/a'
+    : low === undefined
+      ? (scale * value).toFixed(1)
+      : `${(scale * value).toFixed(1)} [${(scale * low).toFixed(1)}, ${(scale * high).toFixed(1)}]`;
 console.log('S(A, B) by chrF against references; 50 is parity; 95 % intervals over items');
 for (const [lang, one] of [...Object.entries(plain.byLanguage), ['all', plain.all]]) {
   const { score: s } = lang === 'all' ? gated.all : gated.byLanguage[lang];
   console.log(
-    `${lang}: n ${one.score.n}  S ${shown(one.score)}  win/tie/lose ${one.wins}/${one.ties}/${one.losses}`,
+    `${lang}: ${one.score.n} items  S ${shown(one.score)}  win/tie/lose ${one.wins}/${one.ties}/${one.losses}`,
     ` gated by language ${shown(s)}`,
     ` in the prompt's language: A ${shown(one.languageMatch.a, 100)} %, B ${shown(one.languageMatch.b, 100)} %`,
   );

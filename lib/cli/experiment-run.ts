@@ -75,6 +75,10 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     note(
       `the data’s report is ${join(folder, '..', 'data-report.txt')}, the results’ ${join(folder, 'report.md')}`,
     );
+  } catch (error) {
+    if (signal.aborted && error === signal.reason)
+      note('stopped; what is finished and what training has saved stays: the same command goes on');
+    throw error;
   } finally {
     release();
   }

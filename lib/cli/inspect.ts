@@ -70,6 +70,9 @@ async function run(flags: Flags): Promise<void> {
     });
     if (flags.json) await printJson(report);
     else await printLine(describeDataReport(report));
+    // Scripts may use this as a gate: shared items are an error wherever data is used.
+    const { id, parallel_id: item } = report.leaks?.counts ?? {};
+    if (id !== undefined || item !== undefined) process.exitCode = 1;
   } finally {
     release();
   }

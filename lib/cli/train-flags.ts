@@ -15,7 +15,12 @@ export function addTrainFlags(command: Command): Command {
       return text;
     };
   addCommonFlags(command)
-    .addOption(option('--data <file...>', 'training examples: JSONL (also .gz) or a JSON array'))
+    .addOption(
+      option(
+        '--data <file...>',
+        'training examples: JSONL (also .gz), JSON arrays, Parquet, CSV, patterns, hf:owner/name, or CODE=FILE',
+      ),
+    )
     .addOption(mixOption())
     .addOption(option('--method <method>', 'lora').argParser(one('lora', '')))
     .addOption(option('--rank <n>', 'LoRA rank (default: 16)').argParser(parseInteger))

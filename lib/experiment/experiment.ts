@@ -92,7 +92,7 @@ export class Experiment implements AsyncDisposable {
   }
 
   /**
-   * Jobs, tokens, time and disk, from a measurement of some ten seconds; an experiment that goes on uses the one it began
+   * Jobs, tokens, time and disk, from a measurement of a quarter of a minute; an experiment that goes on uses the one it began
    * with. Nothing is written.
    */
   async plan(): Promise<ExperimentPlan> {

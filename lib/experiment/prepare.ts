@@ -1,12 +1,13 @@
 // From an experiment's file to its graph: everything that can be found wrong before anything is computed is found here.
 import type { Example } from '../data/example';
-import { refuseLeaks } from '../data/hold-out';
-import { drawMixture, ParallelTable, planMixture } from '../data/mixture';
+import { itemOf, refuseLeaks } from '../data/hold-out';
+import { drawMixture, languagesOf, ParallelTable, planMixture } from '../data/mixture';
 import { readExamples } from '../data/read';
 import { type ModelSource, resolveModel } from '../model/source';
 import { isTemplateFile } from '../model/template';
 import { loadAddon } from '../native/addon';
 import { packageVersion } from '../native/version';
+import { describeWarmup } from '../train/schedule';
 import { buildGraph, type JobGraph } from './graph';
 import { type Evaluation, fileHash, hashData, loadEvaluation, modelHash } from './inputs';
 import { expandProtocol } from './protocols';
@@ -55,6 +56,7 @@ export async function prepareExperiment(
       `${without} of ${evaluation.examples.length} evaluation prompts have no reference response: what compares with references is measured on the others`,
     );
   const table = ParallelTable.from(data);
+  for (const line of remarks(spec, arms, evaluation)) onNote?.(line);
 
   const dataFiles = await hashData(spec.data, data, { signal });
   const evalFiles = await hashData(spec.eval, all, { signal });
@@ -102,6 +104,27 @@ export async function prepareExperiment(
       sample: spec.sample,
     },
   };
+}
+
+/** What is allowed but seldom meant. */
+function remarks(spec: ExperimentSpec, arms: readonly Arm[], evaluation: Evaluation): string[] {
+  const lines: string[] = [];
+  const items = new Set(evaluation.examples.map(itemOf)).size;
+  if (spec.evalItems !== undefined && spec.evalItems > items)
+    lines.push(`evalItems is ${spec.evalItems}, but the evaluation has ${items} items: all are used`);
+  if (evaluation.references === 0)
+    lines.push('the evaluation has no references: answers are told by language and form only');
+  if (spec.protocol === 'pinch' && spec.languages !== undefined && !spec.languages.includes(spec.hub))
+    lines.push(`languages leave out the hub '${spec.hub}': it has a share of every P all the same`);
+  const evaluated = new Set(evaluation.examples.map(({ lang }) => lang));
+  const tuned = arms.flatMap(({ mixture }) => (mixture === undefined ? [] : languagesOf(mixture)));
+  const unseen = [...new Set(tuned)].filter((lang) => !evaluated.has(lang)).sort();
+  if (unseen.length > 0) lines.push(`tuned on, but not evaluated: ${unseen.join(', ')}`);
+  const { steps, epochs, batchExamples, batchTokens, warmupSteps } = spec.train;
+  const all =
+    steps ?? (batchTokens === undefined ? Math.ceil(spec.examples / batchExamples) * epochs : undefined);
+  if (all !== undefined) lines.push(...describeWarmup(warmupSteps, all));
+  return lines;
 }
 
 /** Draws every mixture, so that what is missing shows before a model is loaded. */

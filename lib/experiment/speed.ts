@@ -34,7 +34,7 @@ export interface Speed {
   answer: number;
 }
 
-const MIN_SECONDS = 2;
+const MIN_SECONDS = 5;
 const ROWS = 32;
 const NEW_TOKENS = 12;
 const SCORED = 96;
@@ -85,22 +85,23 @@ async function trainSpeed(
   const longest = examples.reduce((most, { tokens }) => Math.max(most, tokens.length), 1);
   const microTokens = Math.max(2048, longest);
   await using session = await TrainingSession.create({ model, adapters: [adapter], microTokens });
-  let flops = 0;
-  let started = performance.now();
-  for (let step = 0; step < 3 || (step < 30 && performance.now() - started < MIN_SECONDS * 1000); step += 1) {
+  const rates: number[] = [];
+  const began = performance.now();
+  for (let step = 0; step < 4 || (step < 30 && performance.now() - began < MIN_SECONDS * 1000); step += 1) {
     signal?.throwIfAborted();
-    // The first step finds caches cold and pages untouched.
-    if (step === 1) [started, flops] = [performance.now(), 0];
     const wanted = Array.from({ length: size }, (_, i) => examples[(step * size + i) % examples.length]!);
     const batch = within(wanted, MOST_TOKENS);
+    const started = performance.now();
     for (const { batch: packed } of packExamples(batch, { microTokens }))
       await session.forwardBackward(packed);
     await session.optimStep({ learningRate: 0 });
+    const seconds = (performance.now() - started) / 1000;
     const tokens = batch.reduce((sum, example) => sum + example.tokens.length, 0);
     const supervised = batch.reduce((sum, example) => sum + countTargets(example.weights), 0);
-    flops += stepFlops(model.config, adapter.spec, tokens, supervised, 'none');
+    // The first step finds caches cold and pages untouched.
+    if (step > 0) rates.push(stepFlops(model.config, adapter.spec, tokens, supervised, 'none') / seconds);
   }
-  const trainFlops = flops / ((performance.now() - started) / 1000);
+  const trainFlops = upperQuartile(rates);
   const folder = await mkdtemp(join(tmpdir(), 'mlit-speed-'));
   try {
     const before = performance.now();
@@ -133,8 +134,8 @@ async function sampleSpeed(
     return { seconds: (performance.now() - started) / 1000, tokens };
   };
   await timed(1);
-  const reading = await timed(1);
-  const answering = await timed(1 + NEW_TOKENS);
+  const reading = await fastest(() => timed(1));
+  const answering = await fastest(() => timed(1 + NEW_TOKENS));
   const read = prompts.reduce((sum, { prompt }) => sum + prompt.length, 0);
   const drawn = Math.max(1, answering.tokens - reading.tokens);
   return {
@@ -147,10 +148,12 @@ async function scoreSpeed(inputs: SpeedInputs, adapter: Adapter): Promise<number
   const withReferences = inputs.evaluation.filter(hasReference);
   if (withReferences.length === 0) return 0;
   const examples = within(render(evenly(withReferences, SCORED), inputs), MOST_TOKENS);
-  const started = performance.now();
-  await score({ model: inputs.model, adapter, examples, signal: inputs.signal });
-  const tokens = examples.reduce((sum, example) => sum + example.tokens.length, 0);
-  return (performance.now() - started) / 1000 / tokens;
+  const { seconds } = await fastest(async () => {
+    const started = performance.now();
+    await score({ model: inputs.model, adapter, examples, signal: inputs.signal });
+    return { seconds: (performance.now() - started) / 1000 };
+  });
+  return seconds / examples.reduce((sum, example) => sum + example.tokens.length, 0);
 }
 
 /** References of other items stand for answers. */
@@ -163,6 +166,17 @@ function answerSpeed({ evaluation, identify }: SpeedInputs): number {
   const started = performance.now();
   measureAnswers(answers, chosen, { identify });
   return (performance.now() - started) / 1000 / chosen.length;
+}
+
+/** The better of two goes: what else the machine did in a moment is no part of what hours will take. */
+async function fastest<T extends { seconds: number }>(go: () => Promise<T>): Promise<T> {
+  const [a, b] = [await go(), await go()];
+  return a.seconds <= b.seconds ? a : b;
+}
+
+/** For the same reason, the rate that a quarter of the steps reach. */
+function upperQuartile(rates: readonly number[]): number {
+  return [...rates].sort((a, b) => b - a)[Math.floor(rates.length / 4)]!;
 }
 
 /** The first ones, up to so many tokens; one at least. */

@@ -26,6 +26,7 @@ import type { Tokenizer } from '../model/tokenizer';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import type { TrainOptions } from './options';
+import { describeWarmup } from './schedule';
 
 export interface PrepareContext {
   signal?: AbortSignal | undefined;
@@ -98,6 +99,7 @@ export async function prepareData(
   const lengths = train.examples.map((example) => example.tokens.length);
   const { seed, shuffle, epochs, steps: limit, batchExamples, batchTokens } = options;
   const steps = planSteps({ lengths, seed, shuffle, epochs, steps: limit, batchExamples, batchTokens });
+  for (const line of describeWarmup(options.warmupSteps, steps.length)) onNote?.(line);
   return {
     train: train.examples,
     dev,

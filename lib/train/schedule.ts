@@ -13,6 +13,15 @@ export interface ScheduleOptions {
   totalSteps: number;
 }
 
+/** A line where warming up takes more than a third of a run, so that the peak is hardly reached or not at all. */
+export function describeWarmup(warmupSteps: number, totalSteps: number): string[] {
+  if (warmupSteps * 3 <= totalSteps) return [];
+  const reached = warmupSteps >= totalSteps ? ', and the rate never reaches its peak' : '';
+  return [
+    `warm-up takes ${Math.min(warmupSteps, totalSteps)} of ${totalSteps} steps${reached}: lower warmupSteps`,
+  ];
+}
+
 /**
  * The rate of step `step`, counted from 1: `lr · min(1, step / warmup)`, then constant, or a linear or half-cosine decay
  * that reaches 0 at the last step.

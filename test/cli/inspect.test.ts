@@ -30,7 +30,7 @@ describe('mlit inspect', () => {
     writeFileSync(join(folder, 'renamed.jsonl'), '{"id":"r3","parallel_id":"x","lang":"en","prompt":"q"}\n');
     writeRecords(join(folder, 'other.jsonl'), 3);
     const { code, stdout } = await run('--data', 'train.jsonl', '--eval', 'other.jsonl', '--json');
-    expect(code).toBe(0);
+    expect(code).toBe(1);
     const report = JSON.parse(stdout);
     expect(report).toMatchObject({ version: 1, train: { records: 24 }, evaluation: { records: 3 } });
     expect(report.leaks.counts).toEqual({ id: { en: 1, fi: 1, sw: 1 } });

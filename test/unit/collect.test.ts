@@ -113,7 +113,7 @@ async function makeExperiment(
     models,
     estimates: {},
     provenance: {
-      model: '/home/someone/models/m.gguf',
+      model: '../private/models/m.gguf',
       modelSha256: 'abc',
       data: [
         { file: '../private/train.jsonl', sha256: 'd' },

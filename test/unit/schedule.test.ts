@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { learningRateAt, SCHEDULES } from '../../lib/train/schedule';
+import { describeWarmup, learningRateAt, SCHEDULES } from '../../lib/train/schedule';
 
 describe('learningRateAt', () => {
   const base = { learningRate: 1, warmupSteps: 4, totalSteps: 12 } as const;
@@ -41,4 +41,11 @@ describe('learningRateAt', () => {
       }),
     );
   });
+});
+
+it('tells of a warm-up that takes more than a third of a run', () => {
+  expect(describeWarmup(10, 60)).toEqual([]);
+  expect(describeWarmup(10, 30)).toEqual([]);
+  expect(describeWarmup(10, 29)).toEqual(['warm-up takes 10 of 29 steps: lower warmupSteps']);
+  expect(describeWarmup(10, 3)[0]).toMatch(/takes 3 of 3 steps, and the rate never reaches its peak/);
 });
