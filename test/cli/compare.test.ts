@@ -194,5 +194,7 @@ it('examples/compare-adapters.mjs samples two adapters and compares them', () =>
   );
   expect(status, stderr).toBe(0);
   for (const lang of ['en', 'fi', 'ru', 'all'])
-    expect(stdout).toMatch(new RegExp(`^${lang}: 12 items {2}S \\d+\\.\\d .*win/tie/lose \\d+/\\d+/\\d+`, 'm'));
+    expect(stdout).toMatch(
+      new RegExp(`^${lang}: 12 items {2}S \\d+\\.\\d .*win/tie/lose \\d+/\\d+/\\d+`, 'm'),
+    );
 });
