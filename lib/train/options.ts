@@ -2,6 +2,7 @@
 // use it, so that an option has one name, one default and one error message.
 import { z } from 'zod';
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture/spec';
+import { didYouMean } from '../text/suggest';
 import { SCHEDULES } from './schedule';
 
 export const PROJECTIONS = [
@@ -124,7 +125,11 @@ export function describeIssues(error: z.ZodError, input: unknown): string {
       for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
       if (issue.code === 'unrecognized_keys') return `${path}: ${issue.message}`;
       if (value === undefined) return `${path}: is needed, but was not given`;
-      return `${path}: ${issue.message} (got ${JSON.stringify(value)})`;
+      const meant =
+        issue.code === 'invalid_value' && typeof value === 'string'
+          ? didYouMean(value, issue.values.map(String))
+          : '';
+      return `${path}: ${issue.message} (got ${JSON.stringify(value)})${meant}`;
     })
     .join('; ');
 }

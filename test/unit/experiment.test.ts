@@ -200,7 +200,9 @@ describe('what is refused', () => {
 
   it('a wrong value, with the value', () => {
     const input = { ...smallExperiment(fresh()), protocol: 'pinches' };
-    expect(() => resolveExperiment(input, 'x.yaml')).toThrow(/protocol: .*"pinches"/);
+    expect(() => resolveExperiment(input, 'x.yaml')).toThrow(
+      /protocol: .*"pinches"\); did you mean 'pinch'\?/,
+    );
   });
 
   it('an evaluation that shares items with training', async () => {
