@@ -1,6 +1,5 @@
 // What an experiment will take before it begins: jobs, tokens, time and disk, from lengths of the records and a short
 // measurement.
-
 import { type Example, place } from '../data/example';
 import {
   countTargets,

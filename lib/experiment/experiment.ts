@@ -1,3 +1,4 @@
+// An experiment as a handle: open it, look at its plan, run it, read its results. What a run does is in walk.ts.
 import { stringify } from 'yaml';
 import { type DataReport, dataReport } from '../data/data-report';
 import { describeDataReport } from '../data/data-report-text';
@@ -99,8 +100,7 @@ export class Experiment implements AsyncDisposable {
     const { graph, source, data, drawn, evaluation } = this.#prepared;
     const finished = await this.#finished();
     const stored = await this.#stored();
-    const lasting = [...graph.jobs.keys()].every((hash) => finished.has(hash));
-    if (lasting) {
+    if ([...graph.jobs.keys()].every((hash) => finished.has(hash))) {
       this.#plan = emptyPlan(graph, stored?.estimates ?? {});
       return this.#plan;
     }

@@ -22,7 +22,6 @@ export interface Prepared {
   arms: readonly Arm[];
   graph: JobGraph;
   source: ModelSource;
-  table: ParallelTable;
   /** All training records. */
   data: readonly Example[];
   /** Those that some mixture has drawn. */
@@ -86,7 +85,6 @@ export async function prepareExperiment(
     arms,
     graph,
     source,
-    table,
     data,
     drawn,
     all,

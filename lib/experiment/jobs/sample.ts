@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { itemOf } from '../../data/hold-out';
 import { renderPrompt } from '../../data/render';
 import { Adapter } from '../../model/adapter';
+import type { Model } from '../../model/model';
 import { type SampleRequest, Sampler } from '../../sample/sampler';
 import type { Assignment, JobOutcome, JobProgress } from '../executor';
 import { promptOf } from '../inputs';
@@ -23,7 +24,6 @@ export function sampleGroup(job: Job): string {
 
 interface Pending {
   work: Assignment;
-  index: number;
   /** Answers by place; complete when `left` is 0. */
   lines: (Answer | undefined)[];
   left: number;
@@ -58,15 +58,14 @@ export async function* runSamples(
     const system = description.system ?? undefined;
     return { example, ...renderPrompt(turns, { tokenizer: model.tokenizer, template, system }) };
   });
-  await using adapters = await loadAdapters(works, shop);
+  await using adapters = await loadAdapters(works, model);
 
   const pending = new Map<string, Pending>();
   const requests: SampleRequest[] = [];
-  for (const [index, work] of works.entries()) {
+  for (const work of works) {
     const { options, seed } = work.job.description as SampleDescription;
     pending.set(work.job.hash, {
       work,
-      index,
       lines: new Array<Answer | undefined>(prompts.length),
       left: prompts.length,
       tokens: 0,
@@ -135,11 +134,10 @@ class Adapters implements AsyncDisposable {
   readonly list: Adapter[] = [];
   readonly #places = new Map<string, number>();
 
-  async add(folder: string, shop: Workshop, work: Assignment): Promise<void> {
-    const { model } = work.job.description as SampleDescription;
+  async add(folder: string, model: Model): Promise<void> {
     if (this.#places.has(folder)) return;
     this.#places.set(folder, this.list.length);
-    this.list.push(await Adapter.load(await shop.model(work.job.files[model]!), folder));
+    this.list.push(await Adapter.load(model, folder));
   }
 
   indexOf(work: Assignment): number {
@@ -151,11 +149,11 @@ class Adapters implements AsyncDisposable {
   }
 }
 
-async function loadAdapters(works: readonly Assignment[], shop: Workshop): Promise<Adapters> {
+async function loadAdapters(works: readonly Assignment[], model: Model): Promise<Adapters> {
   const adapters = new Adapters();
   for (const work of works) {
     const folder = adapterFolder(work);
-    if (folder !== undefined) await adapters.add(folder, shop, work);
+    if (folder !== undefined) await adapters.add(folder, model);
   }
   return adapters;
 }

@@ -1,6 +1,5 @@
 // What jobs on this machine share while the process lives: the base model, loaded once, the language identifier, tables and
 // evaluation sets that were read.
-
 import { ParallelTable } from '../../data/mixture/table';
 import { readExamples } from '../../data/read';
 import { Model } from '../../model/model';
