@@ -16,7 +16,7 @@ export type GgufValue =
 export type GgufMetadata = Record<string, GgufValue>;
 
 export interface NativeModelConfig {
-  readonly architecture: 'llama' | 'gemma3';
+  readonly architecture: 'llama' | 'qwen2' | 'qwen3' | 'gemma3';
   readonly layers: number;
   readonly hidden: number;
   readonly feedForward: number;

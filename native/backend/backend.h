@@ -173,6 +173,8 @@ class Backend {
   // dh [rows, f] in. In place: gateUp becomes (d gate | d up) and, where h is not null, h receives act(gate) * up (it may be dh).
   virtual void gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) = 0;
   virtual void add(DevF32 y, DevConstF32 x, int64_t n) = 0;   // y += x
+  // y[r, :] += x for every row: y is [rows, n] with ld ldy, x is [n].
+  virtual void addToRows(DevF32 y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) = 0;
   virtual void scale(DevF32 y, float factor, int64_t n) = 0;  // y *= factor
 
   // --- attention ------------------------------------------------------------------------------------------------

@@ -13,6 +13,10 @@ const char* architectureName(Architecture architecture) {
   switch (architecture) {
     case Architecture::kLlama:
       return "llama";
+    case Architecture::kQwen2:
+      return "qwen2";
+    case Architecture::kQwen3:
+      return "qwen3";
     case Architecture::kGemma3:
       return "gemma3";
   }

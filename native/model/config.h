@@ -11,7 +11,10 @@
 
 namespace mlit {
 
-enum class Architecture { kLlama, kGemma3 };
+// kLlama stands for Mistral too: the files say all that is different there.
+enum class Architecture { kLlama, kQwen2, kQwen3, kGemma3 };
+inline constexpr Architecture kArchitectures[] = {Architecture::kLlama, Architecture::kQwen2, Architecture::kQwen3,
+                                                  Architecture::kGemma3};
 
 struct RopeSpec {
   double base = 10000;
@@ -35,6 +38,7 @@ struct ModelConfig {
   int32_t contextLength = 0;
   float rmsEps = 1e-6f;
   bool tiedHead = false;
+  bool qkvBias = false;    // Qwen2: q, k and v have biases
   bool qkNorm = false;     // RMSNorm of q and k per head, before the rotation
   bool postNorms = false;  // Gemma: norms after attention and after the MLP, before the residual add
   GatedActivation activation = GatedActivation::kSilu;
@@ -51,7 +55,7 @@ struct ModelConfig {
   int32_t qkvDim() const { return queryDim() + 2 * kvDim(); }
 };
 
-const char* architectureName(Architecture architecture);  // "llama", "gemma3"
+const char* architectureName(Architecture architecture);  // "llama", "qwen2", "qwen3", "gemma3"
 
 // Throws kModelUnsupported naming the architecture or the option, kFileDamaged naming the key.
 ModelConfig configFromGguf(const GgufFile& file);

@@ -108,6 +108,15 @@ void readGemma3(const Keys& keys, ModelConfig& config) {
   }
 }
 
+Architecture architectureNamed(const std::string& path, const std::string& name) {
+  std::string known;
+  for (const Architecture architecture : kArchitectures) {
+    if (name == architectureName(architecture)) return architecture;
+    known += std::string(known.empty() ? "" : ", ") + architectureName(architecture);
+  }
+  refuseArchitecture(path, name, known);
+}
+
 }  // namespace
 
 ModelConfig configFromGguf(const GgufFile& file) {
@@ -115,13 +124,7 @@ ModelConfig configFromGguf(const GgufFile& file) {
   if (!file.has("general.architecture")) damagedKey(path, "general.architecture", "absent", "the model's architecture");
   const std::string name = file.text("general.architecture");
   ModelConfig config;
-  if (name == "llama") {
-    config.architecture = Architecture::kLlama;
-  } else if (name == "gemma3") {
-    config.architecture = Architecture::kGemma3;
-  } else {
-    refuseArchitecture(path, name, "llama, gemma3");
-  }
+  config.architecture = architectureNamed(path, name);
   const Keys keys{file, name};
   config.layers = keys.size("block_count");
   config.hidden = keys.size("embedding_length");
@@ -151,6 +154,8 @@ ModelConfig configFromGguf(const GgufFile& file) {
   if (config.architecture == Architecture::kGemma3) {
     readGemma3(keys, config);
   } else {
+    config.qkvBias = config.architecture == Architecture::kQwen2;
+    config.qkNorm = config.architecture == Architecture::kQwen3;
     config.attentionScale = static_cast<float>(1 / std::sqrt(static_cast<double>(config.headDim)));
     config.window = keys.size("attention.sliding_window", 0);
     if (config.window > 0) config.layerIsLocal.assign(static_cast<size_t>(config.layers), 1);

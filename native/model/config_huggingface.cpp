@@ -53,16 +53,36 @@ struct Fields {
   }
 };
 
-std::string architectureOf(const Fields& fields) {
-  if (const json* list = fields.find("architectures");
-      list != nullptr && list->is_array() && !list->empty() && (*list)[0].is_string()) {
-    return (*list)[0].get<std::string>();
+// A class of transformers, with those defaults of its configuration that saved files may rely on (0: none).
+struct Family {
+  const char* className;
+  const char* modelType;
+  Architecture architecture;
+  int32_t kvHeads = 0;  // 0: as many as heads
+  int32_t headDim = 0;  // 0: d / heads
+  int32_t context = 0;
+  int32_t window = 0;  // where the file has no sliding_window
+};
+
+constexpr Family kFamilies[] = {
+    {"LlamaForCausalLM", "llama", Architecture::kLlama, 0, 0, 2048, 0},
+    {"MistralForCausalLM", "mistral", Architecture::kLlama, 8, 0, 131072, 4096},
+    {"Qwen2ForCausalLM", "qwen2", Architecture::kQwen2, 32, 0, 32768, 4096},
+    {"Qwen3ForCausalLM", "qwen3", Architecture::kQwen3, 32, 128, 32768, 4096},
+    {"Gemma3ForCausalLM", "gemma3_text", Architecture::kGemma3, 4, 256, 131072, 4096},
+};
+
+const Family& familyOf(const Fields& fields) {
+  const std::string type = fields.text("model_type", "(none)");
+  const json* list = fields.find("architectures");
+  const bool named = list != nullptr && list->is_array() && !list->empty() && (*list)[0].is_string();
+  const std::string found = named ? (*list)[0].get<std::string>() : type;
+  std::string known;
+  for (const Family& family : kFamilies) {
+    if (found == (named ? family.className : family.modelType)) return family;
+    known += std::string(known.empty() ? "" : ", ") + family.className;
   }
-  std::string type = fields.text("model_type", "(none)");
-  if (type == "llama") return "LlamaForCausalLM";
-  if (type == "mistral") return "MistralForCausalLM";
-  if (type == "gemma3_text") return "Gemma3ForCausalLM";
-  return type;
+  refuseArchitecture(fields.file, found, known);
 }
 
 // scaling: the object that holds rope_type, factor …; both generations of names are understood.
@@ -96,11 +116,10 @@ void readRope(const Fields& fields, double defaultBase, ModelConfig& config) {
   if (sliding != nullptr) readScaling(Fields{*sliding, fields.file}, config.ropeLocal);
 }
 
-void readLayerTypes(const Fields& fields, ModelConfig& config) {
+// False where the file has no layer_types.
+bool readLayerTypes(const Fields& fields, ModelConfig& config) {
   const json* types = fields.find("layer_types");
-  if (types == nullptr) {
-    return everySixthGlobal(config, fields.size("sliding_window_pattern", fields.size("_sliding_window_pattern", 6)));
-  }
+  if (types == nullptr) return false;
   if (!types->is_array() || types->size() != static_cast<size_t>(config.layers)) {
     damagedKey(fields.file, "layer_types", types->dump(), "a list of " + std::to_string(config.layers) + " names");
   }
@@ -112,6 +131,12 @@ void readLayerTypes(const Fields& fields, ModelConfig& config) {
     }
     config.layerIsLocal.push_back(name == "sliding_attention");
   }
+  return true;
+}
+
+// null means that there is no window; absent, that the class's default holds.
+int32_t windowOf(const Fields& fields, int32_t otherwise) {
+  return fields.object.contains("sliding_window") ? fields.size("sliding_window", 0) : otherwise;
 }
 
 void readEos(const Fields& fields, ModelConfig& config) {
@@ -124,27 +149,36 @@ void readEos(const Fields& fields, ModelConfig& config) {
   }
 }
 
-void readLlama(const Fields& fields, bool mistral, ModelConfig& config) {
-  config.architecture = Architecture::kLlama;
-  const std::string activation = fields.text("hidden_act", "silu");
-  if (activation != "silu") refuseOption(fields.file, "hidden_act", activation, "silu");
-  config.contextLength = fields.size("max_position_embeddings", mistral ? 131072 : 2048);
+void requireActivation(const Fields& fields, const std::string& key, const std::string& expected) {
+  const std::string found = fields.text(key, expected);
+  if (found != expected) refuseOption(fields.file, key, found, expected);
+}
+
+void readLlama(const Fields& fields, const Family& family, ModelConfig& config) {
+  requireActivation(fields, "hidden_act", "silu");
   config.tiedHead = fields.flag("tie_word_embeddings", false);
   config.attentionScale = static_cast<float>(1 / std::sqrt(static_cast<double>(config.headDim)));
   readRope(fields, 10000, config);
   config.ropeLocal = config.rope;
-  if (!mistral) return;
-  // Mistral's class has a window of 4096 unless the file says null.
-  const bool given = fields.object.contains("sliding_window");
-  config.window = given ? fields.size("sliding_window", 0) : 4096;
+  config.window = windowOf(fields, family.window);
   if (config.window > 0) config.layerIsLocal.assign(static_cast<size_t>(config.layers), 1);
 }
 
-void readGemma3(const Fields& fields, ModelConfig& config) {
-  config.architecture = Architecture::kGemma3;
-  const std::string activation = fields.text("hidden_activation", fields.text("hidden_act", "gelu_pytorch_tanh"));
-  if (activation != "gelu_pytorch_tanh")
-    refuseOption(fields.file, "hidden_activation", activation, "gelu_pytorch_tanh");
+void readQwen(const Fields& fields, const Family& family, ModelConfig& config) {
+  readLlama(fields, family, config);
+  config.qkvBias = config.architecture == Architecture::kQwen2;
+  config.qkNorm = config.architecture == Architecture::kQwen3;
+  if (!fields.flag("use_sliding_window", false)) config.window = 0;  // the files name a window that is not used
+  if (readLayerTypes(fields, config)) return;
+  const double first = fields.number("max_window_layers", 28);
+  config.layerIsLocal.resize(static_cast<size_t>(config.layers));
+  for (int32_t layer = 0; layer < config.layers; ++layer) {
+    config.layerIsLocal[static_cast<size_t>(layer)] = config.window > 0 && layer >= first;
+  }
+}
+
+void readGemma3(const Fields& fields, const Family& family, ModelConfig& config) {
+  requireActivation(fields, fields.find("hidden_activation") ? "hidden_activation" : "hidden_act", "gelu_pytorch_tanh");
   for (const char* cap : {"attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention"})
     fields.mustBeOff(cap);
   config.qkNorm = true;
@@ -152,10 +186,10 @@ void readGemma3(const Fields& fields, ModelConfig& config) {
   config.activation = GatedActivation::kGeluTanh;
   config.embeddingScale = std::sqrt(static_cast<float>(config.hidden));
   config.attentionScale = static_cast<float>(1 / std::sqrt(fields.number("query_pre_attn_scalar", 256)));
-  config.contextLength = fields.size("max_position_embeddings", 131072);
   config.tiedHead = fields.flag("tie_word_embeddings", true);
-  config.window = fields.size("sliding_window", 4096);
-  readLayerTypes(fields, config);
+  config.window = windowOf(fields, family.window);
+  if (!readLayerTypes(fields, config))
+    everySixthGlobal(config, fields.size("sliding_window_pattern", fields.size("_sliding_window_pattern", 6)));
   readRope(fields, 1e6, config);
 }
 
@@ -165,26 +199,32 @@ ModelConfig configFromHuggingFace(const std::string& folder) {
   const std::string file = (std::filesystem::path(folder) / "config.json").string();
   const json root = readJsonFile(file);
   const Fields fields{root, file};
-  const std::string architecture = architectureOf(fields);
-  const bool gemma = architecture == "Gemma3ForCausalLM";
-  const bool mistral = architecture == "MistralForCausalLM";
-  if (!gemma && !mistral && architecture != "LlamaForCausalLM") {
-    refuseArchitecture(file, architecture, "LlamaForCausalLM, MistralForCausalLM, Gemma3ForCausalLM");
-  }
+  const Family& family = familyOf(fields);
   ModelConfig config;
+  config.architecture = family.architecture;
   config.layers = fields.size("num_hidden_layers");
   config.hidden = fields.size("hidden_size");
   config.feedForward = fields.size("intermediate_size");
   config.heads = fields.size("num_attention_heads");
-  config.kvHeads = fields.size("num_key_value_heads", gemma ? 4 : mistral ? 8 : config.heads);
-  config.headDim = fields.size("head_dim", gemma ? 256 : config.hidden / config.heads);
+  config.kvHeads = fields.size("num_key_value_heads", family.kvHeads > 0 ? family.kvHeads : config.heads);
+  config.headDim = fields.size("head_dim", family.headDim > 0 ? family.headDim : config.hidden / config.heads);
   config.vocabulary = fields.size("vocab_size");
+  config.contextLength = fields.size("max_position_embeddings", family.context);
   config.rmsEps = static_cast<float>(fields.number("rms_norm_eps", 1e-6));
-  for (const char* bias : {"attention_bias", "mlp_bias", "quantization_config"}) fields.mustBeOff(bias);
-  if (gemma) {
-    readGemma3(fields, config);
-  } else {
-    readLlama(fields, mistral, config);
+  for (const char* option : {"mlp_bias", "quantization_config"}) fields.mustBeOff(option);
+  // Qwen2's class has its biases whatever the file says.
+  if (family.architecture != Architecture::kQwen2) fields.mustBeOff("attention_bias");
+  switch (family.architecture) {
+    case Architecture::kLlama:
+      readLlama(fields, family, config);
+      break;
+    case Architecture::kQwen2:
+    case Architecture::kQwen3:
+      readQwen(fields, family, config);
+      break;
+    case Architecture::kGemma3:
+      readGemma3(fields, family, config);
+      break;
   }
   readEos(fields, config);
   const std::filesystem::path generation = std::filesystem::path(folder) / "generation_config.json";

@@ -29,16 +29,18 @@ TensorNames tensorNames(const ModelConfig& config, bool gguf) {
     n.layerPrefix = "blk.";
     n.q = "attn_q.weight", n.k = "attn_k.weight", n.v = "attn_v.weight", n.o = "attn_output.weight";
     n.gate = "ffn_gate.weight", n.up = "ffn_up.weight", n.down = "ffn_down.weight";
+    n.qBias = "attn_q.bias", n.kBias = "attn_k.bias", n.vBias = "attn_v.bias";
     n.attentionNorm = "attn_norm.weight", n.mlpNorm = "ffn_norm.weight";
     n.postAttentionNorm = "post_attention_norm.weight", n.postMlpNorm = "post_ffw_norm.weight";
     n.qNorm = "attn_q_norm.weight", n.kNorm = "attn_k_norm.weight";
-    n.rotaryPairsInterleaved = !gemma;
+    n.rotaryPairsInterleaved = config.architecture == Architecture::kLlama;
   } else {
     n.embedding = "model.embed_tokens.weight", n.finalNorm = "model.norm.weight", n.head = "lm_head.weight";
     n.layerPrefix = "model.layers.";
     n.q = "self_attn.q_proj.weight", n.k = "self_attn.k_proj.weight", n.v = "self_attn.v_proj.weight",
     n.o = "self_attn.o_proj.weight";
     n.gate = "mlp.gate_proj.weight", n.up = "mlp.up_proj.weight", n.down = "mlp.down_proj.weight";
+    n.qBias = "self_attn.q_proj.bias", n.kBias = "self_attn.k_proj.bias", n.vBias = "self_attn.v_proj.bias";
     n.attentionNorm = "input_layernorm.weight";
     n.mlpNorm = gemma ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight";
     n.postAttentionNorm = "post_attention_layernorm.weight", n.postMlpNorm = "post_feedforward_layernorm.weight";
@@ -86,11 +88,17 @@ const TensorInfo& ModelLoader::require(const std::string& name, const Shape& sha
   return *tensor;
 }
 
-void ModelLoader::refuseBiases() const {
+void ModelLoader::refuseOtherBiases() const {
+  const auto computed = [&](const std::string& name) {
+    return model_->config_.qkvBias && (name.ends_with("." + names_.qBias) || name.ends_with("." + names_.kBias) ||
+                                       name.ends_with("." + names_.vBias));
+  };
   for (const TensorInfo& tensor : source_->tensors()) {
+    if (computed(tensor.name)) continue;
     if (tensor.name.ends_with("proj.bias") || (tensor.name.starts_with("blk.") && tensor.name.ends_with(".bias"))) {
       throw Error(ErrorCode::kModelUnsupported,
-                  source_->path() + " has a bias, " + tensor.name + ": linear layers with biases are not supported",
+                  source_->path() + " has a bias, " + tensor.name +
+                      ", that this architecture's other implementations do not have; it is not supported",
                   {{"tensor", tensor.name}, {"file", source_->path()}});
     }
   }
@@ -145,42 +153,48 @@ void ModelLoader::loadWeight(WeightId& weight, int64_t in, const std::vector<Par
   }
 }
 
-void ModelLoader::loadNorms() {
+void ModelLoader::loadVectors() {
   const ModelConfig& c = model_->config_;
-  std::vector<float> host(normFloats(c));
-  model_->normsBytes_ = host.size() * sizeof(float);
-  model_->norms_ = model_->backend_->allocate(model_->normsBytes_);
+  std::vector<float> host(vectorFloats(c));
+  model_->vectorsBytes_ = host.size() * sizeof(float);
+  model_->vectors_ = model_->backend_->allocate(model_->vectorsBytes_);
   int64_t at = 0;
-  const auto place = [&](const std::string& name, int64_t n) {
+  const auto place = [&](const std::string& name, int64_t n, float offset) {
     source_->readRows(require(name, {n}), 0, 1, host.data() + at);
-    for (int64_t i = at; i < at + n; ++i) host[static_cast<size_t>(i)] += names_.normOffset;
-    const DevConstF32 pointer = model_->norms_.as<float>() + at;
+    for (int64_t i = at; i < at + n; ++i) host[static_cast<size_t>(i)] += offset;
+    const DevConstF32 pointer = model_->vectors_.as<float>() + at;
     at += n;
     return pointer;
   };
+  const auto norm = [&](const std::string& name, int64_t n) { return place(name, n, names_.normOffset); };
   for (int32_t layer = 0; layer < c.layers; ++layer) {
     LayerWeights& w = model_->layers_[static_cast<size_t>(layer)];
-    w.attentionNorm = place(layerName(layer, names_.attentionNorm), c.hidden);
-    w.mlpNorm = place(layerName(layer, names_.mlpNorm), c.hidden);
+    w.attentionNorm = norm(layerName(layer, names_.attentionNorm), c.hidden);
+    w.mlpNorm = norm(layerName(layer, names_.mlpNorm), c.hidden);
     if (c.postNorms) {
-      w.postAttentionNorm = place(layerName(layer, names_.postAttentionNorm), c.hidden);
-      w.postMlpNorm = place(layerName(layer, names_.postMlpNorm), c.hidden);
+      w.postAttentionNorm = norm(layerName(layer, names_.postAttentionNorm), c.hidden);
+      w.postMlpNorm = norm(layerName(layer, names_.postMlpNorm), c.hidden);
     }
     if (c.qkNorm) {
-      w.qNorm = place(layerName(layer, names_.qNorm), c.headDim);
-      w.kNorm = place(layerName(layer, names_.kNorm), c.headDim);
+      w.qNorm = norm(layerName(layer, names_.qNorm), c.headDim);
+      w.kNorm = norm(layerName(layer, names_.kNorm), c.headDim);
+    }
+    if (c.qkvBias) {
+      w.qkvBias = place(layerName(layer, names_.qBias), c.queryDim(), 0);
+      place(layerName(layer, names_.kBias), c.kvDim(), 0);
+      place(layerName(layer, names_.vBias), c.kvDim(), 0);
     }
   }
-  model_->finalNorm_ = place(names_.finalNorm, c.hidden);
-  model_->backend_->upload(model_->norms_, host.data(), model_->normsBytes_);
+  model_->finalNorm_ = norm(names_.finalNorm, c.hidden);
+  model_->backend_->upload(model_->vectors_, host.data(), model_->vectorsBytes_);
   model_->backend_->synchronize();
 }
 
 std::shared_ptr<Model> ModelLoader::load() {
   const ModelConfig& c = model_->config_;
-  refuseBiases();
+  refuseOtherBiases();
   model_->layers_.resize(static_cast<size_t>(c.layers));
-  loadNorms();
+  loadVectors();
   advance(0);
   loadWeight(model_->embedding_, c.hidden, {{names_.embedding, c.vocabulary}});
   if (c.tiedHead) {

@@ -10,14 +10,15 @@
 
 namespace mlit {
 
-size_t normFloats(const ModelConfig& config);  // of all norm vectors
-bool isGguf(const std::string& path);          // a file, not a folder; kFileNotFound where there is neither
+size_t vectorFloats(const ModelConfig& config);  // of all norms and biases
+bool isGguf(const std::string& path);            // a file, not a folder; kFileNotFound where there is neither
 
 // How one kind of checkpoint names the tensors of a layer and what it did to them.
 struct TensorNames {
   std::string embedding, finalNorm, head;
   std::string layerPrefix;                 // followed by the number and a dot
   std::string q, k, v, o, gate, up, down;  // below the layer
+  std::string qBias, kBias, vBias;
   std::string attentionNorm, mlpNorm, postAttentionNorm, postMlpNorm, qNorm, kNorm;
   bool rotaryPairsInterleaved = false;  // Llama in GGUF: rows 2j, 2j + 1 of a head are its rows j, j + dim/2
   float normOffset = 0;                 // added to norm vectors: 1 for Gemma's w
@@ -38,8 +39,8 @@ class ModelLoader {
   };
 
   void loadWeight(WeightId& weight, int64_t in, const std::vector<Part>& parts);
-  void loadNorms();
-  void refuseBiases() const;
+  void loadVectors();
+  void refuseOtherBiases() const;
   const TensorInfo& require(const std::string& name, const Shape& shape) const;
   void readBlock(const TensorInfo& tensor, int64_t first, int64_t count, int64_t in);
   void advance(int64_t elements);

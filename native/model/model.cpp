@@ -8,9 +8,10 @@
 
 namespace mlit {
 
-size_t normFloats(const ModelConfig& config) {
+size_t vectorFloats(const ModelConfig& config) {
   const auto d = static_cast<size_t>(config.hidden), head = static_cast<size_t>(config.headDim);
-  const size_t layer = d * (config.postNorms ? 4 : 2) + (config.qkNorm ? 2 * head : 0);
+  const size_t layer = d * (config.postNorms ? 4 : 2) + (config.qkNorm ? 2 * head : 0) +
+                       (config.qkvBias ? static_cast<size_t>(config.qkvDim()) : 0);
   return static_cast<size_t>(config.layers) * layer + d;
 }
 
@@ -29,7 +30,7 @@ Model::~Model() {
   }
   if (head_ && head_.index != embedding_.index) backend_->destroyWeight(head_);
   if (embedding_) backend_->destroyWeight(embedding_);
-  if (norms_) backend_->release(norms_, normsBytes_);
+  if (vectors_) backend_->release(vectors_, vectorsBytes_);
 }
 
 size_t Model::bytes() const { return plannedBytes(config_, *backend_, format_); }
@@ -41,7 +42,7 @@ size_t Model::plannedBytes(const ModelConfig& config, const Backend& backend, We
                        backend.weightBytes(d, f, format);
   const size_t table = backend.weightBytes(config.vocabulary, d, format);
   return static_cast<size_t>(config.layers) * layer + table * (config.tiedHead ? 1 : 2) +
-         normFloats(config) * sizeof(float);
+         vectorFloats(config) * sizeof(float);
 }
 
 ModelConfig readModelConfig(const std::string& path) {

@@ -13,6 +13,7 @@ namespace mlit {
 
 struct LayerWeights {
   WeightId qkv;                                // [qkvDim, d]: q, k, v stacked
+  DevConstF32 qkvBias;                         // [qkvDim] or null
   WeightId o;                                  // [d, queryDim]
   WeightId gateUp;                             // [2f, d]
   WeightId down;                               // [d, f]
@@ -57,8 +58,8 @@ class Model {
   WeightId embedding_, head_;
   DevConstF32 finalNorm_;
   std::string path_;
-  DevicePtr<std::byte> norms_;  // all norm vectors in one allocation
-  size_t normsBytes_ = 0;
+  DevicePtr<std::byte> vectors_;  // all norms and biases in one allocation
+  size_t vectorsBytes_ = 0;
   WeightFormat format_ = WeightFormat::kF32;
 };
 

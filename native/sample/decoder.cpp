@@ -165,6 +165,7 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch, const
 
   b.rmsNormForward(x, hidden, w.attentionNorm, c.rmsEps, normed, s.hidden, {}, {});
   b.linearForward(w.qkv, normed, s.hidden, rows, qkv, s.qkv, groups(index, LinearGroup::kQkv, batch), p);
+  if (w.qkvBias) b.addToRows(qkv, s.qkv, rows, w.qkvBias, s.qkv);
   if (c.qkNorm) {
     b.rmsNormForward(q, queries, w.qNorm, c.rmsEps, q, s.qkv, {}, {});
     b.rmsNormForward(k, keys, w.kNorm, c.rmsEps, k, s.qkv, {}, {});

@@ -146,7 +146,7 @@ TEST(Config, WhatIsNotComputedIsRefusedByName) {
     json[key] = value;
     expectError(ErrorCode::kModelUnsupported, {part}, [&] { configOf(json); });
   };
-  refused(llamaJson(), "architectures", {"Qwen2ForCausalLM"}, "Qwen2ForCausalLM");
+  refused(llamaJson(), "architectures", {"Olmo2ForCausalLM"}, "Olmo2ForCausalLM");
   refused(llamaJson(), "architectures", {"Gemma3ForConditionalGeneration"}, "Gemma3ForConditionalGeneration");
   refused(llamaJson(), "hidden_act", "gelu", "hidden_act");
   refused(llamaJson(), "attention_bias", true, "attention_bias");

@@ -61,6 +61,7 @@ class HostBackend final : public Backend {
   void gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) override;
   void gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) override;
   void add(DevF32 y, DevConstF32 x, int64_t n) override;
+  void addToRows(DevF32 y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) override;
   void scale(DevF32 y, float factor, int64_t n) override;
 
   void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq,

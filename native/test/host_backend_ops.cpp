@@ -74,6 +74,12 @@ void HostBackend::add(DevF32 y, DevConstF32 x, int64_t n) {
   enqueue([=, this] { inner_->add(realY, realX, n); });
 }
 
+void HostBackend::addToRows(DevF32 y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) {
+  const auto realY = matrix(y, rows, ldy, n, "addToRows y");
+  const auto realX = array(x, n, "addToRows x");
+  enqueue([=, this] { inner_->addToRows(realY, ldy, rows, realX, n); });
+}
+
 void HostBackend::scale(DevF32 y, float factor, int64_t n) {
   const auto realY = array(y, n, "scale y");
   enqueue([=, this] { inner_->scale(realY, factor, n); });

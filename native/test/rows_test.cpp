@@ -185,6 +185,18 @@ TEST_P(RowsTest, GatedActivations) {
   }
 }
 
+TEST_P(RowsTest, AddToRowsAddsOneVectorToEachRowAndLeavesThePaddingAlone) {
+  for (const auto& [rows, n, padding] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0}, {3, 17, 2}, {33, 64, 5}}) {
+    const std::vector<float> x = randomFloats(n, 8), y = randomFloats(rows * n, 9);
+    std::vector<float> sum = y;
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] += x[i % static_cast<size_t>(n)];
+    DeviceFloats vector(backend(), x);
+    DeviceMatrix matrix(backend(), rows, n, padding, y);
+    backend().addToRows(matrix.ptr(), matrix.ld(), rows, vector.ptr(), n);
+    expectSameBytes(matrix.read(), sum, std::to_string(rows) + "x" + std::to_string(n));
+  }
+}
+
 TEST_P(RowsTest, AddAndScale) {
   for (const int64_t n : {1, 15, 16, 17, 1000, 100003}) {
     const std::vector<float> x = randomFloats(n, 8), y = randomFloats(n, 9);

@@ -72,6 +72,7 @@ void Body::attentionForward(int32_t layer, const Batch& batch) {
                          a.inputInvRms);
   backend.linearForward(w.qkv, buffers_.normed, d, n, a.qkv, stride, groups(layer, LinearGroup::kQkv, batch.all, false),
                         buffers_.p);
+  if (w.qkvBias) backend.addToRows(a.qkv, stride, n, w.qkvBias, c.qkvDim());
   DevF32 q = a.qkv, k = a.qkv + c.queryDim();
   const DevF32 v = k + c.kvDim();
   int64_t ldq = stride;

@@ -58,6 +58,7 @@ class CpuBackend final : public Backend {
   void gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) override;
   void gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) override;
   void add(DevF32 y, DevConstF32 x, int64_t n) override;
+  void addToRows(DevF32 y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) override;
   void scale(DevF32 y, float factor, int64_t n) override;
   void gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d, DevF32 out) override;
   void scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx,

@@ -63,6 +63,12 @@ void CpuBackend::add(DevF32 y, DevConstF32 x, int64_t n) {
             [&](int64_t first, int64_t count) { kernels_.rows->add(y.raw() + first, x.raw() + first, count); });
 }
 
+void CpuBackend::addToRows(DevF32 y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) {
+  forRanges(pool_, rows, n, [&](int64_t first, int64_t count) {
+    for (int64_t r = first; r < first + count; ++r) kernels_.rows->add(y.raw() + r * ldy, x.raw(), n);
+  });
+}
+
 void CpuBackend::scale(DevF32 y, float factor, int64_t n) {
   forRanges(pool_, n, 1, [&](int64_t first, int64_t count) { kernels_.rows->scale(y.raw() + first, factor, count); });
 }
