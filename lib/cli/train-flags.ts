@@ -1,7 +1,7 @@
 // The flags of `mlit train`, which `mlit plan` shares. Names and defaults are those of the options' schema; here is only how
 // they are written on a command line.
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { PROJECTIONS } from '../train/options';
+import { PROJECTIONS, RECOMPUTE } from '../train/options';
 import { SCHEDULES } from '../train/schedule';
 import { addCommonFlags, parseAutoOr, parseCount, parseInteger, parseNumber, parseSwitch } from './common';
 import { mixOption } from './mix';
@@ -61,7 +61,10 @@ export function addTrainFlags(command: Command): Command {
       option('--truncate <how>', 'cut or drop what is too long (default: cut)').choices(['cut', 'drop']),
     )
     .addOption(
-      option('--recompute <level>', 'auto, none or layer (default: auto)').choices(['auto', 'none', 'layer']),
+      option(
+        '--recompute <level>',
+        'what is computed again to save memory: auto, none, activations or layer (default: auto)',
+      ).choices(['auto', ...RECOMPUTE]),
     )
     .addOption(
       option('--loss-norm <norm>', 'token or example (default: token)').choices(['token', 'example']),

@@ -213,7 +213,7 @@ function trainWork(
     adapter,
     tokens * passes,
     supervised * passes,
-    recompute === 'layer' ? 'layer' : 'none',
+    recompute === 'auto' ? 'none' : recompute,
   );
   return { steps, tokens: tokens * passes, supervised: supervised * passes, flops };
 }

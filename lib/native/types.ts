@@ -56,10 +56,13 @@ export interface NativePackedBatch {
 /** Bytes by name: base, adapter, optimizer, activations, scratch, logits, cache, backend. */
 export type NativeMemoryPlan = { name: string; bytes: number }[];
 
+/** What of each layer is computed again in the backward rather than kept: nothing, the widest activations, everything. Same bits. */
+export type Recompute = 'none' | 'activations' | 'layer';
+
 export interface NativeTrainOptions {
   maxTokens: number;
   logitsBytes: number;
-  recompute: 'none' | 'layer';
+  recompute: Recompute;
   training: boolean;
 }
 

@@ -2,6 +2,7 @@
 // use it, so that an option has one name, one default and one error message.
 import { z } from 'zod';
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture/spec';
+import type { Recompute } from '../native/types';
 import { didYouMean } from '../text/suggest';
 import { SCHEDULES } from './schedule';
 
@@ -14,6 +15,9 @@ export const PROJECTIONS = [
   'up_proj',
   'down_proj',
 ] as const;
+
+/** From the most memory to the least. */
+export const RECOMPUTE = ['none', 'activations', 'layer'] as const satisfies readonly Recompute[];
 
 const count = z.int().min(1);
 
@@ -82,7 +86,8 @@ export const trainOptionsSchema = z.strictObject({
   truncate: z.enum(['cut', 'drop']).default('cut'),
   /** `token`: every target weighs 1. `example`: the targets of an example weigh 1 together. */
   lossNorm: z.enum(['token', 'example']).default('token'),
-  recompute: z.enum(['auto', 'none', 'layer']).default('auto'),
+  /** What the backward computes again rather than kept; `auto` is the first level that fits. */
+  recompute: z.enum(['auto', ...RECOMPUTE]).default('auto'),
   /** A file, or how many items to take out of the training data. */
   dev: z.union([z.string().min(1), count]).optional(),
   /** Steps between dev scores; 0 = at the end only. */

@@ -6,8 +6,14 @@ import { toLoadOptions } from '../model/model';
 import type { ModelSource } from '../model/source';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
-import type { NativeAdapterSpec, NativeDoctor, NativeMemoryPlan, NativeModelConfig } from '../native/types';
-import type { TrainOptions } from './options';
+import type {
+  NativeAdapterSpec,
+  NativeDoctor,
+  NativeMemoryPlan,
+  NativeModelConfig,
+  Recompute,
+} from '../native/types';
+import { RECOMPUTE, type TrainOptions } from './options';
 import type { PreparedData } from './prepare';
 
 /** Tokens of a micro-batch where nothing else is asked for: large enough for full-speed products, small in memory. */
@@ -28,7 +34,7 @@ export interface TrainPlan {
   tokens: number;
   supervisedTokens: number;
   microTokens: number;
-  recompute: 'none' | 'layer';
+  recompute: Recompute;
   /** Multiply-adds × 2 of the whole run's matrix products (forward and backward, no attention). */
   flops: number;
 }
@@ -36,7 +42,7 @@ export interface TrainPlan {
 export interface RunShape {
   plan: TrainPlan;
   microTokens: number;
-  recompute: 'none' | 'layer';
+  recompute: Recompute;
 }
 
 export async function planRun(
@@ -51,19 +57,14 @@ export async function planRun(
   const available = availableBytes();
   const config = await addon.readModelConfig(source.path);
 
-  const planWith = (recompute: 'none' | 'layer'): Promise<NativeMemoryPlan> =>
+  const planWith = (recompute: Recompute): Promise<NativeMemoryPlan> =>
     addon.planTraining(
       source.path,
       [spec],
       { maxTokens: microTokens, logitsBytes: LOGITS_BYTES, recompute, training: true },
       load,
     );
-  let recompute: 'none' | 'layer' = options.recompute === 'layer' ? 'layer' : 'none';
-  let memory = await planWith(recompute);
-  if (options.recompute === 'auto' && totalBytes(memory) > available) {
-    recompute = 'layer';
-    memory = await planWith(recompute);
-  }
+  const { recompute, memory } = await chooseRecompute(options.recompute, available, planWith);
 
   const tokens = sum(data.train.map((example) => example.tokens.length));
   const supervisedTokens = sum(data.train.map((example) => countTargets(example.weights)));
@@ -94,7 +95,7 @@ export function checkMemory(plan: TrainPlan, heldBytes = 0): void {
   const parts = plan.memory.map((item) => `${item.name} ${gib(item.bytes)}`).join(', ');
   throw new MlitError(
     'OUT_OF_MEMORY',
-    `the run needs ${gib(plan.nativeBytes)} (${parts}) and ${gib(plan.availableBytes)} are available; lower --micro-tokens (now ${plan.microTokens}) or --max-length, use --recompute layer, or --base-dtype bf16`,
+    `the run needs ${gib(plan.nativeBytes)} (${parts}) and ${gib(plan.availableBytes)} are available; lower --micro-tokens (now ${plan.microTokens}) or --max-length, use --recompute activations or layer, or --base-dtype bf16`,
     { fields: { neededBytes: plan.nativeBytes, availableBytes: plan.availableBytes } },
   );
 }
@@ -110,6 +111,20 @@ export function availableBytes(
 async function adapterSpec(options: TrainOptions): Promise<NativeAdapterSpec> {
   if (options.initAdapter !== undefined) return loadAddon().readPeftConfig(options.initAdapter);
   return toAdapterSpec({ ...options, targetModules: options.target });
+}
+
+/** The level that was asked for; by `auto` the first whose plan fits, the last where none does. */
+export async function chooseRecompute(
+  asked: TrainOptions['recompute'],
+  availableBytes: number,
+  planWith: (level: Recompute) => Promise<NativeMemoryPlan>,
+): Promise<{ recompute: Recompute; memory: NativeMemoryPlan }> {
+  const levels = asked === 'auto' ? RECOMPUTE : [asked];
+  for (const recompute of levels) {
+    const memory = await planWith(recompute);
+    if (recompute === levels.at(-1) || totalBytes(memory) <= availableBytes) return { recompute, memory };
+  }
+  throw new MlitError('INTERNAL', 'there is no level of recomputation');
 }
 
 function chooseMicroTokens(options: TrainOptions, data: PreparedData): number {
@@ -134,7 +149,7 @@ export function stepFlops(
   spec: NativeAdapterSpec,
   tokens: number,
   supervisedTokens: number,
-  recompute: 'none' | 'layer',
+  recompute: Recompute,
 ): number {
   const { hidden, feedForward, heads, kvHeads, headDim, layers, vocabulary } = config;
   const query = heads * headDim;
@@ -148,15 +163,22 @@ export function stepFlops(
     up_proj: [hidden, feedForward],
     down_proj: [feedForward, hidden],
   };
-  let base = 0;
-  let lora = 0;
+  const again = recomputedModules(config, recompute);
+  let perToken = 0;
   for (const [name, [inputs, outputs]] of Object.entries(shapes)) {
-    base += inputs * outputs;
-    if (spec.targetModules.includes(name)) lora += spec.rank * (inputs + outputs);
+    const base = 2 * inputs * outputs;
+    const lora = spec.targetModules.includes(name) ? 2 * spec.rank * (inputs + outputs) : 0;
+    perToken += layers * (2 * base + 3 * lora);
+    if (again.includes(name)) perToken += (layers - 1) * (base + lora); // the last layer's are still there
   }
-  const forwards = recompute === 'layer' ? 2 : 1;
-  const perToken = layers * (2 * base * (forwards + 1) + 2 * lora * (forwards + 2));
   return tokens * perToken + supervisedTokens * 4 * vocabulary * hidden;
+}
+
+function recomputedModules({ architecture }: NativeModelConfig, recompute: Recompute): string[] {
+  if (recompute === 'none') return [];
+  if (recompute === 'activations') return ['gate_proj', 'up_proj'];
+  const down = architecture === 'gemma3' ? ['down_proj'] : []; // its output is needed where a norm follows
+  return ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', ...down];
 }
 
 function totalBytes(plan: NativeMemoryPlan): number {

@@ -6,6 +6,7 @@ import { parse, stringify } from 'yaml';
 import { MlitError } from '../native/errors';
 import { syncFolder, writeFileAtomic } from '../native/files';
 import { FolderLock, LOCK_FILE } from '../native/folder-lock';
+import type { Recompute } from '../native/types';
 import type { TrainEvent } from './events';
 import { resolveTrainOptions, type TrainOptions } from './options';
 
@@ -15,7 +16,7 @@ export interface RunChoices {
   threads: number;
   isa: string;
   microTokens: number;
-  recompute: 'none' | 'layer';
+  recompute: Recompute;
   totalSteps: number;
   /** Bytes of the model's file (of the folder's weight files together). */
   modelBytes: number;

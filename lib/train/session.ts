@@ -4,7 +4,7 @@ import type { PackedBatch } from '../data/packing';
 import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
 import { MlitError } from '../native/errors';
-import type { NativeMemoryPlan, NativeTrainSession } from '../native/types';
+import type { NativeMemoryPlan, NativeTrainSession, Recompute } from '../native/types';
 
 export interface TrainingSessionOptions {
   model: Model;
@@ -14,8 +14,8 @@ export interface TrainingSessionOptions {
   microTokens?: number;
   /** Bytes of logits held at once. Default 64 MiB. */
   logitsBytes?: number;
-  /** `layer` keeps only each layer's input and runs its forward again. Same bits. Default `none`. */
-  recompute?: 'none' | 'layer';
+  /** `activations` computes gate and up again, `layer` everything but each layer's input. Same bits. Default `none`. */
+  recompute?: Recompute;
   /** False: scores only, no gradients and no optimiser state. Default true. */
   training?: boolean;
 }

@@ -88,7 +88,7 @@ TrainOptions trainOptions(Napi::Value value, const std::string& name) {
   TrainOptions options;
   options.maxTokens = reader.int32("maxTokens", 1);
   options.logitsBytes = static_cast<size_t>(reader.integer("logitsBytes", 1, kMaxSafeInteger));
-  options.recompute = reader.oneOf("recompute", {"none", "layer"}) == 0 ? Recompute::kNone : Recompute::kLayer;
+  options.recompute = static_cast<Recompute>(reader.oneOf("recompute", {"none", "activations", "layer"}));
   options.training = reader.boolean("training");
   return options;
 }

@@ -150,15 +150,20 @@ TEST_P(SessionTest, RecomputedActivationsGiveTheSameBytes) {
   const BatchData batch(f.packedDocuments({0, 1, -1}));
   TrainOptions options = smallOptions();
   const auto kept = session({adapter(), rslora()}, options);
-  options.recompute = Recompute::kLayer;
-  const auto recomputed = session({adapter(), rslora()}, options);
-  EXPECT_EQ(kept->forwardBackward(batch.view()).loss, recomputed->forwardBackward(batch.view()).loss);
-  for (const int32_t i : {0, 1}) {
-    const std::vector<float> gradients = kept->gradientsToHost(i);
-    EXPECT_GT(l2Norm(gradients), 0);
-    EXPECT_EQ(gradients, recomputed->gradientsToHost(i));
+  const std::vector<double> loss = kept->forwardBackward(batch.view()).loss;
+  size_t bytes = totalBytes(kept->memory());
+  for (const Recompute level : {Recompute::kActivations, Recompute::kLayer}) {
+    options.recompute = level;
+    const auto recomputed = session({adapter(), rslora()}, options);
+    EXPECT_EQ(recomputed->forwardBackward(batch.view()).loss, loss);
+    for (const int32_t i : {0, 1}) {
+      const std::vector<float> gradients = kept->gradientsToHost(i);
+      EXPECT_GT(l2Norm(gradients), 0);
+      EXPECT_EQ(gradients, recomputed->gradientsToHost(i));
+    }
+    EXPECT_LT(totalBytes(recomputed->memory()), bytes);
+    bytes = totalBytes(recomputed->memory());
   }
-  EXPECT_LT(totalBytes(recomputed->memory()), totalBytes(kept->memory()));
 }
 
 TEST_P(SessionTest, TwoCallsAreOneCall) {
@@ -254,7 +259,7 @@ class SessionEdges : public ::testing::Test {
 
 TEST_F(SessionEdges, PlanIsWhatIsAllocated) {
   for (const bool training : {true, false}) {
-    for (const Recompute recompute : {Recompute::kNone, Recompute::kLayer}) {
+    for (const Recompute recompute : {Recompute::kNone, Recompute::kActivations, Recompute::kLayer}) {
       TrainOptions options = smallOptions(48, 3);
       options.training = training;
       options.recompute = recompute;

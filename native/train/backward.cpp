@@ -11,8 +11,10 @@ void Body::backward(const Batch& batch) {
   DevF32 dx = buffers_.dx;
   for (int32_t layer = c.layers; layer-- > 0;) {
     const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
-    const bool again = options_.recompute == Recompute::kLayer && !isLast(layer);
-    if (again) layerForward(layer, batch, false);
+    if (!isLast(layer)) {
+      if (options_.recompute == Recompute::kLayer) layerForward(layer, batch, false);
+      if (options_.recompute == Recompute::kActivations) gateUpForward(layer, batch.all);
+    }
     Tail tail{&batch.all, a.attention, a.input, {}};
     if (isLast(layer)) tail = {&batch.supervised, buffers_.rowAttention, buffers_.rowInput, {}};
     if (!tailBackward(layer, tail, dx)) return;

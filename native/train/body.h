@@ -39,6 +39,7 @@ class Body {
   void layerForward(int32_t layer, const Batch& batch, bool outputWanted);
   void attentionForward(int32_t layer, const Batch& batch);
   void tailForward(int32_t layer, const Tail& tail);
+  void gateUpForward(int32_t layer, const RowSet& rows);
   // dx: gradient of the tail's output, becomes that of its input (the residual path only). Leaves the gradient of the
   // attention's output in wideA. False where nothing below has an adapter.
   bool tailBackward(int32_t layer, const Tail& tail, DevF32 dx);

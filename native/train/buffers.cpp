@@ -37,7 +37,6 @@ void placeActivations(Arena& arena, const ModelConfig& c, int64_t tokens, int64_
   layer.lse = floats(c.heads);
   layer.mid = floats(c.hidden);
   layer.midInvRms = floats(1);
-  layer.gateUp = floats(2 * int64_t{c.feedForward});
   if (c.postNorms) {
     layer.oOut = floats(c.hidden);
     layer.oInvRms = floats(1);
@@ -48,12 +47,15 @@ void placeActivations(Arena& arena, const ModelConfig& c, int64_t tokens, int64_
 
 void placeLayers(Arena& arena, const ModelConfig& c, const TrainOptions& options, SessionBuffers& b) {
   b.layers.resize(static_cast<size_t>(c.layers));
-  const bool keepAll = options.training && options.recompute == Recompute::kNone;
+  const bool keepAll = options.training && options.recompute != Recompute::kLayer;
+  const bool keepWide = options.training && options.recompute == Recompute::kNone;
   const size_t inputs = options.training ? b.layers.size() : std::min<size_t>(2, b.layers.size());
   for (size_t i = 0; i < b.layers.size(); ++i) {
     if (i > 0 && !keepAll) b.layers[i] = b.layers[0];
     b.layers[i].input = i < inputs ? arena.floats("activations", options.maxTokens * c.hidden) : b.layers[i - 2].input;
     if (i == 0 || keepAll) placeActivations(arena, c, options.maxTokens, b.qkvStride, b.layers[i]);
+    b.layers[i].gateUp =
+        i == 0 || keepWide ? arena.floats("activations", options.maxTokens * 2 * c.feedForward) : b.layers[0].gateUp;
   }
 }
 

@@ -41,8 +41,8 @@ class Arena {
   MemoryPlan items_;
 };
 
-// What the backward pass needs of one layer; T = maxTokens. With Recompute::kLayer, and without training, all layers
-// share everything but `input`.
+// What the backward pass needs of one layer; T = maxTokens. With Recompute::kActivations all layers share `gateUp`; with
+// kLayer, and without training, everything but `input`.
 struct LayerBuffers {
   DevF32 input;        // [T, d] residual stream entering the layer
   DevF32 inputInvRms;  // [T]

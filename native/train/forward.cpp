@@ -107,9 +107,7 @@ void Body::tailForward(int32_t layer, const Tail& tail) {
     backend.add(a.mid, tail.input, n * d);
   }
 
-  backend.rmsNormForward(a.mid, residual, w.mlpNorm, c.rmsEps, buffers_.normed, d, {}, a.midInvRms);
-  backend.linearForward(w.gateUp, buffers_.normed, d, n, a.gateUp, 2 * f,
-                        groups(layer, LinearGroup::kGateUp, rows, false), buffers_.p);
+  gateUpForward(layer, rows);
   if (!tail.output && !c.postNorms) return;  // nothing of what follows is kept
   backend.gatedForward(c.activation, a.gateUp, n, f, buffers_.wideA);
   const DevF32 down = c.postNorms ? a.downOut : tail.output;
@@ -121,6 +119,17 @@ void Body::tailForward(int32_t layer, const Tail& tail) {
   } else {
     backend.add(tail.output, a.mid, n * d);
   }
+}
+
+void Body::gateUpForward(int32_t layer, const RowSet& rows) {
+  const ModelConfig& c = model_->config();
+  const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
+  const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
+  Backend& backend = model_->backend();
+  const int64_t d = c.hidden;
+  backend.rmsNormForward(a.mid, {rows.rows, d, 1, c.hidden}, w.mlpNorm, c.rmsEps, buffers_.normed, d, {}, a.midInvRms);
+  backend.linearForward(w.gateUp, buffers_.normed, d, rows.rows, a.gateUp, 2 * int64_t{c.feedForward},
+                        groups(layer, LinearGroup::kGateUp, rows, false), buffers_.p);
 }
 
 }  // namespace mlit

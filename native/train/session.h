@@ -24,7 +24,12 @@ struct PackedBatch {
   std::span<const int32_t> adapters;   // [documents], index into the session's adapters, -1 = bare base
 };
 
-enum class Recompute { kNone, kLayer };  // kLayer: keep only each layer's input, run its forward again in the backward
+// What of a layer's forward is run again in the backward rather than kept. The bits are the same.
+enum class Recompute {
+  kNone,
+  kActivations,  // gate and up, the widest: kept are the residual streams, q, k, v and what attention gave
+  kLayer         // all of it: kept is only the layer's input
+};
 
 struct TrainOptions {
   int64_t maxTokens = 2048;        // of a micro-batch

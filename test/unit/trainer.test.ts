@@ -75,9 +75,11 @@ describe('Trainer', () => {
   });
 
   it('gives the same bytes whatever the micro-batch holds back: recompute', async () => {
-    const [none, layer] = [out(), out()];
+    const [none, activations, layer] = [out(), out(), out()];
     await finish({ ...base, out: none, recompute: 'none' });
+    await finish({ ...base, out: activations, recompute: 'activations' });
     await finish({ ...base, out: layer, recompute: 'layer' });
+    expect(weights(activations)).toBe(weights(none));
     expect(weights(layer)).toBe(weights(none));
   });
 

@@ -1,0 +1,68 @@
+// A plan is believed before anything runs: its operations are checked against sums done by hand, its choice of a level
+// against sizes that are known.
+import { describe, expect, it } from 'vitest';
+import type { NativeMemoryPlan, NativeModelConfig, Recompute } from '../../lib/native/types';
+import { chooseRecompute, stepFlops } from '../../lib/train/plan';
+
+const config: NativeModelConfig = {
+  architecture: 'llama',
+  layers: 3,
+  hidden: 8,
+  feedForward: 16,
+  heads: 2,
+  kvHeads: 1,
+  headDim: 4,
+  vocabulary: 100,
+  contextLength: 64,
+  window: 0,
+  tiedHead: false,
+  eosIds: [],
+};
+// Parameters of one layer: q 8×8, k and v 8×4, o 8×8; gate and up 8×16; down 16×8.
+const ATTENTION = 64 + 32 + 32 + 64;
+const GATE_UP = 128 + 128;
+const DOWN = 128;
+const spec = { rank: 2, alpha: 4, rslora: false, targetModules: ['q_proj', 'up_proj'] };
+const Q = 2 * (8 + 8);
+const UP = 2 * (8 + 16);
+
+describe('stepFlops', () => {
+  const flops = (recompute: Recompute, architecture: NativeModelConfig['architecture'] = 'llama') =>
+    stepFlops({ ...config, architecture }, spec, 10, 4, recompute);
+
+  it('counts forward, input gradients, six products of an adapter, and the head on supervised rows', () => {
+    const layer = 2 * 2 * (ATTENTION + GATE_UP + DOWN) + 2 * 3 * (Q + UP);
+    expect(flops('none')).toBe(10 * 3 * layer + 4 * 2 * 2 * 800);
+  });
+
+  it('counts what a level computes again, in all layers but the last', () => {
+    expect(flops('activations') - flops('none')).toBe(10 * 2 * 2 * (GATE_UP + UP));
+    expect(flops('layer') - flops('none')).toBe(10 * 2 * 2 * (ATTENTION + GATE_UP + Q + UP));
+    expect(flops('layer', 'gemma3') - flops('layer')).toBe(10 * 2 * 2 * DOWN);
+  });
+});
+
+describe('chooseRecompute', () => {
+  const sizes = { none: 300, activations: 200, layer: 100 };
+  const planWith = async (level: Recompute): Promise<NativeMemoryPlan> => [
+    { name: 'base', bytes: 10 },
+    { name: 'activations', bytes: sizes[level] - 10 },
+  ];
+  const chosen = async (asked: 'auto' | Recompute, available: number): Promise<string> => {
+    const { recompute, memory } = await chooseRecompute(asked, available, planWith);
+    expect(memory).toEqual(await planWith(recompute));
+    return recompute;
+  };
+
+  it('takes the first level that fits, and the last where none does', async () => {
+    expect(await chosen('auto', 300)).toBe('none');
+    expect(await chosen('auto', 299)).toBe('activations');
+    expect(await chosen('auto', 199)).toBe('layer');
+    expect(await chosen('auto', 99)).toBe('layer');
+  });
+
+  it('takes what was asked for, whether it fits or not', async () => {
+    expect(await chosen('none', 0)).toBe('none');
+    expect(await chosen('activations', 1000)).toBe('activations');
+  });
+});
