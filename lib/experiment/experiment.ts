@@ -5,6 +5,7 @@ import { describeDataReport } from '../data/data-report-text';
 import { lengthWithin } from '../data/render';
 import { Adapter, toAdapterSpec } from '../model/adapter';
 import { loadTokenizer } from '../model/source';
+import { ChatTemplate } from '../model/template';
 import { MlitError } from '../native/errors';
 import { collectResults } from './collect';
 import {
@@ -16,6 +17,7 @@ import {
   refuseLongPrompts,
 } from './estimate';
 import { canonicalJson } from './job';
+import { TEMPLATE_CLOCK } from './jobs/workshop';
 import { LocalExecutor } from './local-executor';
 import { type Prepared, prepareExperiment, type StoredGraph, storedGraph } from './prepare';
 import type { ExperimentResults } from './results';
@@ -81,11 +83,14 @@ export class Experiment implements AsyncDisposable {
 
   /** Lengths, duplicates, leaks and languages of the data by language: what to look at before any training. */
   async dataReport(): Promise<DataReport> {
-    const { source, data, all } = this.#prepared;
-    this.#dataReport ??= await dataReport({
+    if (this.#dataReport !== undefined) return this.#dataReport;
+    const { source, data, all, spec } = this.#prepared;
+    const tokenizer = await loadTokenizer(source);
+    this.#dataReport = await dataReport({
       train: data,
       evaluation: all,
-      tokenizer: await loadTokenizer(source),
+      tokenizer,
+      template: await ChatTemplate.create({ template: spec.template, tokenizer, now: TEMPLATE_CLOCK }),
       identify: await this.#executor.workshop.identifier(),
       signal: this.#options.signal,
     });

@@ -1,6 +1,7 @@
 // One walk over an experiment's graph, kind by kind: skips what the store has, commits each job as it ends, and says how far
 // it is.
 import { hostname } from 'node:os';
+import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import type { ExperimentPlan } from './estimate';
 import type { Assignment, Executor } from './executor';
@@ -134,7 +135,7 @@ export class Walk {
           startedAt,
           seconds,
           host: hostname(),
-          threads: this.#prepared.spec.threads === 'auto' ? 0 : this.#prepared.spec.threads,
+          threads: this.#prepared.spec.threads === 'auto' ? usableThreads() : this.#prepared.spec.threads,
           summary,
         });
         startedAt = new Date().toISOString();
@@ -181,4 +182,8 @@ function explain(error: unknown, job: Job, models: string): unknown {
     fields: { ...error.fields, job: job.hash },
     cause: error,
   });
+}
+
+function usableThreads(): number {
+  return loadAddon().doctor().cpu.usableProcessors;
 }

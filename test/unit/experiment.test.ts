@@ -2,11 +2,13 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { dataReport } from '../../lib/data/data-report';
 import { Experiment } from '../../lib/experiment/experiment';
 import { canonicalJson, jobHash } from '../../lib/experiment/job';
 import { readExperiment, resolveExperiment } from '../../lib/experiment/spec';
 import { experimentStatus } from '../../lib/experiment/status';
 import type { ExperimentEvent } from '../../lib/experiment/walk';
+import { loadTokenizer } from '../../lib/model/source';
 import { isMlitError } from '../../lib/native/errors';
 import { smallExperiment, writeItems } from '../support/experiment';
 import { scratch } from '../support/fixtures';
@@ -45,6 +47,15 @@ describe('a job', () => {
 });
 
 describe('an experiment', () => {
+  it('looks at its data as the template renders it: each response ends in a token that is learnt', async () => {
+    const input = smallExperiment(fresh());
+    await using experiment = await Experiment.open(input);
+    const { en } = (await experiment.dataReport()).train.languages;
+    const { data, source } = experiment.prepared;
+    const bare = await dataReport({ train: data, tokenizer: await loadTokenizer(source) });
+    expect(en!.tokens!.supervised).toBe(bare.train.languages.en!.tokens!.supervised + 60);
+  });
+
   it('does every job once, and the next run finds nothing to do', async () => {
     const input = smallExperiment(fresh());
     const first = kindsDone(await runAll(input));
