@@ -101,6 +101,26 @@ export function toTokenizerJson(spec: TokenizerSpec): Record<string, unknown> {
   };
 }
 
+/** The object of a tokenizer_config.json beside it: special tokens by name and the chat template. */
+export function toTokenizerConfig(spec: TokenizerSpec): Record<string, unknown> {
+  const text = (id: number | undefined): string | undefined =>
+    id === undefined ? undefined : spec.tokens[id];
+  const named = {
+    bos_token: text(spec.bosId),
+    eos_token: text(spec.eosIds[0]),
+    pad_token: text(spec.padId),
+    unk_token: text(spec.unknownId),
+    chat_template: spec.chatTemplate,
+  };
+  return {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    add_bos_token: spec.addsBos && spec.bosId !== undefined,
+    add_eos_token: false,
+    clean_up_tokenization_spaces: false,
+    ...Object.fromEntries(Object.entries(named).filter(([, value]) => value !== undefined)),
+  };
+}
+
 function bosTemplate(token: string, id: number): Stage {
   const bos = (type: number): object => ({ SpecialToken: { id: token, type_id: type } });
   const text = (name: string, type: number): object => ({ Sequence: { id: name, type_id: type } });

@@ -19,7 +19,7 @@ import {
   type Normalizer,
   type PreTokenizer,
 } from './tokenizer-pipeline';
-import { type TokenizerSpec, toTokenizerJson } from './tokenizer-spec';
+import { type TokenizerSpec, toTokenizerConfig, toTokenizerJson } from './tokenizer-spec';
 
 export interface EncodeOptions {
   /** Put the BOS id first. Default: `addsBos`, what the tokenizer does by itself. */
@@ -228,5 +228,10 @@ export class Tokenizer {
   /** The object of a tokenizer.json that gives the same ids. */
   toJson(): Record<string, unknown> {
     return toTokenizerJson(this.#spec);
+  }
+
+  /** The object of the tokenizer_config.json beside it. */
+  toConfig(): Record<string, unknown> {
+    return toTokenizerConfig(this.#spec);
   }
 }

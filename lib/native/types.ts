@@ -199,6 +199,23 @@ export interface NativeLoadOptions {
   onProgress?: (fraction: number) => void;
 }
 
+export interface NativeExportOptions {
+  /** of the matrices; in safetensors also of the norms, which GGUF keeps in f32 */
+  dtype: 'f32' | 'bf16' | 'f16';
+  /** a PEFT folder to merge */
+  adapter?: string;
+  /** As for loading: what it throws ends the export. */
+  onProgress?: (fraction: number) => void;
+}
+
+export interface NativeExported {
+  files: string[];
+  /** of all tensors */
+  bytes: number;
+  /** the head became a matrix of its own, because the adapter changes it */
+  untied: boolean;
+}
+
 /** What `require('…/mlit.node')` gives. */
 export interface NativeAddon {
   /** Called once by lib/native/addon.ts: native code throws this class. */
@@ -213,6 +230,13 @@ export interface NativeAddon {
   readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;
 
   loadModel(path: string, options: NativeLoadOptions): Promise<NativeModel>;
+  /** configJson: config.json for a GGUF file, empty for a folder. storedType: of the matrices. */
+  exportInfo(path: string): Promise<{ configJson: string; storedType: 'f32' | 'bf16' | 'f16' | 'quantised' }>;
+  /** Writes the weights into a folder that exists. source: a path, streamed, or a model as it is in memory. */
+  exportSafetensors(
+    source: string | NativeModel,
+    options: NativeExportOptions & { folder: string; shardBytes: number },
+  ): Promise<NativeExported>;
   planTraining(
     path: string,
     adapters: NativeAdapterSpec[],

@@ -3,6 +3,7 @@
 
 #include "addon/arguments.h"
 #include "addon/async.h"
+#include "addon/exports.h"
 #include "addon/machine.h"
 #include "addon/measure.h"
 #include "addon/self_test.h"
@@ -160,6 +161,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       method("readModelConfig", asyncFunction<readConfig>),
       method("readPeftConfig", asyncFunction<readPeft>),
       method("loadModel", asyncFunction<loadModel>),
+      method("exportInfo", asyncFunction<exportInfo>),
+      method("exportSafetensors", asyncFunction<exportSafetensorsFor>),
       method("planTraining", asyncFunction<planTrainingFor>),
       method("planSampling", asyncFunction<planSamplingFor>),
   };

@@ -91,6 +91,26 @@ PeftConfig readPeftConfig(const std::string& folder) {
   return {specOf(options, file), options.baseModel};
 }
 
+HostAdapter readPeftAdapter(const ModelConfig& config, const std::string& folder) {
+  HostAdapter adapter{AdapterLayout(config, readPeftConfig(folder).spec), {}};
+  const int32_t rank = adapter.layout.spec().rank;
+  const std::unique_ptr<TensorSource> source = openSafetensors(pathIn(folder, kPeftTensorFile));
+  adapter.flat.resize(static_cast<size_t>(adapter.layout.parameterCount()));
+  std::vector<float> b;
+  std::set<std::string> used;
+  for (const AdapterSlot& slot : adapter.layout.slots()) {
+    const std::string module = projectionName(slot.projection);
+    const std::string nameA = peftTensorName(slot.layer, module, 'A'), nameB = peftTensorName(slot.layer, module, 'B');
+    readFactor(*source, nameA, {rank, slot.in}, adapter.flat.data() + slot.aOffset);
+    b.resize(static_cast<size_t>(slot.out) * static_cast<size_t>(rank));
+    readFactor(*source, nameB, {slot.out, rank}, b.data());
+    transpose(b.data(), slot.out, rank, adapter.flat.data() + slot.bOffset);
+    used.insert({nameA, nameB});
+  }
+  refuseUnused(*source, used);
+  return adapter;
+}
+
 Adapter::Adapter(std::shared_ptr<Model> model, const AdapterSpec& spec)
     : model_(std::move(model)), layout_(model_->config(), spec) {
   parameters_ = model_->backend().allocate(static_cast<size_t>(layout_.parameterCount()) * sizeof(float)).as<float>();
@@ -119,22 +139,9 @@ std::shared_ptr<Adapter> Adapter::create(std::shared_ptr<Model> model, const Ada
 }
 
 std::shared_ptr<Adapter> Adapter::load(std::shared_ptr<Model> model, const std::string& folder) {
-  const AdapterSpec spec = readPeftConfig(folder).spec;
-  const std::unique_ptr<TensorSource> source = openSafetensors(pathIn(folder, kPeftTensorFile));
-  std::shared_ptr<Adapter> adapter(new Adapter(std::move(model), spec));
-  std::vector<float> flat(static_cast<size_t>(adapter->layout_.parameterCount())), b;
-  std::set<std::string> used;
-  for (const AdapterSlot& slot : adapter->layout_.slots()) {
-    const std::string module = projectionName(slot.projection);
-    const std::string nameA = peftTensorName(slot.layer, module, 'A'), nameB = peftTensorName(slot.layer, module, 'B');
-    readFactor(*source, nameA, {spec.rank, slot.in}, flat.data() + slot.aOffset);
-    b.resize(static_cast<size_t>(slot.out) * static_cast<size_t>(spec.rank));
-    readFactor(*source, nameB, {slot.out, spec.rank}, b.data());
-    transpose(b.data(), slot.out, spec.rank, flat.data() + slot.bOffset);
-    used.insert({nameA, nameB});
-  }
-  refuseUnused(*source, used);
-  adapter->fromHost(flat);
+  const HostAdapter host = readPeftAdapter(model->config(), folder);
+  std::shared_ptr<Adapter> adapter(new Adapter(std::move(model), host.layout.spec()));
+  adapter->fromHost(host.flat);
   return adapter;
 }
 

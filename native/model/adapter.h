@@ -57,12 +57,20 @@ class AdapterLayout {
   int64_t parameterCount_ = 0;
 };
 
+// An adapter's numbers without a backend: what export merges and converts.
+struct HostAdapter {
+  AdapterLayout layout;
+  std::vector<float> flat;  // as Adapter::toHost() gives it
+};
+// folder: PEFT's adapter_config.json + adapter_model.safetensors. Throws kTensorMissing / kTensorMismatch naming the tensor,
+// kModelUnsupported naming the option of adapter_config.json that is not supported.
+HostAdapter readPeftAdapter(const ModelConfig& config, const std::string& folder);
+
 class Adapter {
  public:
   // A ~ U(±1/sqrt(in)) from Philox(seed), B = 0, as in peft.
   static std::shared_ptr<Adapter> create(std::shared_ptr<Model> model, const AdapterSpec& spec, uint64_t seed);
-  // folder: PEFT's adapter_config.json + adapter_model.safetensors. Throws kTensorMissing / kTensorMismatch naming the tensor,
-  // kModelUnsupported naming the option of adapter_config.json that is not supported.
+  // From a PEFT folder; throws what readPeftAdapter does.
   static std::shared_ptr<Adapter> load(std::shared_ptr<Model> model, const std::string& folder);
   ~Adapter();
 

@@ -104,19 +104,32 @@ float llama3Frequency(float inverse, const RopeSpec& spec) {
   return (1 - smooth) * inverse / factor + smooth * inverse;
 }
 
+float plainFrequency(const RopeSpec& spec, int32_t headDim, int32_t i) {
+  const float exponent = static_cast<float>(2 * i) / static_cast<float>(headDim);
+  return 1.0f / static_cast<float>(std::pow(spec.base, static_cast<double>(exponent)));
+}
+
+float scaledFrequency(const RopeSpec& spec, int32_t headDim, int32_t i) {
+  float value = plainFrequency(spec, headDim, i);
+  if (spec.scaling == RopeSpec::Scaling::kLinear) value /= static_cast<float>(spec.factor);
+  if (spec.scaling == RopeSpec::Scaling::kLlama3) value = llama3Frequency(value, spec);
+  if (!spec.divisors.empty()) value /= spec.divisors[static_cast<size_t>(i)];
+  return value;
+}
+
 }  // namespace
+
+std::vector<float> rotaryDivisors(const RopeSpec& spec, int32_t headDim) {
+  std::vector<float> divisors(static_cast<size_t>(headDim / 2));
+  for (int32_t i = 0; i < headDim / 2; ++i)
+    divisors[static_cast<size_t>(i)] = plainFrequency(spec, headDim, i) / scaledFrequency(spec, headDim, i);
+  return divisors;
+}
 
 std::vector<float> ropeTable(const RopeSpec& spec, int32_t headDim, int64_t positions) {
   const int32_t half = headDim / 2;
   std::vector<float> inverse(static_cast<size_t>(half));
-  for (int32_t i = 0; i < half; ++i) {
-    const float exponent = static_cast<float>(2 * i) / static_cast<float>(headDim);
-    float value = 1.0f / static_cast<float>(std::pow(spec.base, static_cast<double>(exponent)));
-    if (spec.scaling == RopeSpec::Scaling::kLinear) value /= static_cast<float>(spec.factor);
-    if (spec.scaling == RopeSpec::Scaling::kLlama3) value = llama3Frequency(value, spec);
-    if (!spec.divisors.empty()) value /= spec.divisors[static_cast<size_t>(i)];
-    inverse[static_cast<size_t>(i)] = value;
-  }
+  for (int32_t i = 0; i < half; ++i) inverse[static_cast<size_t>(i)] = scaledFrequency(spec, headDim, i);
   std::vector<float> table(static_cast<size_t>(positions) * static_cast<size_t>(headDim));
   for (int64_t position = 0; position < positions; ++position) {
     float* row = table.data() + position * headDim;

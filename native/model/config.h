@@ -64,4 +64,7 @@ ModelConfig configFromHuggingFace(const std::string& folder);  // reads config.j
 // [positions][headDim]: cos of headDim/2 angles, then sin; computed as transformers does, in float32.
 std::vector<float> ropeTable(const RopeSpec& spec, int32_t headDim, int64_t positions);
 
+// [headDim / 2]: what scaling divides each plain frequency by; the form in which GGUF keeps it (rope_freqs.weight).
+std::vector<float> rotaryDivisors(const RopeSpec& spec, int32_t headDim);
+
 }  // namespace mlit

@@ -8,14 +8,14 @@ const libFloors = [
   ['native'],
   ['text'],
   ['model'],
-  ['data'],
+  ['data', 'export'],
   ['train', 'sample'],
   ['eval'],
   ['experiment'],
   ['report'],
   ['cli'],
 ];
-const nativeFloors = [['core'], ['checkpoint', 'backend'], ['model'], ['train', 'sample'], ['addon']];
+const nativeFloors = [['core'], ['checkpoint', 'backend'], ['model'], ['train', 'sample', 'export'], ['addon']];
 
 const floorOf = (floors, room) => floors.findIndex((rooms) => rooms.includes(room));
 

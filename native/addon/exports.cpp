@@ -1,0 +1,118 @@
+// Exports take a model by its path, streamed from disk, or by its handle, as it is in memory.
+#include "addon/exports.h"
+
+#include "addon/progress.h"
+#include "addon/states.h"
+#include "export/config_json.h"
+#include "export/safetensors_folder.h"
+#include "model/loader.h"
+
+namespace mlit::addon {
+namespace {
+
+const std::vector<std::string> kDtypeNames = {"f32", "bf16", "f16"};
+
+DType dtypeOption(const OptionsReader& reader) {
+  constexpr DType kDtypes[] = {DType::kF32, DType::kBF16, DType::kF16};
+  return kDtypes[reader.oneOf("dtype", kDtypeNames)];
+}
+
+// A path or a Model.
+struct Source {
+  std::string path;
+  std::shared_ptr<ModelState> model;
+
+  std::unique_ptr<WeightRows> open(ThreadPool& pool) const {
+    if (model == nullptr) return checkpointRows(path, pool);
+    require(model->model, ModelState::kName);
+    return residentRows(model->model);
+  }
+};
+
+Source sourceArgument(Napi::Value value) {
+  if (value.IsString()) return {textArgument(value, "source"), nullptr};
+  return {"", livingStateOf<ModelState>(value.Env(), value, "source")};
+}
+
+std::optional<HostAdapter> readAdapter(const ModelConfig& config, const std::string& folder) {
+  if (folder.empty()) return std::nullopt;
+  return readPeftAdapter(config, folder);
+}
+
+Napi::Object resultValue(Napi::Env env, const ExportResult& result) {
+  Napi::Array files = Napi::Array::New(env);
+  for (const std::string& file : result.files) files.Set(files.Length(), file);
+  Napi::Object value = Napi::Object::New(env);
+  value.Set("files", files);
+  value.Set("bytes", static_cast<double>(result.bytes));
+  value.Set("untied", result.untied);
+  return value;
+}
+
+// Runs write(rows, adapter, pool, watch) on the compute thread, with progress and cancellation.
+template <class Write>
+Napi::Value runExport(const Napi::CallbackInfo& info, Write write) {
+  const Source source = sourceArgument(info[0]);
+  const OptionsReader reader(info[1], "options");
+  const std::string adapter = reader.get("adapter").IsUndefined() ? "" : reader.text("adapter");
+  const auto cancel = source.model ? source.model->cancel : std::make_shared<CancelToken>();
+  const std::shared_ptr<Progress> progress = Progress::ofOptions(info[1], cancel);
+  const auto work = [source, adapter, cancel, progress, write] {
+    ThreadPool pool(usableProcessors());
+    ExportWatch watch;
+    watch.cancel = &cancel->flag;
+    if (progress) watch.progress = [&](double fraction) { progress->report(fraction); };
+    const std::unique_ptr<WeightRows> rows = source.open(pool);
+    const std::optional<HostAdapter> lora = readAdapter(rows->config(), adapter);
+    return write(*rows, lora ? &*lora : nullptr, pool, watch);
+  };
+  const auto finish = [progress](Napi::Env env, const ExportResult& result) -> Napi::Value {
+    if (progress) {
+      if (const auto thrown = progress->end(env)) throw *thrown;
+    }
+    return resultValue(env, result);
+  };
+  return runAsync(info.Env(), cancel, work, finish, Progress::failure(progress));
+}
+
+struct Info {
+  std::string config;
+  DType storedType;
+};
+
+}  // namespace
+
+Napi::Value exportInfo(const Napi::CallbackInfo& info) {
+  return runAsync(
+      info.Env(), nullptr,
+      [path = textArgument(info[0], "path")] {
+        ThreadPool pool(1);
+        const std::unique_ptr<WeightRows> rows = checkpointRows(path, pool);
+        return Info{isGguf(path) ? configJson(rows->config(), path) : "", rows->storedType()};
+      },
+      [](Napi::Env env, const Info& found) {
+        Napi::Object value = Napi::Object::New(env);
+        value.Set("configJson", found.config);
+        value.Set("storedType", found.storedType == DType::kF32    ? "f32"
+                                : found.storedType == DType::kBF16 ? "bf16"
+                                : found.storedType == DType::kF16  ? "f16"
+                                                                   : "quantised");
+        return value;
+      });
+}
+
+Napi::Value exportSafetensorsFor(const Napi::CallbackInfo& info) {
+  const OptionsReader reader(info[1], "options");
+  SafetensorsExport options;
+  options.folder = reader.text("folder");
+  options.dtype = dtypeOption(reader);
+  options.shardBytes = static_cast<uint64_t>(reader.integer("shardBytes", 1, kMaxSafeInteger));
+  return runExport(info,
+                   [options](WeightRows& rows, const HostAdapter* adapter, ThreadPool& pool, const ExportWatch& watch) {
+                     SafetensorsExport full = options;
+                     full.adapter = adapter;
+                     return exportSafetensors(rows, full, pool, watch);
+                   });
+}
+
+}  // namespace mlit::addon

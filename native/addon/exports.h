@@ -1,0 +1,11 @@
+// Writing models for other programs: what lib/export calls.
+#pragma once
+
+#include <napi.h>
+
+namespace mlit::addon {
+
+Napi::Value exportInfo(const Napi::CallbackInfo& info);
+Napi::Value exportSafetensorsFor(const Napi::CallbackInfo& info);
+
+}  // namespace mlit::addon

@@ -1,0 +1,99 @@
+// Reading for export is reading for the loader: the same names, shapes and order of rows, but nothing is kept.
+#include <cstring>
+
+#include "checkpoint/safetensors.h"
+#include "core/error.h"
+#include "export/weight_rows.h"
+#include "model/loader.h"
+
+namespace mlit {
+
+namespace {
+
+class CheckpointRows final : public WeightRows {
+ public:
+  CheckpointRows(const std::string& path, ThreadPool& pool) : path_(path), gguf_(isGguf(path)), pool_(pool) {
+    if (gguf_) {
+      std::unique_ptr<GgufFile> file = openGguf(path);
+      config_ = configFromGguf(*file);
+      source_ = std::move(file);
+    } else {
+      config_ = configFromHuggingFace(path);
+      source_ = openSafetensors(path);
+    }
+    normOffset_ = tensorNames(config_, gguf_).normOffset;
+  }
+
+  const ModelConfig& config() const override { return config_; }
+  const std::string& path() const override { return path_; }
+
+  DType storedType() const override {
+    DType common = DType::kOther;
+    for (const ExportTensor& tensor : exportTensors(config_, !config_.tiedHead)) {
+      if (!tensor.isMatrix()) continue;
+      const DType dtype = find(tensor).dtype;
+      if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16) return DType::kOther;
+      if (common == DType::kOther) common = dtype;
+      if (dtype != common) common = DType::kF32;  // of two kinds: the one that holds both
+    }
+    return common;
+  }
+
+  void read(const ExportTensor& tensor, int64_t first, int64_t count, float* out) override {
+    const TensorInfo& stored = find(tensor);
+    const int64_t columns = tensor.columns();
+    const int64_t unit = gguf_ && tensor.rotaryHeads > 0 ? tensor.rows() / tensor.rotaryHeads : 0;
+    const int64_t share = std::max<int64_t>(1, (count + 4 * pool_.threads() - 1) / (4 * pool_.threads()));
+    pool_.run((count + share - 1) / share, [&](int64_t task, int) {
+      const int64_t begin = task * share, rows = std::min(share, count - begin);
+      float* to = out + begin * columns;
+      if (unit == 0) return source_->readRows(stored, first + begin, rows, to);
+      for (int64_t row = first + begin; row < first + begin + rows; ++row, to += columns)
+        source_->readRows(stored, interleavedRow(row, unit), 1, to);
+    });
+    if (!tensor.isMatrix() && normOffset_ != 0) {
+      for (int64_t i = 0; i < columns; ++i) out[i] += normOffset_;
+    }
+  }
+
+ private:
+  // Where GGUF keeps a row of a head of `unit` rows: rows j and j + unit/2 lie at 2j and 2j + 1.
+  static int64_t interleavedRow(int64_t row, int64_t unit) {
+    const int64_t j = row % unit, half = unit / 2;
+    return row - j + (j < half ? 2 * j : 2 * (j - half) + 1);
+  }
+
+  const TensorInfo& find(const ExportTensor& tensor) const {
+    ExportTensor wanted = tensor;
+    if (tensor.part == TensorPart::kHead && config_.tiedHead) {
+      wanted = exportTensors(config_, false).front();
+    }
+    const std::string& name = gguf_ ? wanted.ggufName : wanted.name;
+    const TensorInfo* stored = source_->find(name);
+    const std::string expected = shapeText(tensor.shape);
+    if (stored == nullptr)
+      throw Error(ErrorCode::kTensorMissing, name + ", of shape " + expected + ", is missing from " + source_->path(),
+                  {{"tensor", name}, {"expected", expected}, {"file", source_->path()}});
+    if (stored->shape != tensor.shape)
+      throw Error(
+          ErrorCode::kTensorMismatch,
+          name + " has shape " + shapeText(stored->shape) + ", expected " + expected + " in " + source_->path(),
+          {{"tensor", name}, {"found", shapeText(stored->shape)}, {"expected", expected}, {"file", source_->path()}});
+    return *stored;
+  }
+
+  std::string path_;
+  bool gguf_;
+  ThreadPool& pool_;
+  ModelConfig config_;
+  std::unique_ptr<TensorSource> source_;
+  float normOffset_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<WeightRows> checkpointRows(const std::string& path, ThreadPool& pool) {
+  return std::make_unique<CheckpointRows>(path, pool);
+}
+
+}  // namespace mlit

@@ -1,0 +1,51 @@
+// The tensors of an exported checkpoint as one table: for each its names in both kinds of file, its shape and which part of
+// the model it is. Every reader and writer of this floor walks this table and knows nothing else about families.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/tensor.h"
+#include "model/adapter.h"
+#include "model/config.h"
+
+namespace mlit {
+
+enum class TensorPart {
+  kEmbedding,
+  kHead,
+  kFinalNorm,
+  kAttentionNorm,
+  kMlpNorm,
+  kPostAttentionNorm,
+  kPostMlpNorm,
+  kQNorm,
+  kKNorm,
+  kQ,
+  kK,
+  kV,
+  kO,
+  kGate,
+  kUp,
+  kDown,
+};
+
+struct ExportTensor {
+  TensorPart part = TensorPart::kEmbedding;
+  int32_t layer = -1;       // -1: of the whole model
+  std::string name;         // as transformers calls it
+  std::string ggufName;     // as llama.cpp does
+  Shape shape;              // a matrix [out, in] or a vector [n]
+  int32_t rotaryHeads = 0;  // > 0: GGUF keeps the rows of each of so many heads interleaved
+
+  bool isMatrix() const { return shape.size() == 2; }
+  int64_t rows() const { return isMatrix() ? shape[0] : 1; }
+  int64_t columns() const { return shape.back(); }
+  std::optional<Projection> projection() const;  // where a LoRA may sit
+};
+
+// In the order of the model; the head only where it is a matrix of its own (ownHead).
+std::vector<ExportTensor> exportTensors(const ModelConfig& config, bool ownHead);
+
+}  // namespace mlit
