@@ -51,7 +51,7 @@ class CheckpointRows final : public WeightRows {
       for (int64_t row = first + begin; row < first + begin + rows; ++row, to += columns)
         source_->readRows(stored, interleavedRow(row, unit), 1, to);
     });
-    if (!tensor.isMatrix() && normOffset_ != 0) {
+    if (tensor.isNorm() && normOffset_ != 0) {
       for (int64_t i = 0; i < columns; ++i) out[i] += normOffset_;
     }
   }

@@ -73,16 +73,40 @@ ordered_json scalingJson(const RopeSpec& rope) {
   throw Error(ErrorCode::kInternal, "unknown rotary scaling");
 }
 
+struct Family {
+  const char* className;
+  const char* modelType;
+};
+
+Family familyOf(const ModelConfig& config) {
+  switch (config.architecture) {
+    case Architecture::kLlama:  // Llama's class knows no window
+      return config.window > 0 ? Family{"MistralForCausalLM", "mistral"} : Family{"LlamaForCausalLM", "llama"};
+    case Architecture::kQwen2:
+      return {"Qwen2ForCausalLM", "qwen2"};
+    case Architecture::kQwen3:
+      return {"Qwen3ForCausalLM", "qwen3"};
+    case Architecture::kGemma3:
+      return {"Gemma3ForCausalLM", "gemma3_text"};
+  }
+  throw Error(ErrorCode::kInternal, "unknown architecture");
+}
+
+ordered_json layerTypes(const ModelConfig& config) {
+  ordered_json types = ordered_json::array();
+  for (const uint8_t local : config.layerIsLocal) types.push_back(local != 0 ? "sliding_attention" : "full_attention");
+  return types;
+}
+
 }  // namespace
 
 std::string configJson(const ModelConfig& c, const std::string& file) {
-  const bool gemma = c.architecture == Architecture::kGemma3;
-  const bool mistral = !gemma && c.window > 0;  // Llama's class knows no window
+  const Family family = familyOf(c);
   RopeSpec rope = c.rope;
   if (!rope.divisors.empty()) findLlama3(c.headDim, rope, file);
   ordered_json json;
-  json["architectures"] = {gemma ? "Gemma3ForCausalLM" : mistral ? "MistralForCausalLM" : "LlamaForCausalLM"};
-  json["model_type"] = gemma ? "gemma3_text" : mistral ? "mistral" : "llama";
+  json["architectures"] = {family.className};
+  json["model_type"] = family.modelType;
   json["vocab_size"] = c.vocabulary;
   json["hidden_size"] = c.hidden;
   json["intermediate_size"] = c.feedForward;
@@ -93,26 +117,39 @@ std::string configJson(const ModelConfig& c, const std::string& file) {
   json["max_position_embeddings"] = c.contextLength;
   json["rms_norm_eps"] = shortest(c.rmsEps);
   json["tie_word_embeddings"] = c.tiedHead;
-  json["attention_bias"] = false;
   json["attention_dropout"] = 0.0;
   json["rope_theta"] = plain(rope.base);
   json["rope_scaling"] = scalingJson(rope);
-  if (gemma) {
-    json["hidden_activation"] = "gelu_pytorch_tanh";
-    json["query_pre_attn_scalar"] = queryScalar(c.attentionScale);
-    json["rope_local_base_freq"] = plain(c.ropeLocal.base);
-    json["sliding_window"] = c.window > 0 ? c.window : c.contextLength;
-    json["attn_logit_softcapping"] = nullptr;
-    json["final_logit_softcapping"] = nullptr;
-    json["layer_types"] = ordered_json::array();
-    for (const uint8_t local : c.layerIsLocal)
-      json["layer_types"].push_back(local != 0 ? "sliding_attention" : "full_attention");
-  } else {
-    json["hidden_act"] = "silu";
-    json["mlp_bias"] = false;
-    if (mistral) json["sliding_window"] = c.window;
-  }
   json["use_cache"] = true;
+  switch (c.architecture) {
+    case Architecture::kLlama:
+      json["hidden_act"] = "silu";
+      if (c.window > 0) {
+        json["sliding_window"] = c.window;
+      } else {
+        json["attention_bias"] = false;
+        json["mlp_bias"] = false;
+      }
+      break;
+    case Architecture::kQwen3:
+    case Architecture::kQwen2:
+      json["hidden_act"] = "silu";
+      if (c.architecture == Architecture::kQwen3) json["attention_bias"] = false;
+      json["use_sliding_window"] = c.window > 0;
+      json["sliding_window"] = c.window > 0 ? ordered_json(c.window) : ordered_json(nullptr);
+      json["layer_types"] = layerTypes(c);
+      break;
+    case Architecture::kGemma3:
+      json["attention_bias"] = false;
+      json["hidden_activation"] = "gelu_pytorch_tanh";
+      json["query_pre_attn_scalar"] = queryScalar(c.attentionScale);
+      json["rope_local_base_freq"] = plain(c.ropeLocal.base);
+      json["sliding_window"] = c.window > 0 ? c.window : c.contextLength;
+      json["attn_logit_softcapping"] = nullptr;
+      json["final_logit_softcapping"] = nullptr;
+      json["layer_types"] = layerTypes(c);
+      break;
+  }
   return json.dump(2) + "\n";
 }
 

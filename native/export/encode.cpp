@@ -83,7 +83,7 @@ void TensorEncoder::encode(const ExportTensor& tensor, DType dtype, Container co
   const int64_t unit = interleave ? tensor.rows() / tensor.rotaryHeads : 1;  // rows that must stay together
   const int64_t step = std::max<int64_t>(1, kBlockFloats / (in * unit)) * unit;
   const float offset =
-      tensor.isMatrix() || container == Container::kGguf ? 0 : tensorNames(rows_.config(), false).normOffset;
+      tensor.isNorm() && container == Container::kSafetensors ? tensorNames(rows_.config(), false).normOffset : 0;
   for (int64_t first = 0; first < tensor.rows(); first += step) {
     if (watch_.cancel != nullptr && watch_.cancel->load(std::memory_order_relaxed))
       throw Error(ErrorCode::kCancelled, "the export of " + rows_.path() + " was cancelled");

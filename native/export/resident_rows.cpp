@@ -22,7 +22,8 @@ class ResidentRows final : public WeightRows {
   void read(const ExportTensor& tensor, int64_t first, int64_t count, float* out) override {
     Backend& backend = model_->backend();
     if (!tensor.isMatrix()) {
-      backend.download(out, norm(tensor).as<const std::byte>(), static_cast<size_t>(tensor.columns()) * sizeof(float));
+      backend.download(out, vector(tensor).as<const std::byte>(),
+                       static_cast<size_t>(tensor.columns()) * sizeof(float));
       return backend.synchronize();
     }
     const auto [weight, begin] = matrix(tensor);
@@ -51,7 +52,7 @@ class ResidentRows final : public WeightRows {
     return model_->layers()[static_cast<size_t>(tensor.layer)];
   }
 
-  DevConstF32 norm(const ExportTensor& tensor) const {
+  DevConstF32 vector(const ExportTensor& tensor) const {
     switch (tensor.part) {
       case TensorPart::kFinalNorm:
         return model_->finalNorm();
@@ -67,6 +68,12 @@ class ResidentRows final : public WeightRows {
         return layer(tensor).qNorm;
       case TensorPart::kKNorm:
         return layer(tensor).kNorm;
+      case TensorPart::kQBias:
+        return layer(tensor).qkvBias;
+      case TensorPart::kKBias:
+        return layer(tensor).qkvBias + config().queryDim();
+      case TensorPart::kVBias:
+        return layer(tensor).qkvBias + config().queryDim() + config().kvDim();
       default:
         throw Error(ErrorCode::kInternal, tensor.name + " is no vector of the model");
     }

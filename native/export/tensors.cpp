@@ -44,6 +44,11 @@ std::vector<ExportTensor> exportTensors(const ModelConfig& c, bool ownHead) {
     add(TensorPart::kQ, &TensorNames::q, {c.queryDim(), d}, c.heads);
     add(TensorPart::kK, &TensorNames::k, {c.kvDim(), d}, c.kvHeads);
     add(TensorPart::kV, &TensorNames::v, {c.kvDim(), d});
+    if (c.qkvBias) {
+      add(TensorPart::kQBias, &TensorNames::qBias, {c.queryDim()});
+      add(TensorPart::kKBias, &TensorNames::kBias, {c.kvDim()});
+      add(TensorPart::kVBias, &TensorNames::vBias, {c.kvDim()});
+    }
     if (c.qkNorm) {
       add(TensorPart::kQNorm, &TensorNames::qNorm, {c.headDim});
       add(TensorPart::kKNorm, &TensorNames::kNorm, {c.headDim});

@@ -29,6 +29,9 @@ enum class TensorPart {
   kGate,
   kUp,
   kDown,
+  kQBias,
+  kKBias,
+  kVBias,
 };
 
 struct ExportTensor {
@@ -40,6 +43,7 @@ struct ExportTensor {
   int32_t rotaryHeads = 0;  // > 0: GGUF keeps the rows of each of so many heads interleaved
 
   bool isMatrix() const { return shape.size() == 2; }
+  bool isNorm() const { return !isMatrix() && part < TensorPart::kQBias; }
   int64_t rows() const { return isMatrix() ? shape[0] : 1; }
   int64_t columns() const { return shape.back(); }
   std::optional<Projection> projection() const;  // where a LoRA may sit
