@@ -53,7 +53,10 @@ export function parseField(text: string, previous: Record<string, string> = {}):
 export function addCommonFlags(command: Command): Command {
   return command
     .addOption(
-      new Option('--model <model>', 'a .gguf file, a Hugging Face folder, or a name that `mlit pull` knows'),
+      new Option(
+        '--model <model>',
+        'a .gguf file, a Hugging Face folder, hf:owner/name[@revision][:FILE.gguf], or a name that `mlit pull` knows',
+      ),
     )
     .addOption(
       new Option(

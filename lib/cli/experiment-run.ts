@@ -12,7 +12,7 @@ import type { ExperimentEvent } from '../experiment/walk';
 import { describeResults } from '../report/describe';
 import { writeReport } from '../report/write-report';
 import { parseCount, parseInteger, UsageError } from './common';
-import { clock, note, Progress, print, printJson, size, table } from './output';
+import { clock, fetchProgress, note, Progress, print, printJson, size, table } from './output';
 import { abortOnSignals } from './signals';
 
 interface RunFlags {
@@ -46,7 +46,11 @@ async function run(file: string, flags: RunFlags): Promise<void> {
       ...(flags.seed !== undefined && { seed: flags.seed }),
       ...(flags.store !== undefined && { store: flags.store }),
     };
-    await using experiment = await Experiment.open(file, overrides, { signal, onNote: note });
+    await using experiment = await Experiment.open(file, overrides, {
+      signal,
+      onNote: note,
+      onFetch: fetchProgress(),
+    });
     note(describeData(await experiment.dataReport()));
     note('measuring this machine on the experiment’s own records …');
     const plan = await experiment.plan();

@@ -7,7 +7,7 @@ import { loadTokenizer, resolveModel } from '../model/source';
 import { ChatTemplate } from '../model/template';
 import { loadIdentifier } from '../text/identify';
 import { parseField, parseNumber, UsageError } from './common';
-import { note, printJson, printLine } from './output';
+import { fetchProgress, note, printJson, printLine } from './output';
 import { abortOnSignals } from './signals';
 
 interface Flags {
@@ -28,7 +28,7 @@ export function addInspect(program: Command): void {
     )
     .option('--data <file...>', 'as for train; a response may be absent')
     .option('--eval <file...>', 'an evaluation set to report on and to compare with the data')
-    .option('--model <model>', 'whose tokens to count: as for train; nothing of its weights is read')
+    .option('--model <model>', 'whose tokens to count: as for train; weights are neither read nor fetched')
     .option('--template <template>', 'as for train (default: auto); its end-of-turn token is supervised too')
     .addOption(new Option('--field <name=field>', 'read a field under another name').argParser(parseField))
     .addOption(
@@ -54,7 +54,16 @@ async function run(flags: Flags): Promise<void> {
     const train = await readExamples(flags.data, reading);
     const evaluation = flags.eval && (await readExamples(flags.eval, reading));
     const tokenizer =
-      flags.model === undefined ? undefined : await loadTokenizer(await resolveModel(flags.model));
+      flags.model === undefined
+        ? undefined
+        : await loadTokenizer(
+            await resolveModel(flags.model, {
+              need: 'tokenizer',
+              signal,
+              onNote: note,
+              onFetch: fetchProgress(),
+            }),
+          );
     const template =
       tokenizer && (await ChatTemplate.create({ template: flags.template ?? 'auto', tokenizer }));
     if (template?.note !== undefined) note(template.note);

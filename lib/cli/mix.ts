@@ -24,7 +24,7 @@ import { loadAddon } from '../native/addon';
 import { isMlitError } from '../native/errors';
 import { writeFileAtomic } from '../native/files';
 import { checkOptions, mergeConfig, parseField, parseInteger, UsageError } from './common';
-import { note, printJson, printLine, table } from './output';
+import { fetchProgress, note, printJson, printLine, table } from './output';
 import { abortOnSignals } from './signals';
 
 const optionsSchema = z.strictObject({
@@ -116,7 +116,7 @@ async function run(command: Command): Promise<void> {
     const remark = pinchNote(spec);
     if (remark !== undefined) note(remark);
     const rendering =
-      options.model === undefined ? undefined : await prepareRendering(options, options.model);
+      options.model === undefined ? undefined : await prepareRendering(options, options.model, signal);
     signal.throwIfAborted();
     const drawn = mixture(data, spec, { evaluation, rendering });
     if (evaluation !== undefined) noteSimilar(drawn.examples, evaluation);
@@ -154,8 +154,13 @@ function noteSimilar(examples: readonly Example[], evaluation: readonly Example[
   );
 }
 
-async function prepareRendering(options: MixOptions, model: string): Promise<RenderOptions> {
-  const source = await resolveModel(model);
+async function prepareRendering(
+  options: MixOptions,
+  model: string,
+  signal: AbortSignal,
+): Promise<RenderOptions> {
+  const fetching = { signal, onNote: note, onFetch: fetchProgress() };
+  const source = await resolveModel(model, { ...fetching, need: 'tokenizer' });
   const tokenizer = await loadTokenizer(source);
   const template = await ChatTemplate.create({ template: options.template, tokenizer });
   if (template.note !== undefined) note(template.note);

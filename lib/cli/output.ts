@@ -74,6 +74,18 @@ export class Progress {
   }
 }
 
+/** What `onFetch` of a model takes: a bar while bytes of it arrive. */
+export function fetchProgress(): (progress: { file: string; doneBytes: number; totalBytes: number }) => void {
+  let shown: Progress | undefined;
+  return ({ file, doneBytes, totalBytes }) => {
+    shown ??= new Progress('fetch');
+    shown.update(doneBytes / totalBytes, `${size(doneBytes)} of ${size(totalBytes)}  ${file}`);
+    if (doneBytes < totalBytes) return;
+    shown.end();
+    shown = undefined;
+  };
+}
+
 /** 3725 → "1:02:05", 65 → "1:05". */
 export function clock(seconds: number): string {
   if (!Number.isFinite(seconds)) return '–';

@@ -7,7 +7,7 @@ import type { TrainPlan } from '../train/plan';
 import { planTraining } from '../train/trainer';
 import { checkOptions, mergeConfig } from './common';
 import { readMix } from './mix';
-import { clock, note, print, printJson, printLine, size, table } from './output';
+import { clock, fetchProgress, note, print, printJson, printLine, size, table } from './output';
 import { abortOnSignals } from './signals';
 import { addTrainFlags, toTrainInput } from './train-flags';
 
@@ -28,6 +28,7 @@ export function addPlan(program: Command): void {
         const { plan, data, chosen } = await planTraining(input as TrainOptionsInput, {
           signal,
           onNote: note,
+          onFetch: fetchProgress(),
         });
         const gflops = await loadAddon().measureRate(chosen.isa, chosen.threads);
         const seconds = plan.flops / (gflops * 1e9 * STEP_EFFICIENCY);

@@ -18,7 +18,7 @@ import {
   parseNumber,
   parseSwitch,
 } from './common';
-import { note, Progress, printJson } from './output';
+import { fetchProgress, note, Progress, printJson } from './output';
 import { abortOnSignals } from './signals';
 
 const count = z.int().min(1);
@@ -81,6 +81,8 @@ async function sample(command: Command): Promise<void> {
       ...options,
       signal,
       onProgress: (f) => loading.update(f, 'weights'),
+      onNote: note,
+      onFetch: fetchProgress(),
     });
     const template = await ChatTemplate.create({ template: options.template, tokenizer: model.tokenizer });
     if (template.note !== undefined) note(template.note);

@@ -8,7 +8,7 @@ import { Adapter } from '../model/adapter';
 import { Model } from '../model/model';
 import { ChatTemplate } from '../model/template';
 import { addCommonFlags, checkOptions, commonOptions, mergeConfig, parseInteger } from './common';
-import { note, Progress, printJson, printLine, table } from './output';
+import { fetchProgress, note, Progress, printJson, printLine, table } from './output';
 import { abortOnSignals } from './signals';
 
 const optionsSchema = z.strictObject({
@@ -47,6 +47,8 @@ async function run(command: Command): Promise<void> {
       ...options,
       signal,
       onProgress: (f) => loading.update(f, 'weights'),
+      onNote: note,
+      onFetch: fetchProgress(),
     });
     loading.end();
     const { tokenizer } = model;

@@ -7,7 +7,7 @@ import type { TrainRun } from '../train/run';
 import { Trainer, type TrainerOptions } from '../train/trainer';
 import { checkOptions, mergeConfig, UsageError } from './common';
 import { readMix } from './mix';
-import { clock, note, Progress, print, printJson } from './output';
+import { clock, fetchProgress, note, Progress, print, printJson } from './output';
 import { describePlan } from './plan';
 import { abortOnSignals } from './signals';
 import { addTrainFlags, toTrainInput } from './train-flags';
@@ -37,6 +37,7 @@ async function train(command: Command): Promise<void> {
       resume: resume === true,
       signal,
       onNote: note,
+      onFetch: fetchProgress(),
       onLoad: (fraction) => loading.update(fraction, 'weights'),
     });
     loading.end();

@@ -1,7 +1,8 @@
 // What stands in `--data` as files on this machine: patterns expanded, data sets of a hub fetched, languages of files noted.
 
+import { isHubReference } from '../model/hub/reference';
+import type { HubOptions } from '../model/hub/snapshot';
 import { expandGlob } from './glob';
-import type { HubOptions } from './hub';
 import { parseDataFile } from './join';
 
 export interface DataSource {
@@ -33,8 +34,4 @@ export async function resolveData(
     for (const source of found) sources.push(lang === undefined ? source : { ...source, lang });
   }
   return sources;
-}
-
-export function isHubReference(name: string): boolean {
-  return name.startsWith('hf:');
 }

@@ -4,6 +4,7 @@ import { type DataReport, dataReport } from '../data/data-report';
 import { describeDataReport } from '../data/data-report-text';
 import { lengthWithin } from '../data/render';
 import { Adapter, toAdapterSpec } from '../model/adapter';
+import type { HubOptions } from '../model/hub/snapshot';
 import { loadTokenizer } from '../model/source';
 import { ChatTemplate } from '../model/template';
 import { MlitError } from '../native/errors';
@@ -31,6 +32,8 @@ export interface ExperimentOptions {
   signal?: AbortSignal | undefined;
   /** One line a person should read. */
   onNote?: ((note: string) => void) | undefined;
+  /** Told as bytes of a model of the hub arrive. */
+  onFetch?: HubOptions['onFetch'];
 }
 
 export class Experiment implements AsyncDisposable {

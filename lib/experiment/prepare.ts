@@ -3,6 +3,7 @@ import type { Example } from '../data/example';
 import { itemOf, refuseLeaks } from '../data/hold-out';
 import { drawMixture, languagesOf, ParallelTable, planMixture } from '../data/mixture';
 import { readExamples } from '../data/read';
+import type { HubOptions } from '../model/hub/snapshot';
 import { type ModelSource, resolveModel } from '../model/source';
 import { isTemplateFile } from '../model/template';
 import { loadAddon } from '../native/addon';
@@ -36,12 +37,9 @@ export interface Prepared {
  * @throws MlitError `DATA_INVALID` (leaks, bad records), `DATA_EMPTY`, `MIXTURE_INVALID` (a language has too few items),
  * `EXPERIMENT_INVALID`, `FILE_NOT_FOUND`, `UNKNOWN_MODEL`
  */
-export async function prepareExperiment(
-  spec: ExperimentSpec,
-  options: { signal?: AbortSignal | undefined; onNote?: ((note: string) => void) | undefined } = {},
-): Promise<Prepared> {
-  const { signal, onNote } = options;
-  const source = await resolveModel(spec.model);
+export async function prepareExperiment(spec: ExperimentSpec, options: HubOptions = {}): Promise<Prepared> {
+  const { signal, onNote, onFetch } = options;
+  const source = await resolveModel(spec.model, { signal, onNote, onFetch });
   const data = await readExamples(spec.data, { field: spec.field, signal, onNote });
   const all = await readExamples(spec.eval, { need: 'reference', field: spec.field, signal });
   refuseLeaks(data, all);

@@ -1,12 +1,13 @@
 // A frozen base in memory with its tokenizer: what adapters, sessions, samplers and scores share.
 import { loadAddon } from '../native/addon';
 import type { NativeLoadOptions, NativeModel, NativeModelConfig } from '../native/types';
+import type { HubOptions } from './hub/snapshot';
 import { loadTokenizer, type ModelSource, resolveModel } from './source';
 import type { Tokenizer } from './tokenizer';
 
 export interface ModelLoadOptions {
-  /** GGUF file, Hugging Face folder, or a name that `mlit pull` knows. */
-  model: string;
+  /** GGUF file, Hugging Face folder, `hf:owner/name[@revision][:FILE.gguf]`, a name that `mlit pull` knows, or one that was resolved. */
+  model: string | ModelSource;
   /** Compute threads. The first model loaded in a process fixes them. Default: the processors this process may use. */
   threads?: number | 'auto';
   /** `auto`, or an instruction set's name as `mlit doctor` lists them. Default `auto`. */
@@ -16,9 +17,15 @@ export interface ModelLoadOptions {
   signal?: AbortSignal | undefined;
   /** Fraction loaded, 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined;
+  /** One line a person should read, about a model of the hub. */
+  onNote?: ((note: string) => void) | undefined;
+  /** Told as bytes of a model of the hub arrive. */
+  onFetch?: HubOptions['onFetch'];
 }
 
-export function toLoadOptions(options: Omit<ModelLoadOptions, 'model' | 'signal'>): NativeLoadOptions {
+export function toLoadOptions(
+  options: Pick<ModelLoadOptions, 'threads' | 'isa' | 'baseDtype' | 'onProgress'>,
+): NativeLoadOptions {
   const { threads = 'auto', isa = 'auto', baseDtype = 'auto', onProgress } = options;
   return {
     threads: threads === 'auto' ? 0 : threads,
@@ -26,6 +33,10 @@ export function toLoadOptions(options: Omit<ModelLoadOptions, 'model' | 'signal'
     format: baseDtype === 'bf16' ? 'bf16' : 'f32',
     ...(onProgress && { onProgress }),
   };
+}
+
+function hubOptions({ signal, onNote, onFetch }: ModelLoadOptions): HubOptions {
+  return { signal, onNote, onFetch };
 }
 
 export class Model implements AsyncDisposable {
@@ -44,11 +55,12 @@ export class Model implements AsyncDisposable {
    * Loads weights and tokenizer. Disposing the model ends everything made from it.
    *
    * @throws MlitError `FILE_NOT_FOUND`, `FILE_DAMAGED`, `MODEL_UNSUPPORTED`, `TENSOR_MISSING`, `TENSOR_MISMATCH`,
-   * `TOKENIZER_UNSUPPORTED`, `OUT_OF_MEMORY`; the signal's reason when aborted
+   * `TOKENIZER_UNSUPPORTED`, `OUT_OF_MEMORY`, `DOWNLOAD_FAILED`; the signal's reason when aborted
    */
   static async load(options: ModelLoadOptions): Promise<Model> {
     options.signal?.throwIfAborted();
-    const source = await resolveModel(options.model);
+    const { model } = options;
+    const source = typeof model === 'string' ? await resolveModel(model, hubOptions(options)) : model;
     const tokenizer = await loadTokenizer(source);
     options.signal?.throwIfAborted();
     const { signal, onProgress } = options;

@@ -1,8 +1,12 @@
-// What `--model` may be: a GGUF file, a Hugging Face folder or a name that was pulled; found out before anything is loaded.
+// What `--model` may be: a GGUF file, a Hugging Face folder, a model of the hub or a name that was pulled; found out (and
+// fetched) before anything is loaded.
 import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
+import { isHubReference } from './hub/reference';
+import type { HubOptions } from './hub/snapshot';
+import { fetchHubModel, repoOfCachedPath } from './hub-model';
 import { findNamedModel, NAMED_MODELS } from './named-models';
 import { cachedModelPath } from './pull';
 import { Tokenizer } from './tokenizer';
@@ -11,12 +15,29 @@ export interface ModelSource {
   /** Absolute path of the file or folder. */
   path: string;
   kind: 'gguf' | 'folder';
-  /** What becomes base_model_name_or_path of adapters: the named model's hub name, else the path as given. */
+  /** What becomes base_model_name_or_path of adapters: the name on the hub where there is one, else the path as given. */
   baseName: string;
+  /** Of a model given as `hf:…`: the commit that its revision stood at. */
+  commit?: string;
 }
 
-/** @throws MlitError `FILE_NOT_FOUND`, `UNKNOWN_MODEL`, `MODEL_UNSUPPORTED`, each with what to do */
-export async function resolveModel(model: string): Promise<ModelSource> {
+export interface ResolveOptions extends HubOptions {
+  /** What is fetched of a model on the hub: `tokenizer` leaves a folder's weights where they are. Default `weights`. */
+  need?: 'weights' | 'tokenizer';
+}
+
+/**
+ * Finds a model, and fetches what is missing of one on the hub (`hf:owner/name[@revision][:FILE.gguf]`, see docs/models.md).
+ *
+ * @throws MlitError `FILE_NOT_FOUND`, `UNKNOWN_MODEL`, `MODEL_UNSUPPORTED`, each with what to do; for the hub also
+ * `DOWNLOAD_FAILED`, `CHECKSUM_MISMATCH`, `FILE_IO`
+ */
+export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<ModelSource> {
+  if (isHubReference(model)) {
+    const { need = 'weights', ...hub } = options;
+    const { repo, ...found } = await fetchHubModel(model, need, hub);
+    return { ...found, baseName: repo };
+  }
   const named = findNamedModel(model);
   if (named) {
     const path = await cachedModelPath(named);
@@ -26,7 +47,8 @@ export async function resolveModel(model: string): Promise<ModelSource> {
   const path = resolve(model);
   if (info?.isDirectory()) {
     const files = await readdir(path);
-    if (files.includes('config.json')) return { path, kind: 'folder', baseName: model };
+    if (files.includes('config.json'))
+      return { path, kind: 'folder', baseName: repoOfCachedPath(path) ?? model };
     throw new MlitError(
       'MODEL_UNSUPPORTED',
       `${model} is a folder without config.json, not a Hugging Face model`,
@@ -36,7 +58,7 @@ export async function resolveModel(model: string): Promise<ModelSource> {
     );
   }
   if (info) {
-    if (path.endsWith('.gguf')) return { path, kind: 'gguf', baseName: model };
+    if (path.endsWith('.gguf')) return { path, kind: 'gguf', baseName: repoOfCachedPath(path) ?? model };
     throw new MlitError('MODEL_UNSUPPORTED', `${model} is neither a .gguf file nor a Hugging Face folder`, {
       fields: { file: path },
     });
@@ -46,18 +68,9 @@ export async function resolveModel(model: string): Promise<ModelSource> {
       fields: { name: model },
     });
   }
-  if (model.startsWith('hf:')) {
-    throw new MlitError(
-      'MODEL_UNSUPPORTED',
-      `${model}: models straight from the hub are not supported yet; fetch the folder and give its path`,
-      {
-        fields: { name: model },
-      },
-    );
-  }
   throw new MlitError(
     'UNKNOWN_MODEL',
-    `no file or folder '${model}', and no model of that name; known names: ${NAMED_MODELS.map((entry) => entry.name).join(', ')}`,
+    `no file or folder '${model}', and no model of that name; known names: ${NAMED_MODELS.map((entry) => entry.name).join(', ')}; a model of the hub is spelt hf:owner/name`,
     { fields: { name: model } },
   );
 }
@@ -66,14 +79,4 @@ export async function resolveModel(model: string): Promise<ModelSource> {
 export async function loadTokenizer(source: ModelSource): Promise<Tokenizer> {
   if (source.kind === 'folder') return Tokenizer.fromHuggingFace(source.path);
   return Tokenizer.fromGguf(await loadAddon().readGgufMetadata(source.path));
-}
-
-/** Bytes of the weights on disk: a cheap mark of identity for resuming. */
-export async function modelBytes(source: ModelSource): Promise<number> {
-  if (source.kind === 'gguf') return (await stat(source.path)).size;
-  let total = 0;
-  for (const file of await readdir(source.path)) {
-    if (file.endsWith('.safetensors')) total += (await stat(join(source.path, file))).size;
-  }
-  return total;
 }

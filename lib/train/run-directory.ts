@@ -18,8 +18,10 @@ export interface RunChoices {
   microTokens: number;
   recompute: Recompute;
   totalSteps: number;
-  /** Bytes of the model's file (of the folder's weight files together). */
-  modelBytes: number;
+  /** What the model is told by, see modelIdentity. */
+  modelIdentity: string;
+  /** Of a model given as `hf:…`: the commit that its revision stood at, and that a resumed run uses. */
+  modelCommit?: string;
   /** Hash of the rendered training and dev examples, in order. */
   dataHash: string;
   /** When it was, ISO 8601; what a template's clock shows where it was not set. */

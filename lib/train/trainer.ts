@@ -2,8 +2,11 @@
 // step is found out: data, order, memory, and where a resumed run goes on.
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture';
 import { Adapter, toAdapterSpec } from '../model/adapter';
+import type { HubOptions } from '../model/hub/snapshot';
+import { pinHubModel } from '../model/hub-model';
 import { Model } from '../model/model';
-import { modelBytes, resolveModel } from '../model/source';
+import { type ModelSource, resolveModel } from '../model/source';
+import { modelIdentity } from '../model/weight-files';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
@@ -43,6 +46,8 @@ export type TrainerOptions = TrainOptionsInput & {
   onNote?: ((note: string) => void) | undefined;
   /** Fraction of the model loaded. */
   onLoad?: ((fraction: number) => void) | undefined;
+  /** Told as bytes of a model of the hub arrive. */
+  onFetch?: HubOptions['onFetch'];
 };
 
 /** What {@link planTraining} finds out without loading weights. */
@@ -51,6 +56,7 @@ export interface TrainingPrepared {
   chosen: RunChoices;
   data: PreparedData;
   plan: TrainPlan;
+  source: ModelSource;
 }
 
 /**
@@ -63,12 +69,17 @@ export async function planTraining(
   context: {
     signal?: AbortSignal | undefined;
     onNote?: ((note: string) => void) | undefined;
+    onFetch?: HubOptions['onFetch'];
     startedAt?: string;
     clock?: string | undefined;
+    /** The commit to use of a model given as `hf:…`, instead of the one that its revision stands at. */
+    modelCommit?: string | undefined;
   } = {},
 ): Promise<TrainingPrepared> {
   const options = await adoptInitAdapter(resolveTrainOptions(input), input);
-  const source = await resolveModel(options.model);
+  const { modelCommit, signal, onNote, onFetch } = context;
+  const name = modelCommit === undefined ? options.model : pinHubModel(options.model, modelCommit);
+  const source = await resolveModel(name, { signal, onNote, onFetch });
   const startedAt = context.startedAt ?? new Date().toISOString();
   const data = await prepareData(options, source, { ...context, clock: context.clock ?? startedAt });
   context.signal?.throwIfAborted();
@@ -81,11 +92,12 @@ export async function planTraining(
     microTokens,
     recompute,
     totalSteps: data.steps.length,
-    modelBytes: await modelBytes(source),
+    modelIdentity: await modelIdentity(source.path, source.kind),
+    ...(source.commit !== undefined && { modelCommit: source.commit }),
     dataHash: data.hash,
     startedAt,
   };
-  return { options, chosen, data, plan };
+  return { options, chosen, data, plan, source };
 }
 
 export class Trainer implements AsyncDisposable {
@@ -127,12 +139,32 @@ export class Trainer implements AsyncDisposable {
    * @throws RangeError / TypeError naming a wrong option
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
-    const { out, resume = false, relocate = false, base, clock, signal, onNote, onLoad, ...input } = options;
+    const {
+      out,
+      resume = false,
+      relocate = false,
+      base,
+      clock,
+      signal,
+      onNote,
+      onLoad,
+      onFetch,
+      ...input
+    } = options;
     signal?.throwIfAborted();
     const record = resume ? await readRunRecord(out) : undefined;
+    const started = record?.options.model;
     if (record && relocate) Object.assign(record.options, placesOf(resolveTrainOptions(input)));
     if (record) refuseContradictions(record.options, input);
-    const context = { signal, onNote, clock, ...(record && { startedAt: record.chosen.startedAt }) };
+    const isSameName = record?.options.model === started;
+    const context = {
+      signal,
+      onNote,
+      onFetch,
+      clock,
+      ...(record && { startedAt: record.chosen.startedAt }),
+      ...(record && isSameName && { modelCommit: record.chosen.modelCommit }),
+    };
     const prepared = await planTraining(record ? asChosen(record) : input, context);
     if (record) refuseOtherChoices(record.chosen, prepared.chosen);
     checkMemory(prepared.plan, base?.bytes);
@@ -147,13 +179,14 @@ export class Trainer implements AsyncDisposable {
       const model =
         base ??
         (await Model.load({
-          model: prepared.options.model,
+          model: prepared.source,
           threads: prepared.chosen.threads,
           baseDtype: prepared.options.baseDtype,
           signal,
           onProgress: onLoad,
         }));
       if (!base) cleanup.add(() => model.dispose());
+      if (!base) await refuseReplaced(prepared);
       const adapter = await makeAdapter(model, prepared.options, onNote);
       cleanup.add(() => adapter.dispose());
       const session = await TrainingSession.create({
@@ -284,17 +317,33 @@ function refuseOtherChoices(recorded: RunChoices, now: RunChoices): void {
     'microTokens',
     'recompute',
     'totalSteps',
-    'modelBytes',
+    'modelIdentity',
     'dataHash',
   ] as const;
   for (const key of keys) {
     if (recorded[key] === now[key]) continue;
+    if (key === 'modelIdentity')
+      throw new MlitError(
+        'STATE_MISMATCH',
+        'resume: the model is not the one that the run was started with: its files have other bytes; put the old ones back, or start a new run',
+        { fields: { field: key, expected: recorded[key], actual: now[key] } },
+      );
     throw new MlitError(
       'STATE_MISMATCH',
       `resume: ${key} is now ${now[key]}, but was ${recorded[key]} when the run was started; the same data, model and machine kind are needed to go on`,
       { fields: { field: key, expected: recorded[key], actual: now[key] } },
     );
   }
+}
+
+/** Reading weights takes a while; what was planned and recorded has to be what was read. */
+async function refuseReplaced({ source, chosen }: TrainingPrepared): Promise<void> {
+  if ((await modelIdentity(source.path, source.kind)) === chosen.modelIdentity) return;
+  throw new MlitError(
+    'FILE_DAMAGED',
+    `${source.path} was changed while it was being read; leave it alone until the run has begun, and start again`,
+    { fields: { file: source.path } },
+  );
 }
 
 /** Undoes in reverse order what a failed creation did. */

@@ -1,5 +1,4 @@
 // Data sets on a hub, served by a hub of this test's own: what is asked for, what is kept, and every way of failing.
-import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -10,90 +9,39 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { fetchHubData, parseHubReference } from '../../lib/data/hub';
+import { fetchHubData } from '../../lib/data/hub';
 import { readExamples } from '../../lib/data/read';
+import { parseHubReference } from '../../lib/model/hub/reference';
+import { commitOf, type FakeHub, startHub, stopAfterEach } from '../support/hub';
 
-const COMMIT = 'a'.repeat(40);
+const COMMIT = commitOf('a');
 const line = (id: string, lang = 'en') =>
   `${JSON.stringify({ id, lang, instruction: `question ${id}`, response: 'answer' })}\n`;
 
 let folder: string;
-let server: Server | undefined;
-let requests: IncomingMessage[];
-let content: Record<string, string>;
-/** Answers before the hub does; true: it has. */
-let before: ((...args: Parameters<RequestListener>) => boolean) | undefined;
-
+let hub: FakeHub;
 const cache = () => join(folder, 'hub', 'datasets--someone--set');
-const urls = () => requests.map(({ url }) => url);
-
-function gitHash(text: string): string {
-  return createHash('sha1')
-    .update(`blob ${Buffer.byteLength(text)}\0`)
-    .update(text)
-    .digest('hex');
-}
-
-/** What a hub says of one data set. */
-const hub: RequestListener = (request, response) => {
-  requests.push(request);
-  const url = decodeURIComponent(request.url ?? '');
-  if (before?.(request, response)) return;
-  const json = (value: unknown, status = 200) =>
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
-  if (/^\/api\/datasets\/someone\/set\/revision\/(main|v1)\?/.test(url)) {
-    json({ id: 'someone/set', sha: COMMIT, lastModified: '2024-01-01' });
-  } else if (url.startsWith(`/api/datasets/someone/set/tree/${COMMIT}`)) {
-    json(
-      Object.entries(content).map(([path, text]) => {
-        const lfs = path.endsWith('.csv') && {
-          lfs: { oid: createHash('sha256').update(text).digest('hex'), size: Buffer.byteLength(text) },
-        };
-        return { type: 'file', path, size: Buffer.byteLength(text), oid: gitHash(text), ...lfs };
-      }),
-    );
-  } else if (url.startsWith(`/datasets/someone/set/resolve/${COMMIT}/`)) {
-    const body = Buffer.from(content[url.slice(`/datasets/someone/set/resolve/${COMMIT}/`.length)] ?? '');
-    if (request.headers.range === 'bytes=0-0')
-      response
-        .writeHead(206, { etag: '"x"', 'content-range': `bytes 0-0/${body.length}` })
-        .end(body.subarray(0, 1));
-    else response.writeHead(200, { etag: '"x"', 'content-length': body.length }).end(body);
-  } else json({ error: 'Repository not found' }, 404);
+const serve = (files: Record<string, string>) => {
+  hub.add('datasets/someone/set', files).refs.v1 = COMMIT;
+};
+const FILES = {
+  'README.md': '# a set',
+  'data/train-0.jsonl': line('1') + line('2'),
+  'data/train-1.jsonl': line('3', 'fi'),
+  'data/test.csv': 'id,instruction,response\nt1,q,a\n',
+  'dataset_infos.json': '{}',
 };
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'hub-'));
-  requests = [];
-  before = undefined;
-  content = {
-    'README.md': '# a set',
-    'data/train-0.jsonl': line('1') + line('2'),
-    'data/train-1.jsonl': line('3', 'fi'),
-    'data/test.csv': 'id,instruction,response\nt1,q,a\n',
-    'dataset_infos.json': '{}',
-  };
-  server = createServer(hub);
-  await new Promise<void>((resolve) => server?.listen(0, '127.0.0.1', resolve));
-  vi.stubEnv('HF_ENDPOINT', `http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
-  vi.stubEnv('HF_HOME', folder);
-  vi.stubEnv('HF_HUB_CACHE', undefined);
-  vi.stubEnv('HUGGINGFACE_HUB_CACHE', undefined);
-  vi.stubEnv('HF_TOKEN', undefined);
-  vi.stubEnv('HF_HUB_OFFLINE', undefined);
+  hub = await startHub(folder);
+  serve(FILES);
 });
-
-afterEach(async () => {
-  vi.unstubAllEnvs();
-  server?.closeAllConnections();
-  await new Promise((resolve) => server?.close(resolve));
-  rmSync(folder, { recursive: true });
-});
+stopAfterEach(() => hub);
+afterEach(() => rmSync(folder, { recursive: true }));
 
 describe('references', () => {
   it('has owner and name, and may have a revision and a path', () => {
@@ -125,7 +73,7 @@ describe('fetching', () => {
     });
     expect(examples.map(({ id, lang }) => `${id} ${lang}`)).toEqual(['1 en', '2 en', '3 fi']);
     expect(examples[0]!.source).toEqual({ file: 'hf:someone/set:data/train-0.jsonl', line: 1 });
-    expect(notes[0]).toMatch(/hf:someone\/set:data\/train-0\.jsonl: fetching/);
+    expect(notes[0]).toMatch(/hf:someone\/set:data\/train-\*\.jsonl: fetching 2 files/);
   });
 
   it('keeps files as Python’s client does, and fetches none twice', async () => {
@@ -134,34 +82,26 @@ describe('fetching', () => {
       name: 'hf:someone/set@v1:data/test.csv',
       path: join(cache(), 'snapshots', COMMIT, 'data', 'test.csv'),
     });
-    expect(readFileSync(first!.path, 'utf8')).toBe(content['data/test.csv']);
+    expect(readFileSync(first!.path, 'utf8')).toBe(FILES['data/test.csv']);
     expect(readlinkSync(first!.path)).toMatch(/^\.\.\/\.\.\/\.\.\/blobs\/[0-9a-f]{64}$/);
     expect(readFileSync(join(cache(), 'refs', 'v1'), 'utf8')).toBe(COMMIT);
-    requests = [];
+    hub.requests = [];
     await fetchHubData('hf:someone/set@v1:data/test.csv');
-    expect(urls().filter((url) => url?.includes('/resolve/'))).toEqual([]);
+    expect(hub.transfers).toEqual([]);
   });
 
   it('asks nothing about a commit’s name, and reads tables and one language of a set', async () => {
     const examples = await readExamples([`sw=hf:someone/set@${COMMIT}:data/test.csv`]);
     expect(examples).toMatchObject([{ id: 't1.sw', lang: 'sw', parallelId: 't1' }]);
-    expect(urls().filter((url) => url?.includes('/revision/'))).toEqual([]);
+    expect(hub.requests.filter((request) => request.includes('/revision/'))).toEqual([]);
   });
 
   it('takes a folder, and the only file of records where no path is given', async () => {
     expect(await fetchHubData('hf:someone/set:data')).toHaveLength(3);
-    content = { 'README.md': '', 'dataset_infos.json': '{}', 'all.jsonl': line('1') };
+    serve({ 'README.md': '', 'dataset_infos.json': '{}', 'all.jsonl': line('1') });
     expect((await fetchHubData('hf:someone/set')).map(({ name }) => name)).toEqual([
       'hf:someone/set:all.jsonl',
     ]);
-  });
-
-  it('sends the token to the hub', async () => {
-    vi.stubEnv('HF_TOKEN', 'hf_secret');
-    await fetchHubData('hf:someone/set:data/test.csv');
-    expect(new Set(requests.map(({ headers }) => headers.authorization))).toEqual(
-      new Set(['Bearer hf_secret']),
-    );
   });
 });
 
@@ -176,27 +116,22 @@ describe('failing', () => {
     await expect(fetchHubData('hf:someone/set:*.parquet')).rejects.toThrow(
       /no file .* matches '\*\.parquet'; there are data/,
     );
-    content = { 'README.md': '' };
+    serve({ 'README.md': '' });
     await expect(fetchHubData('hf:someone/set')).rejects.toThrow(/no file of records/);
   });
 
   it('says that a data set is not there or not open', async () => {
     await expect(fetchHubData('hf:someone/other')).rejects.toMatchObject({
       code: 'DOWNLOAD_FAILED',
-      message: expect.stringMatching(/HTTP 404.*HF_TOKEN/),
+      message: expect.stringMatching(/HTTP 401.*HF_TOKEN/),
     });
   });
 
   it('refuses a file that is not the one listed, and keeps nothing of it', async () => {
-    for (const path of ['data/test.csv', 'data/train-0.jsonl']) {
-      before = (request, response) => {
-        if (!request.url?.includes('/resolve/')) return false;
-        const body = Buffer.from(content[path]!.replace('q', 'x'));
-        if (request.headers.range === 'bytes=0-0')
-          response
-            .writeHead(206, { etag: '"x"', 'content-range': `bytes 0-0/${body.length}` })
-            .end(body.subarray(0, 1));
-        else response.writeHead(200, { etag: '"x"' }).end(body);
+    for (const path of ['data/test.csv', 'data/train-0.jsonl'] as const) {
+      hub.before = (request, response) => {
+        if (!/\/(resolve|blob)\//.test(request.url ?? '')) return false;
+        response.writeHead(200).end(FILES[path].replace('q', 'x'));
         return true;
       };
       await expect(fetchHubData(`hf:someone/set:${path}`)).rejects.toMatchObject({
@@ -207,19 +142,9 @@ describe('failing', () => {
     expect(existsSync(join(cache(), 'refs'))).toBe(false);
   });
 
-  it('says that a transfer broke off, and stops when told', async () => {
-    before = (request, response) => {
-      if (!request.url?.includes('/resolve/') || request.headers.range === 'bytes=0-0') return false;
-      response.writeHead(200, { etag: '"x"', 'content-length': 1000 });
-      response.write('half');
-      setTimeout(() => response.destroy(), 20);
-      return true;
-    };
-    await expect(fetchHubData('hf:someone/set:data/test.csv')).rejects.toMatchObject({
-      code: 'DOWNLOAD_FAILED',
-    });
+  it('stops when told', async () => {
     const control = new AbortController();
-    before = () => {
+    hub.before = () => {
       control.abort(new Error('enough'));
       return true;
     };
@@ -233,7 +158,7 @@ describe('without a network', () => {
   it('reads the cache where it may not ask, and says so', async () => {
     await fetchHubData('hf:someone/set:data/train-*.jsonl');
     vi.stubEnv('HF_HUB_OFFLINE', '1');
-    requests = [];
+    hub.requests = [];
     const notes: string[] = [];
     const found = await fetchHubData('hf:someone/set:data/train-*.jsonl', {
       onNote: (note) => notes.push(note),
@@ -243,7 +168,7 @@ describe('without a network', () => {
       'hf:someone/set:data/train-1.jsonl',
     ]);
     expect(notes).toEqual([expect.stringMatching(/HF_HUB_OFFLINE is set; read from the cache/)]);
-    expect(requests).toEqual([]);
+    expect(hub.requests).toEqual([]);
     await expect(fetchHubData('hf:someone/set:data/test.csv')).rejects.toThrow(
       /no file of the data set matches/,
     );

@@ -21,7 +21,7 @@ const chosen: RunChoices = {
   microTokens: 64,
   recompute: 'none',
   totalSteps: 9,
-  modelBytes: 1,
+  modelIdentity: '0',
   dataHash: 'x',
   startedAt: '2024-01-01T00:00:00.000Z',
 };
