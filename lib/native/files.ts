@@ -1,6 +1,6 @@
 // Files that are either whole or not there: every write of a run goes through here, so that a crash at any moment leaves the
 // previous state readable.
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -11,7 +11,7 @@ export async function writeFileAtomic(
   path: string,
   data: string | Uint8Array | Iterable<string>,
 ): Promise<void> {
-  const temporary = `${path}.tmp-${process.pid}`;
+  const temporary = `${path}.tmp-${process.pid}-${randomBytes(4).toString('hex')}`;
   try {
     const file = await open(temporary, 'w');
     try {

@@ -170,7 +170,6 @@ describe('Trainer', () => {
 describe('what is refused', () => {
   it.each([
     [{ model: 'no-such-model' }, 'UNKNOWN_MODEL'],
-    [{ model: 'hf:owner/name' }, 'MODEL_UNSUPPORTED'],
     [{ data: [join(folder, 'none.jsonl')] }, 'FILE_NOT_FOUND'],
     [{ template: 'vicuna' }, 'TEMPLATE_INVALID'],
     [{ maxLength: 3 }, 'DATA_INVALID'],

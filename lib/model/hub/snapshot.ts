@@ -110,12 +110,7 @@ export async function fetchSnapshot(
     return readFile(join(folder, path), 'utf8');
   });
   await fetchAll(paths);
-  if (!isCommit(revision)) {
-    const ref = join(cache, 'refs', revision);
-    const noted = await readFile(ref, 'utf8').catch(() => undefined);
-    await mkdir(dirname(ref), { recursive: true });
-    if (noted !== commit) await writeFileAtomic(ref, commit);
-  }
+  if (!isCommit(revision)) await noteRef(cache, revision, commit);
   return { commit, folder, paths };
 }
 
@@ -155,6 +150,20 @@ async function fetchMissing(
     });
     await linkInto(join(folder, entry.path), blob);
     before += entry.size;
+  }
+}
+
+/** Written elsewhere first: whatever is in refs/ is a revision to others. */
+async function noteRef(cache: string, revision: string, commit: string): Promise<void> {
+  const ref = join(cache, 'refs', revision);
+  if ((await readFile(ref, 'utf8').catch(() => '')) === commit) return;
+  const own = join(cache, `.ref.mlit-${randomUUID().slice(0, 8)}`);
+  try {
+    await mkdir(dirname(ref), { recursive: true });
+    await writeFileAtomic(own, commit);
+    await rename(own, ref);
+  } finally {
+    await rm(own, { force: true });
   }
 }
 
