@@ -1,6 +1,6 @@
 // `mlit doctor`: what this machine has, which backend would run and why, and whether its arithmetic is right.
 import type { Command } from 'commander';
-import { loadAddon } from '../native/addon';
+import { loadAddon, runtimeGlibc, SYSTEM_FLOOR } from '../native/addon';
 import { packageVersion } from '../native/version';
 import { printJson, printLine, size } from './output';
 
@@ -12,10 +12,20 @@ export function addDoctor(program: Command): void {
     .action(async (flags: { json?: boolean }) => {
       const addon = loadAddon();
       const doctor = addon.doctor();
-      const selfTest = await addon.selfTest('auto', 0);
-      const passed = selfTest.every((check) => check.passed);
+      // Below the floor of processors there is nothing to test, and the backend's reason is the answer.
+      const usable = doctor.backends.some((backend) => backend.usable);
+      const selfTest = usable ? await addon.selfTest('auto', 0) : [];
+      const passed = usable && selfTest.every((check) => check.passed);
       if (flags.json) {
-        await printJson({ ...doctor, version: packageVersion, node: process.version, selfTest, passed });
+        const system = { glibc: runtimeGlibc() ?? null, floor: SYSTEM_FLOOR };
+        await printJson({
+          ...doctor,
+          version: packageVersion,
+          node: process.version,
+          system,
+          selfTest,
+          passed,
+        });
       } else {
         await printLine(describe(doctor, selfTest));
       }
@@ -31,6 +41,7 @@ function describe(
   const lines = [
     `mlit-native ${packageVersion}, Node ${process.version}, ${process.platform}-${process.arch}`,
     '',
+    `system      glibc ${runtimeGlibc() ?? 'unknown'}; needed: glibc ${SYSTEM_FLOOR.glibc}, libstdc++ of GCC 11 (${SYSTEM_FLOOR.libstdcxx}), or later`,
     `processor   ${cpu.model}, ${cpu.usableProcessors} usable`,
     `features    ${cpu.features.join(' ') || 'none that matter here'}`,
     ...cpu.isas.map((isa) => `  ${isa.usable ? '✓' : '–'} ${isa.name.padEnd(8)} ${isa.reason}`),
@@ -40,7 +51,7 @@ function describe(
       (backend) =>
         `  ${backend.usable ? '✓' : '–'} ${backend.name.padEnd(8)} ${backend.usable ? backend.description : backend.reason}`,
     ),
-    'self-test',
+    selfTest.length > 0 ? 'self-test' : 'self-test   left out: no backend is usable here',
     ...selfTest.map((check) => `  ${check.passed ? '✓' : '✗'} ${check.name.padEnd(24)} ${check.detail}`),
   ];
   return lines.join('\n');

@@ -8,7 +8,10 @@ import { MlitError } from './errors';
 import type { NativeAddon } from './types';
 
 const packageName = 'mlit-native';
-const glibcFloor = '2.34';
+
+/** The oldest system that the prebuilt addon runs on; a test holds its symbols to it. */
+export const SYSTEM_FLOOR = { glibc: '2.34', libstdcxx: 'GLIBCXX_3.4.29' } as const;
+
 const requireHere = createRequire(import.meta.url);
 
 let loaded: NativeAddon | undefined;
@@ -60,8 +63,8 @@ function unavailable(root: string, path: string | undefined, cause: Error): Mlit
         ]
       : [`the native addon ${path} could not be loaded`, `: ${cause.message.trim()}`];
   const advice =
-    `In a clone of the repository, \`npm run setup\` builds it. ` +
-    `It needs Linux on x64 or arm64 with glibc ${glibcFloor} or later; this is ${machine} with ${glibc ? `glibc ${glibc}` : 'another C library'}.`;
+    `The package from the registry brings it for linux-x64; in a clone of the repository \`npm run setup\` builds it. ` +
+    `It needs Linux on x64 or arm64 with glibc ${SYSTEM_FLOOR.glibc} and libstdc++ of GCC 11 (${SYSTEM_FLOOR.libstdcxx}) or later; this is ${machine} with ${glibc ? `glibc ${glibc}` : 'another C library'}.`;
   return new MlitError('ADDON_UNAVAILABLE', `${what}${reason}. ${advice}`, {
     cause,
     fields: {
@@ -74,7 +77,7 @@ function unavailable(root: string, path: string | undefined, cause: Error): Mlit
 }
 
 /** The C library's version as Node's diagnostic report has it; undefined where it is not glibc. */
-function runtimeGlibc(): string | undefined {
+export function runtimeGlibc(): string | undefined {
   const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
   return report?.header?.glibcVersionRuntime;
 }

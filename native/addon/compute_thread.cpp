@@ -50,7 +50,7 @@ void ComputeThread::post(std::unique_ptr<ComputeTask> task) {
   startLocked();
   if (task->cancel_) task->number_ = ++task->cancel_->posted;
   queue_.push_back(std::move(task));
-  wake_.notify_one();
+  wake_.notifyOne();
 }
 
 void ComputeThread::cancel(CancelToken& token) {
@@ -67,7 +67,7 @@ void ComputeThread::dispose(std::function<void()> last) {
   const std::lock_guard guard(lock_);
   startLocked();
   last_.push_back(std::move(last));
-  wake_.notify_one();
+  wake_.notifyOne();
 }
 
 void ComputeThread::leave(const void* owner) {
@@ -85,7 +85,7 @@ void ComputeThread::stopAtExit() {
   std::unique_lock guard(lock_);
   exiting_ = true;
   if (runningCancel_) runningCancel_->flag = true;
-  rest_.wait_for(guard, kExitPatience, [&] { return !busy_; });
+  rest_.waitFor(guard, kExitPatience, [&] { return !busy_; });
 }
 
 void ComputeThread::loop() {
@@ -117,7 +117,7 @@ void ComputeThread::loop() {
       runningCancel_ = nullptr;
     }
     busy_ = false;
-    rest_.notify_all();
+    rest_.notifyAll();
   }
 }
 

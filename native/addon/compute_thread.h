@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/condition.h"
 
 namespace mlit::addon {
 
@@ -65,7 +65,7 @@ class ComputeThread {
   void stopAtExit();
 
   std::mutex lock_;
-  std::condition_variable wake_, rest_;
+  Condition wake_, rest_;
   std::deque<std::unique_ptr<ComputeTask>> queue_;
   std::vector<std::function<void()>> last_;
   bool started_ = false;

@@ -18,40 +18,55 @@ namespace {
         &isa::optimizerKernels                                                                                 \
   }
 
-// Widest first.
+// What the kernels of each instruction set were compiled for (CMakeLists.txt); widest first.
 #if defined(__x86_64__)
 const KernelTable kTables[] = {MLIT_KERNEL_TABLE(avx512), MLIT_KERNEL_TABLE(avx2)};
+constexpr const char* kFloor =
+    "mlit-native needs an x86-64 processor with AVX2 (Intel Haswell of 2013, AMD Zen of 2017, or later)";
 
-bool hasAvx2() {
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-         __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
-}
-
-bool processorHas(const KernelTable& table) {
+// The first feature of the set that the processor, or the system under it, does not have; null where all are there.
+const char* lacking(const KernelTable& table) {
+#define MLIT_NEEDS(feature) \
+  if (!__builtin_cpu_supports(feature)) return feature
   __builtin_cpu_init();
-  if (std::strcmp(table.isa, "avx2") == 0) return hasAvx2();
-  return hasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512vnni");
+  MLIT_NEEDS("avx2");
+  MLIT_NEEDS("fma");
+  MLIT_NEEDS("f16c");
+  MLIT_NEEDS("bmi");
+  MLIT_NEEDS("bmi2");
+  MLIT_NEEDS("lzcnt");
+  MLIT_NEEDS("popcnt");
+  if (std::strcmp(table.isa, "avx2") == 0) return nullptr;
+  MLIT_NEEDS("avx512f");
+  MLIT_NEEDS("avx512bw");
+  MLIT_NEEDS("avx512dq");
+  MLIT_NEEDS("avx512vl");
+  MLIT_NEEDS("avx512cd");
+  MLIT_NEEDS("avx512vnni");
+#undef MLIT_NEEDS
+  return nullptr;
 }
 #elif defined(__aarch64__)
 const KernelTable kTables[] = {MLIT_KERNEL_TABLE(neon)};
+constexpr const char* kFloor = "mlit-native needs an ARMv8-A processor";
 
-bool processorHas(const KernelTable&) { return true; }
+const char* lacking(const KernelTable&) { return nullptr; }
 #endif
 
 }  // namespace
 
 const KernelTable& kernelTable(const char* isa) {
   const bool automatic = std::strcmp(isa, "auto") == 0;
-  std::string known;
+  std::string known, floor;
   for (const KernelTable& table : kTables) {
-    const bool has = processorHas(table);
-    if ((automatic || std::strcmp(isa, table.isa) == 0) && has) return table;
-    known += (known.empty() ? "" : ", ") + std::string(table.isa) + (has ? "" : " (not on this processor)");
+    const char* missing = lacking(table);
+    if ((automatic || std::strcmp(isa, table.isa) == 0) && missing == nullptr) return table;
+    known += (known.empty() ? "" : ", ") + std::string(table.isa) +
+             (missing == nullptr ? "" : " (this processor has no " + std::string(missing) + ")");
+    if (missing != nullptr) floor = missing;
   }
   throw Error(ErrorCode::kDeviceUnavailable,
-              automatic ? "this processor has none of the instruction sets compiled in: " + known
+              automatic ? "this processor is too old: it has no " + floor + ", and " + kFloor
                         : "instruction set '" + std::string(isa) + "' is not available; compiled in: " + known,
               {{"isa", isa}});
 }
