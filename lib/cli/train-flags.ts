@@ -1,7 +1,8 @@
 // The flags of `mlit train`, which `mlit plan` shares. Names and defaults are those of the options' schema; here is only how
 // they are written on a command line.
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { PROJECTIONS, RECOMPUTE } from '../train/options';
+import { TARGETS } from '../model/adapter';
+import { RECOMPUTE } from '../train/options';
 import { SCHEDULES } from '../train/schedule';
 import { addCommonFlags, parseAutoOr, parseCount, parseInteger, parseNumber, parseSwitch } from './common';
 import { mixOption } from './mix';
@@ -32,7 +33,7 @@ export function addTrainFlags(command: Command): Command {
     .addOption(
       option(
         '--target <modules>',
-        `all-linear, or some of ${PROJECTIONS.join(',')} (default: all-linear)`,
+        `a list of ${TARGETS.join(',')} (default: all-linear, the seven of a layer)`,
       ).argParser(parseTarget),
     )
     .addOption(
@@ -103,13 +104,12 @@ export function toTrainInput(flags: Record<string, unknown>): Record<string, unk
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
-function parseTarget(text: string): 'all-linear' | string[] {
-  if (text === 'all-linear') return text;
+function parseTarget(text: string): string[] {
   const names = text.split(',').map((name) => name.trim());
-  const other = names.find((name) => !(PROJECTIONS as readonly string[]).includes(name));
+  const other = names.find((name) => !(TARGETS as readonly string[]).includes(name));
   if (other === undefined) return names;
   throw new InvalidArgumentError(
-    `'${other}' can't have an adapter; expected all-linear, or some of ${PROJECTIONS.join(',')}.`,
+    `'${other}' can't have an adapter; expected a list of ${TARGETS.join(',')}.`,
   );
 }
 

@@ -10,22 +10,54 @@ export interface AdapterOptions {
   alpha?: number;
   /** Scale by alpha / √rank instead (Kalajdzievski, 2023). Default false. */
   rslora?: boolean;
-  /** Projections by PEFT's names, or `all-linear`. Default `all-linear`. */
+  /** PEFT's names: `all-linear` (the seven projections of a layer), or a list of them, of `lm_head`, of both. Default `all-linear`. */
   targetModules?: 'all-linear' | readonly string[];
   /** Seed of A; B starts at zero. Default 0. */
   seed?: number | bigint;
 }
 
-export const ALL_LINEAR = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+/** The projections of a layer, by PEFT's names. */
+export const ALL_LINEAR = [
+  'q_proj',
+  'k_proj',
+  'v_proj',
+  'o_proj',
+  'gate_proj',
+  'up_proj',
+  'down_proj',
+] as const;
+
+/** What can have an adapter. */
+export const TARGET_MODULES = [...ALL_LINEAR, 'lm_head'] as const;
+
+/** What a list of targets may hold. */
+export const TARGETS = ['all-linear', ...TARGET_MODULES] as const;
+
+export type Target = 'all-linear' | (typeof TARGETS)[number][];
+
+/** The modules of a target, each once, in the order of {@link TARGET_MODULES}; other names after them. */
+export function targetModules(target: 'all-linear' | readonly string[]): string[] {
+  const named = new Set(typeof target === 'string' ? [target] : target);
+  if (named.delete('all-linear')) for (const name of ALL_LINEAR) named.add(name);
+  const known = TARGET_MODULES.filter((name) => named.delete(name));
+  return [...known, ...named];
+}
+
+/** One spelling for targets that mean the same: `all-linear`, `[all-linear, lm_head]`, or the modules in order. */
+export function canonicalTarget(target: 'all-linear' | readonly string[]): Target {
+  const modules = targetModules(target) as (typeof TARGET_MODULES)[number][];
+  if (!ALL_LINEAR.every((name) => modules.includes(name))) return modules;
+  return modules.length === ALL_LINEAR.length ? 'all-linear' : ['all-linear', 'lm_head'];
+}
 
 /** The form that native code takes, with the defaults filled in. */
 export function toAdapterSpec(options: Omit<AdapterOptions, 'seed'> = {}): NativeAdapterSpec {
-  const { rank = 16, alpha = 32, rslora = false, targetModules = 'all-linear' } = options;
+  const { rank = 16, alpha = 32, rslora = false, targetModules: target = 'all-linear' } = options;
   return {
     rank,
     alpha,
     rslora,
-    targetModules: targetModules === 'all-linear' ? ALL_LINEAR : [...targetModules],
+    targetModules: targetModules(target),
   };
 }
 

@@ -30,7 +30,7 @@ export interface NativeModelConfig {
   readonly eosIds: number[];
 }
 
-/** Projection names as in PEFT: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj. */
+/** Names as in PEFT: q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head. */
 export interface NativeAdapterSpec {
   rank: number;
   alpha: number;

@@ -2,19 +2,10 @@
 // use it, so that an option has one name, one default and one error message.
 import { z } from 'zod';
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture/spec';
+import { canonicalTarget, TARGETS } from '../model/adapter';
 import type { Recompute } from '../native/types';
 import { didYouMean } from '../text/suggest';
 import { SCHEDULES } from './schedule';
-
-export const PROJECTIONS = [
-  'q_proj',
-  'k_proj',
-  'v_proj',
-  'o_proj',
-  'gate_proj',
-  'up_proj',
-  'down_proj',
-] as const;
 
 /** From the most memory to the least. */
 export const RECOMPUTE = ['none', 'activations', 'layer'] as const satisfies readonly Recompute[];
@@ -57,8 +48,11 @@ export const trainOptionsSchema = z.strictObject({
   rank: count.default(16),
   alpha: z.number().positive().default(32),
   rslora: z.boolean().default(false),
-  /** `all-linear`, or some of the seven projections. */
-  target: z.union([z.literal('all-linear'), z.array(z.enum(PROJECTIONS)).min(1)]).default('all-linear'),
+  /** `all-linear`, or a list of some of it, of the seven projections and of `lm_head`. */
+  target: z
+    .union([z.literal('all-linear'), z.array(z.enum(TARGETS)).min(1)])
+    .default('all-linear')
+    .transform(canonicalTarget),
   /** A PEFT folder to go on from; its rank, alpha and targets are used. */
   initAdapter: z.string().optional(),
   learningRate: z.number().positive().default(2e-4),

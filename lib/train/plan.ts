@@ -163,15 +163,18 @@ export function stepFlops(
     up_proj: [hidden, feedForward],
     down_proj: [feedForward, hidden],
   };
-  const again = recomputedModules(config, recompute);
+  // A head's adapter alone needs no input gradients at all.
+  const passes = spec.targetModules.some((name) => name !== 'lm_head') ? 2 : 1;
+  const again = passes === 2 ? recomputedModules(config, recompute) : [];
   let perToken = 0;
   for (const [name, [inputs, outputs]] of Object.entries(shapes)) {
     const base = 2 * inputs * outputs;
     const lora = spec.targetModules.includes(name) ? 2 * spec.rank * (inputs + outputs) : 0;
-    perToken += layers * (2 * base + 3 * lora);
+    perToken += layers * (passes * base + 3 * lora);
     if (again.includes(name)) perToken += (layers - 1) * (base + lora); // the last layer's are still there
   }
-  return tokens * perToken + supervisedTokens * 4 * vocabulary * hidden;
+  const headLora = spec.targetModules.includes('lm_head') ? 2 * spec.rank * (hidden + vocabulary) : 0;
+  return tokens * perToken + supervisedTokens * (passes * 2 * vocabulary * hidden + 3 * headLora);
 }
 
 function recomputedModules({ architecture }: NativeModelConfig, recompute: Recompute): string[] {

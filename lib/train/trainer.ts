@@ -1,7 +1,7 @@
 // A training run from options to adapter. The loop is in sight in run.ts; here everything that can be known before the first
 // step is found out: data, order, memory, and where a resumed run goes on.
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture';
-import { Adapter, toAdapterSpec } from '../model/adapter';
+import { Adapter, canonicalTarget, toAdapterSpec } from '../model/adapter';
 import type { HubOptions } from '../model/hub/snapshot';
 import { pinHubModel } from '../model/hub-model';
 import { Model } from '../model/model';
@@ -297,8 +297,12 @@ function asChosen({ options, chosen }: RunRecord): TrainOptions {
 }
 
 function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOptionsInput>): void {
-  const { mix } = given;
-  const asKept = mix === undefined ? given : { ...given, mix: formatMixtureSpec(parseMixtureSpec(mix)) };
+  const { mix, target } = given;
+  const asKept = {
+    ...given,
+    ...(mix !== undefined && { mix: formatMixtureSpec(parseMixtureSpec(mix)) }),
+    ...(target !== undefined && { target: canonicalTarget(target) }),
+  };
   for (const [key, value] of Object.entries(asKept)) {
     const was = (recorded as Record<string, unknown>)[key];
     if (value === undefined || JSON.stringify(value) === JSON.stringify(was)) continue;

@@ -15,9 +15,26 @@ using nlohmann::json;
 
 // Options that change what the adapter computes when they are anything but empty, false or 0.
 constexpr std::array kMustBeOff = {
-    "use_dora",        "fan_in_fan_out",          "lora_bias",         "rank_pattern",      "alpha_pattern",
-    "modules_to_save", "layers_to_transform",     "layers_pattern",    "layer_replication", "trainable_token_indices",
-    "exclude_modules", "alora_invocation_tokens", "target_parameters", "use_qalora",        "megatron_config",
+    "use_dora",
+    "fan_in_fan_out",
+    "lora_bias",
+    "rank_pattern",
+    "alpha_pattern",
+    "modules_to_save",
+    "layers_to_transform",
+    "layers_pattern",
+    "layer_replication",
+    "trainable_token_indices",
+    "exclude_modules",
+    "alora_invocation_tokens",
+    "target_parameters",
+    "use_qalora",
+    "megatron_config",
+    "use_bdlora",
+    "kasa_config",
+    "monteclora_config",
+    "arrow_config",
+    "ensure_weight_tying",
 };
 // Initialisations that also change the base's weights.
 constexpr std::array kBaseChanging = {"pissa", "olora", "corda", "loftq"};
@@ -120,9 +137,11 @@ std::string peftOptionsText(const PeftOptions& options) {
 }
 
 std::string peftTensorName(int32_t layer, const std::string& module, char factor) {
+  const std::string factorName = std::string(".lora_") + factor + ".weight";
+  if (module == kPeftHead) return "base_model.model." + module + factorName;
   const bool mlp = module == "gate_proj" || module == "up_proj" || module == "down_proj";
   return "base_model.model.model.layers." + std::to_string(layer) + (mlp ? ".mlp." : ".self_attn.") + module +
-         ".lora_" + factor + ".weight";
+         factorName;
 }
 
 }  // namespace mlit

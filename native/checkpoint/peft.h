@@ -10,6 +10,9 @@ namespace mlit {
 
 inline constexpr const char* kPeftConfigFile = "adapter_config.json";
 inline constexpr const char* kPeftTensorFile = "adapter_model.safetensors";
+inline constexpr const char* kPeftHead = "lm_head";
+// peft copies the frozen head into the file of an adapter that has a LoRA on it.
+inline constexpr const char* kPeftHeadCopy = "base_model.model.lm_head.base_layer.weight";
 
 struct PeftOptions {
   int32_t rank = 0;
@@ -24,7 +27,8 @@ PeftOptions readPeftOptions(const std::string& file);
 // The text of an adapter_config.json that peft loads for a causal language model; equal input gives equal bytes.
 std::string peftOptionsText(const PeftOptions& options);
 
-// "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight"; factor is 'A' or 'B'.
+// "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight", "base_model.model.lm_head.lora_A.weight" (of no layer);
+// factor is 'A' or 'B'.
 std::string peftTensorName(int32_t layer, const std::string& module, char factor);
 
 }  // namespace mlit

@@ -46,11 +46,21 @@ AdapterSpec specOf(const PeftOptions& options, const std::string& file) {
     if (!known) {
       throw Error(ErrorCode::kModelUnsupported,
                   file + ": target_modules names " + target +
-                      "; supported are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj",
+                      "; supported are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj and lm_head",
                   {{"file", file}, {"option", "target_modules"}, {"value", target}});
     }
   }
   return spec;
+}
+
+[[noreturn]] void refuseShape(const TensorSource& source, const TensorInfo& tensor, const Shape& expected) {
+  throw Error(ErrorCode::kTensorMismatch,
+              tensor.name + " has shape " + shapeText(tensor.shape) + ", expected " + shapeText(expected) + " in " +
+                  source.path(),
+              {{"tensor", tensor.name},
+               {"found", shapeText(tensor.shape)},
+               {"expected", shapeText(expected)},
+               {"file", source.path()}});
 }
 
 void readFactor(const TensorSource& source, const std::string& name, const Shape& shape, float* out) {
@@ -60,15 +70,7 @@ void readFactor(const TensorSource& source, const std::string& name, const Shape
                 name + ", of shape " + shapeText(shape) + ", is missing from " + source.path(),
                 {{"tensor", name}, {"expected", shapeText(shape)}, {"file", source.path()}});
   }
-  if (tensor->shape != shape) {
-    throw Error(
-        ErrorCode::kTensorMismatch,
-        name + " has shape " + shapeText(tensor->shape) + ", expected " + shapeText(shape) + " in " + source.path(),
-        {{"tensor", name},
-         {"found", shapeText(tensor->shape)},
-         {"expected", shapeText(shape)},
-         {"file", source.path()}});
-  }
+  if (tensor->shape != shape) refuseShape(source, *tensor, shape);
   source.readRows(*tensor, 0, shape[0], out);
 }
 
@@ -81,6 +83,15 @@ void refuseUnused(const TensorSource& source, const std::set<std::string>& used)
                     ", which adapter_config.json does not name or this model does not have",
                 {{"tensor", tensor.name}, {"file", source.path()}});
   }
+}
+
+// What peft copies along is the base's and not used; of another shape it would mean another vocabulary.
+void acceptHeadCopy(const TensorSource& source, const ModelConfig& config, std::set<std::string>& used) {
+  const TensorInfo* copy = source.find(kPeftHeadCopy);
+  if (copy == nullptr) return;
+  const Shape shape = {config.vocabulary, config.hidden};
+  if (copy->shape != shape) refuseShape(source, *copy, shape);
+  used.insert(kPeftHeadCopy);
 }
 
 }  // namespace
@@ -107,6 +118,7 @@ HostAdapter readPeftAdapter(const ModelConfig& config, const std::string& folder
     transpose(b.data(), slot.out, rank, adapter.flat.data() + slot.bOffset);
     used.insert({nameA, nameB});
   }
+  if (adapter.layout.spec().targets[static_cast<size_t>(Projection::kHead)]) acceptHeadCopy(*source, config, used);
   refuseUnused(*source, used);
   return adapter;
 }
@@ -125,7 +137,7 @@ std::shared_ptr<Adapter> Adapter::create(std::shared_ptr<Model> model, const Ada
   std::vector<float> flat(static_cast<size_t>(adapter->layout_.parameterCount()), 0.0f);
   for (const AdapterSlot& slot : adapter->layout_.slots()) {
     const uint64_t stream =
-        kInitStream + static_cast<uint64_t>(slot.layer) * kProjections + static_cast<uint64_t>(slot.projection);
+        kInitStream + static_cast<uint64_t>(slot.layer) * kLayerProjections + static_cast<uint64_t>(slot.projection);
     const auto bound = static_cast<float>(1 / std::sqrt(static_cast<double>(slot.in)));
     const int64_t n = int64_t{spec.rank} * slot.in;
     float* a = flat.data() + slot.aOffset;

@@ -11,24 +11,25 @@
 
 namespace mlit {
 
-// The seven projections of a layer, in the order used everywhere.
-enum class Projection { kQ, kK, kV, kO, kGate, kUp, kDown };
-inline constexpr int kProjections = 7;
-const char* projectionName(Projection projection);  // "q_proj", ...
+// The seven projections of a layer, in the order used everywhere, then the output head.
+enum class Projection { kQ, kK, kV, kO, kGate, kUp, kDown, kHead };
+inline constexpr int kLayerProjections = 7;
+inline constexpr int kProjections = 8;
+const char* projectionName(Projection projection);  // "q_proj", ..., "lm_head"
 
-// The four stacked weights of a layer.
-enum class LinearGroup { kQkv, kO, kGateUp, kDown };
-inline constexpr int kLinearGroups = 4;
+// The four stacked weights of a layer, then the head.
+enum class LinearGroup { kQkv, kO, kGateUp, kDown, kHead };
+inline constexpr int kLayerGroups = 4;
 
 struct AdapterSpec {
   int32_t rank = 16;
   float alpha = 32;
   bool rslora = false;
-  std::array<bool, kProjections> targets = {true, true, true, true, true, true, true};
+  std::array<bool, kProjections> targets = {true, true, true, true, true, true, true, false};
   float scale() const;  // alpha / rank, or alpha / sqrt(rank)
 };
 
-// Where one projection of one layer lies in the flat vector.
+// Where one projection of one layer lies in the flat vector. The head's layer is the number of layers.
 struct AdapterSlot {
   Projection projection = Projection::kQ;
   int32_t layer = 0;
@@ -45,15 +46,18 @@ class AdapterLayout {
   AdapterLayout(const ModelConfig& config, const AdapterSpec& spec);
   const AdapterSpec& spec() const { return spec_; }
   int64_t parameterCount() const { return parameterCount_; }
-  const std::vector<AdapterSlot>& slots() const { return slots_; }  // layer by layer, group by group
-  // Slots of one group of one layer (contiguous), possibly empty; their stacked A starts at the first one's aOffset.
+  const std::vector<AdapterSlot>& slots() const { return slots_; }  // layer by layer, group by group, then the head
+  // Slots of one group of one layer (contiguous), possibly empty; their stacked A starts at the first one's aOffset. The
+  // head's are the same for every layer.
   std::pair<int32_t, int32_t> groupSlots(int32_t layer, LinearGroup group) const;
+  bool onlyHead() const;         // nothing in the layers is trained
   int32_t maxGroupRank() const;  // largest stacked rank of a group
 
  private:
+  void placeGroup(const ModelConfig& config, int32_t layer, LinearGroup group);
   AdapterSpec spec_;
   std::vector<AdapterSlot> slots_;
-  std::vector<std::array<int32_t, kLinearGroups + 1>> groupBegin_;
+  std::vector<int32_t> groupBegin_;  // [layers * kLayerGroups + 2]: of each layer's groups, of the head, the end
   int64_t parameterCount_ = 0;
 };
 

@@ -1,4 +1,5 @@
-// Where every factor of an adapter lies: layer by layer, group by group, the group's A's first (stacked), then its B's.
+// Where every factor of an adapter lies: layer by layer, group by group, the group's A's first (stacked), then its B's;
+// the head's last.
 #include <algorithm>
 #include <cmath>
 
@@ -15,8 +16,8 @@ struct GroupShape {
   int32_t in;
 };
 
-GroupShape groupShape(const ModelConfig& c, int group) {
-  switch (static_cast<LinearGroup>(group)) {
+GroupShape groupShape(const ModelConfig& c, LinearGroup group) {
+  switch (group) {
     case LinearGroup::kQkv:
       return {Projection::kQ, 3, c.hidden};
     case LinearGroup::kO:
@@ -25,6 +26,8 @@ GroupShape groupShape(const ModelConfig& c, int group) {
       return {Projection::kGate, 2, c.hidden};
     case LinearGroup::kDown:
       return {Projection::kDown, 1, c.feedForward};
+    case LinearGroup::kHead:
+      return {Projection::kHead, 1, c.hidden};
   }
   throw Error(ErrorCode::kInternal, "unknown linear group");
 }
@@ -42,6 +45,8 @@ int32_t outOf(const ModelConfig& c, Projection projection) {
     case Projection::kO:
     case Projection::kDown:
       return c.hidden;
+    case Projection::kHead:
+      return c.vocabulary;
   }
   throw Error(ErrorCode::kInternal, "unknown projection");
 }
@@ -49,8 +54,8 @@ int32_t outOf(const ModelConfig& c, Projection projection) {
 }  // namespace
 
 const char* projectionName(Projection projection) {
-  constexpr std::array<const char*, kProjections> kNames = {"q_proj",    "k_proj",  "v_proj",   "o_proj",
-                                                            "gate_proj", "up_proj", "down_proj"};
+  constexpr std::array<const char*, kProjections> kNames = {"q_proj",    "k_proj",  "v_proj",    "o_proj",
+                                                            "gate_proj", "up_proj", "down_proj", "lm_head"};
   return kNames[static_cast<size_t>(projection)];
 }
 
@@ -69,40 +74,47 @@ AdapterLayout::AdapterLayout(const ModelConfig& config, const AdapterSpec& spec)
   if (!std::isfinite(spec.alpha))
     throw Error(ErrorCode::kInvalidArgument, "an adapter's alpha must be a finite number", {{"field", "alpha"}});
   for (int32_t layer = 0; layer < config.layers; ++layer) {
-    std::array<int32_t, kLinearGroups + 1> begins{};
-    for (int group = 0; group < kLinearGroups; ++group) {
-      const GroupShape shape = groupShape(config, group);
-      begins[static_cast<size_t>(group)] = static_cast<int32_t>(slots_.size());
-      int32_t outBegin = 0, rankBegin = 0;
-      for (int32_t i = 0; i < shape.count; ++i) {
-        const auto projection = static_cast<Projection>(static_cast<int>(shape.first) + i);
-        const int32_t out = outOf(config, projection);
-        if (spec.targets[static_cast<size_t>(projection)]) {
-          slots_.push_back({projection, layer, shape.in, out, outBegin, rankBegin, parameterCount_, 0});
-          rankBegin += spec.rank;
-          parameterCount_ += int64_t{spec.rank} * shape.in;
-        }
-        outBegin += out;
-      }
-      for (size_t i = static_cast<size_t>(begins[static_cast<size_t>(group)]); i < slots_.size(); ++i) {
-        slots_[i].bOffset = parameterCount_;
-        parameterCount_ += int64_t{spec.rank} * slots_[i].out;
-      }
+    for (int group = 0; group < kLayerGroups; ++group) placeGroup(config, layer, static_cast<LinearGroup>(group));
+  }
+  placeGroup(config, config.layers, LinearGroup::kHead);
+  groupBegin_.push_back(static_cast<int32_t>(slots_.size()));
+}
+
+void AdapterLayout::placeGroup(const ModelConfig& config, int32_t layer, LinearGroup group) {
+  const GroupShape shape = groupShape(config, group);
+  const size_t begin = slots_.size();
+  groupBegin_.push_back(static_cast<int32_t>(begin));
+  int32_t outBegin = 0, rankBegin = 0;
+  for (int32_t i = 0; i < shape.count; ++i) {
+    const auto projection = static_cast<Projection>(static_cast<int>(shape.first) + i);
+    const int32_t out = outOf(config, projection);
+    if (spec_.targets[static_cast<size_t>(projection)]) {
+      slots_.push_back({projection, layer, shape.in, out, outBegin, rankBegin, parameterCount_, 0});
+      rankBegin += spec_.rank;
+      parameterCount_ += int64_t{spec_.rank} * shape.in;
     }
-    begins[kLinearGroups] = static_cast<int32_t>(slots_.size());
-    groupBegin_.push_back(begins);
+    outBegin += out;
+  }
+  for (size_t i = begin; i < slots_.size(); ++i) {
+    slots_[i].bOffset = parameterCount_;
+    parameterCount_ += int64_t{spec_.rank} * slots_[i].out;
   }
 }
 
 std::pair<int32_t, int32_t> AdapterLayout::groupSlots(int32_t layer, LinearGroup group) const {
-  const auto& begins = groupBegin_[static_cast<size_t>(layer)];
-  return {begins[static_cast<size_t>(group)], begins[static_cast<size_t>(group) + 1]};
+  const size_t head = groupBegin_.size() - 2;
+  const size_t i =
+      group == LinearGroup::kHead ? head : static_cast<size_t>(layer) * kLayerGroups + static_cast<size_t>(group);
+  return {groupBegin_[i], groupBegin_[i + 1]};
 }
+
+bool AdapterLayout::onlyHead() const { return groupSlots(0, LinearGroup::kHead).first == 0; }
 
 int32_t AdapterLayout::maxGroupRank() const {
   int32_t largest = 0;
-  for (int group = 0; group < kLinearGroups; ++group) {
-    const auto [first, last] = groupSlots(0, static_cast<LinearGroup>(group));
+  for (const LinearGroup group :
+       {LinearGroup::kQkv, LinearGroup::kO, LinearGroup::kGateUp, LinearGroup::kDown, LinearGroup::kHead}) {
+    const auto [first, last] = groupSlots(0, group);
     largest = std::max(largest, (last - first) * spec_.rank);
   }
   return largest;

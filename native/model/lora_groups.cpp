@@ -1,6 +1,8 @@
 // The layout's offsets become pointers here and nowhere else.
 #include "model/lora_groups.h"
 
+#include <algorithm>
+
 namespace mlit {
 
 std::vector<AdapterRows> mergeAdapterRows(std::span<const AdapterRows> rows) {
@@ -14,6 +16,24 @@ std::vector<AdapterRows> mergeAdapterRows(std::span<const AdapterRows> rows) {
     }
   }
   return merged;
+}
+
+std::vector<AdapterRows> adapterRowsWithin(std::span<const AdapterRows> ranges, int32_t begin, int32_t end) {
+  std::vector<AdapterRows> within;
+  for (const AdapterRows& range : ranges)
+    within.push_back({std::max(range.begin, begin) - begin, std::min(range.end, end) - begin, range.adapter});
+  return mergeAdapterRows(within);
+}
+
+std::vector<AdapterRows> adapterRowsOf(std::span<const AdapterRows> ranges, std::span<const int32_t> rows) {
+  std::vector<AdapterRows> chosen;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    for (const AdapterRows& range : ranges) {
+      if (rows[i] < range.begin || rows[i] >= range.end) continue;
+      chosen.push_back({static_cast<int32_t>(i), static_cast<int32_t>(i) + 1, range.adapter});
+    }
+  }
+  return mergeAdapterRows(chosen);
 }
 
 std::span<const LoraGroup> LoraGroupBuilder::build(std::span<const std::shared_ptr<Adapter>> adapters,

@@ -19,10 +19,15 @@ struct AdapterRows {
 // Merges neighbours with the same adapter and drops empty ranges and those of the bare base.
 std::vector<AdapterRows> mergeAdapterRows(std::span<const AdapterRows> rows);
 
+// The parts of ranges that lie in rows [begin, end), counted from begin.
+std::vector<AdapterRows> adapterRowsWithin(std::span<const AdapterRows> ranges, int32_t begin, int32_t end);
+// The ranges of chosen rows laid end to end: row i of the result is rows[i].
+std::vector<AdapterRows> adapterRowsOf(std::span<const AdapterRows> ranges, std::span<const int32_t> rows);
+
 // Reusable storage for the groups of one linear op; the result of build() points into it and is valid until the next build().
 class LoraGroupBuilder {
  public:
-  // gradients: one flat vector per adapter in its layout (same order as adapters), or empty for none.
+  // layer is not read for LinearGroup::kHead. gradients: one flat vector per adapter in its layout (same order as adapters), or empty for none.
   std::span<const LoraGroup> build(std::span<const std::shared_ptr<Adapter>> adapters,
                                    std::span<const AdapterRows> rows, int32_t layer, LinearGroup group,
                                    std::span<const DevF32> gradients = {});

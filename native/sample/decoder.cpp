@@ -220,9 +220,12 @@ void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span
     b.gatherRows(m.f(0), s.hidden, m.i(12), outputs, s.hidden, last);
     b.rmsNormForward(last, HeadRows{outputs, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, last, s.hidden, {},
                      {});
+    const std::vector<AdapterRows> adapterRows = adapterRowsOf(batch.adapterRows, batch.outputRows);
     for (int64_t at = 0; at < outputs; at += kLogitRows) {
       const int64_t n = std::min(kLogitRows, outputs - at);
-      b.linearForward(model_->head(), last + at * s.hidden, s.hidden, n, logits, s.vocabulary, {}, {});
+      const auto ranges = adapterRowsWithin(adapterRows, static_cast<int32_t>(at), static_cast<int32_t>(at + n));
+      b.linearForward(model_->head(), last + at * s.hidden, s.hidden, n, logits, s.vocabulary,
+                      lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.f(7));
       b.sampleRows(logits, n, s.vocabulary, usable,
                    std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)), drawn + at,
                    drawnLogprobs + at);

@@ -37,7 +37,7 @@ std::shared_ptr<Adapter> formulaAdapter(const std::shared_ptr<Model>& model, con
   auto adapter = Adapter::create(model, spec, 0);
   std::vector<float> flat(static_cast<size_t>(adapter->layout().parameterCount()));
   for (const AdapterSlot& slot : adapter->layout().slots()) {
-    const auto module = static_cast<uint32_t>(slot.layer * kProjections + static_cast<int>(slot.projection));
+    const auto module = static_cast<uint32_t>(slot.layer * kLayerProjections + static_cast<int>(slot.projection));
     const double boundA = 1 / std::sqrt(static_cast<double>(slot.in)), boundB = description["boundB"].get<double>();
     for (int32_t r = 0; r < spec.rank; ++r) {
       for (int32_t c = 0; c < slot.in; ++c) {

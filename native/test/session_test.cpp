@@ -210,7 +210,7 @@ TEST_P(SessionTest, SubsetsOfTargetsHaveTheGradientsOfTheFullSet) {
   const BatchData batch(f.packedDocuments());
   const auto reference = session({full});
   reference->forwardBackward(batch.view());
-  for (int only = 0; only < kProjections; ++only) {
+  for (int only = 0; only < kLayerProjections; ++only) {
     AdapterSpec spec = full->layout().spec();
     spec.targets.fill(false);
     spec.targets[static_cast<size_t>(only)] = true;

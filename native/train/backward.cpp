@@ -5,7 +5,7 @@
 namespace mlit {
 
 void Body::backward(const Batch& batch) {
-  if (batch.supervised.adapters.empty()) return;  // the bare base has no gradients
+  if (batch.supervised.adapters.empty() || !trainsLayers_) return;  // the bare base has no gradients
   const ModelConfig& c = model_->config();
   Backend& backend = model_->backend();
   DevF32 dx = buffers_.dx;

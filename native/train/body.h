@@ -17,9 +17,10 @@ class Body {
   // Ids, positions and supervised rows are on the device already. Leaves the supervised rows of the residual stream in
   // buffers.final. At least one row must be supervised.
   void forward(const Batch& batch);
-  // buffers.dx holds the gradient of buffers.final; adds to the adapters' gradients. Overwrites what forward() kept.
+  // buffers.dx holds the gradient of buffers.final (unread where !trainsLayers()); adds to the adapters' gradients. Overwrites what forward() kept.
   void backward(const Batch& batch);
 
+  bool trainsLayers() const { return trainsLayers_; }  // else backward() has nothing to do
   void setCancelFlag(const std::atomic<bool>* cancel) { cancel_ = cancel; }
   void checkCancelled() const;  // kCancelled
 
@@ -54,6 +55,7 @@ class Body {
   TrainOptions options_;
   LoraGroupBuilder lora_;
   LinearGroup lowest_ = LinearGroup::kDown;  // of layer 0, with any adapter
+  bool trainsLayers_ = false;
   const std::atomic<bool>* cancel_ = nullptr;
 };
 

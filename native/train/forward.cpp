@@ -9,7 +9,8 @@ Body::Body(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> a
            const TrainOptions& options)
     : model_(std::move(model)), adapters_(std::move(adapters)), buffers_(buffers), options_(options) {
   for (const auto& adapter : adapters_) {
-    for (int group = kLinearGroups; group-- > 0;) {
+    trainsLayers_ = trainsLayers_ || !adapter->layout().onlyHead();
+    for (int group = kLayerGroups; group-- > 0;) {
       const auto candidate = static_cast<LinearGroup>(group);
       const auto [first, last] = adapter->layout().groupSlots(0, candidate);
       if (first != last && candidate < lowest_) lowest_ = candidate;

@@ -5,41 +5,53 @@
 
 namespace mlit {
 
-void Head::logitsOf(int64_t first, int64_t count) {
+std::span<const LoraGroup> Head::groups(const RowSet& rows, int64_t first, int64_t count, bool withGradients) {
+  const std::span<const DevF32> gradients =
+      withGradients ? std::span<const DevF32>(buffers_.gradients) : std::span<const DevF32>();
+  const std::vector<AdapterRows> ranges =
+      adapterRowsWithin(rows.adapters, static_cast<int32_t>(first), static_cast<int32_t>(first + count));
+  return lora_.build(adapters_, ranges, 0, LinearGroup::kHead, gradients);
+}
+
+void Head::logitsOf(const RowSet& rows, int64_t first, int64_t count) {
   const ModelConfig& c = model_->config();
   Backend& backend = model_->backend();
   const int64_t d = c.hidden;
   backend.rmsNormForward(buffers_.final + first * d, {count, d, 1, c.hidden}, model_->finalNorm(), c.rmsEps,
                          buffers_.normed, d, {}, buffers_.finalInvRms);
-  backend.linearForward(model_->head(), buffers_.normed, d, count, buffers_.logits, c.vocabulary, {}, {});
+  backend.linearForward(model_->head(), buffers_.normed, d, count, buffers_.logits, c.vocabulary,
+                        groups(rows, first, count, false), buffers_.p);
 }
 
-void Head::run(int64_t rows, Gradients gradients, const Body& body) {
+void Head::run(const RowSet& rows, Gradients gradients, const Body& body) {
   const ModelConfig& c = model_->config();
   Backend& backend = model_->backend();
   const int64_t d = c.hidden;
-  for (int64_t first = 0; first < rows; first += buffers_.chunkRows) {
+  for (int64_t first = 0; first < rows.rows; first += buffers_.chunkRows) {
     body.checkCancelled();
-    const int64_t n = std::min(buffers_.chunkRows, rows - first);
-    logitsOf(first, n);
+    const int64_t n = std::min(buffers_.chunkRows, rows.rows - first);
+    logitsOf(rows, first, n);
     const bool wanted = gradients == Gradients::kOfFinal;
     backend.crossEntropy(buffers_.logits, n, c.vocabulary, buffers_.targets + first,
                          wanted ? buffers_.weights + first : DevF32(), buffers_.logprobs + first);
     if (!wanted) continue;
     body.checkCancelled();
-    backend.linearBackward(model_->head(), buffers_.normed, d, n, buffers_.logits, c.vocabulary, buffers_.narrow, d,
-                           false, {}, {}, {});
+    const bool below = body.trainsLayers();
+    backend.linearBackward(model_->head(), buffers_.normed, d, n, buffers_.logits, c.vocabulary,
+                           below ? buffers_.narrow : DevF32(), d, false, groups(rows, first, n, true), buffers_.p,
+                           buffers_.u);
+    if (!below) continue;
     backend.rmsNormBackward(buffers_.narrow, d, buffers_.final + first * d, {n, d, 1, c.hidden}, model_->finalNorm(),
                             buffers_.finalInvRms, buffers_.dx + first * d, d, false);
   }
 }
 
-std::vector<float> Head::logitsToHost(int64_t rows) {
+std::vector<float> Head::logitsToHost(const RowSet& rows) {
   const int64_t vocabulary = model_->config().vocabulary;
-  std::vector<float> logits(static_cast<size_t>(rows * vocabulary));
-  for (int64_t first = 0; first < rows; first += buffers_.chunkRows) {
-    const int64_t n = std::min(buffers_.chunkRows, rows - first);
-    logitsOf(first, n);
+  std::vector<float> logits(static_cast<size_t>(rows.rows * vocabulary));
+  for (int64_t first = 0; first < rows.rows; first += buffers_.chunkRows) {
+    const int64_t n = std::min(buffers_.chunkRows, rows.rows - first);
+    logitsOf(rows, first, n);
     model_->backend().download(logits.data() + first * vocabulary, buffers_.logits.as<const std::byte>(),
                                static_cast<size_t>(n * vocabulary) * sizeof(float));
     model_->backend().synchronize();

@@ -10,23 +10,27 @@ namespace mlit {
 
 class Head {
  public:
-  Head(std::shared_ptr<Model> model, const SessionBuffers& buffers) : model_(std::move(model)), buffers_(buffers) {}
+  Head(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SessionBuffers& buffers)
+      : model_(std::move(model)), adapters_(std::move(adapters)), buffers_(buffers) {}
 
   enum class Gradients {
     kNone,
     kOfFinal
-  };  // kOfFinal: buffers.dx = gradient of -sum weights * logprobs, weights from buffers.weights
+  };  // kOfFinal: buffers.dx = gradient of -sum weights * logprobs, weights from buffers.weights; the head's adapters' are added
 
-  // Fills buffers.logprobs for `rows` rows of buffers.final. body is asked between chunks whether to go on.
-  void run(int64_t rows, Gradients gradients, const Body& body);
+  // Fills buffers.logprobs for `rows`, rows of buffers.final. body is asked between chunks whether to go on.
+  void run(const RowSet& rows, Gradients gradients, const Body& body);
   // The logits themselves, [rows, vocabulary], for tests.
-  std::vector<float> logitsToHost(int64_t rows);
+  std::vector<float> logitsToHost(const RowSet& rows);
 
  private:
-  void logitsOf(int64_t first, int64_t count);
+  void logitsOf(const RowSet& rows, int64_t first, int64_t count);
+  std::span<const LoraGroup> groups(const RowSet& rows, int64_t first, int64_t count, bool withGradients);
 
   std::shared_ptr<Model> model_;
+  std::vector<std::shared_ptr<Adapter>> adapters_;
   const SessionBuffers& buffers_;
+  LoraGroupBuilder lora_;
 };
 
 }  // namespace mlit

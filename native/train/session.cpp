@@ -48,7 +48,7 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
       adapters(checked(*model, std::move(a))),
       options(o),
       body(model, adapters, buffers, o),
-      head(model, buffers) {
+      head(model, adapters, buffers) {
   const ModelConfig& c = model->config();
   Backend& backend = model->backend();
   const std::vector<AdapterSpec> specs = specsOf(adapters);
@@ -204,7 +204,7 @@ StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<floa
     if (s.runBody(packed, logprobs.empty() ? Supervision::kWeighted : Supervision::kTargets)) {
       const bool weighted =
           std::any_of(s.batch.weights.begin(), s.batch.weights.end(), [](float weight) { return weight != 0; });
-      s.head.run(s.batch.supervised.rows, weighted ? Head::Gradients::kOfFinal : Head::Gradients::kNone, s.body);
+      s.head.run(s.batch.supervised, weighted ? Head::Gradients::kOfFinal : Head::Gradients::kNone, s.body);
       values = s.fetchLogprobs();
       if (weighted) s.backwardBody();
     }
@@ -218,7 +218,7 @@ StepSums TrainSession::score(const PackedBatch& packed, std::span<float> logprob
   s.checkLogprobsSpan(logprobs, packed.tokens.size());
   std::vector<float> values;
   if (s.runBody(packed, Supervision::kTargets)) {
-    s.head.run(s.batch.supervised.rows, Head::Gradients::kNone, s.body);
+    s.head.run(s.batch.supervised, Head::Gradients::kNone, s.body);
     values = s.fetchLogprobs();
   }
   s.scatterLogprobs(values, logprobs);
@@ -232,7 +232,7 @@ void TrainSession::forward(const PackedBatch& packed, std::span<float> logprobs)
   s.guarded([&] {
     std::vector<float> values;
     if (s.runBody(packed, Supervision::kTargets)) {
-      s.head.run(s.batch.supervised.rows, Head::Gradients::kNone, s.body);
+      s.head.run(s.batch.supervised, Head::Gradients::kNone, s.body);
       values = s.fetchLogprobs();
     }
     s.scatterLogprobs(values, logprobs);
@@ -268,7 +268,7 @@ void TrainSession::backward(std::span<const float> logprobGradients) {
   if (!weighted) return;
   s.guarded([&] {
     uploadTo(s.model->backend(), s.buffers.weights.as<std::byte>(), s.batch.weights.data(), s.batch.weights.size());
-    s.head.run(s.batch.supervised.rows, Head::Gradients::kOfFinal, s.body);
+    s.head.run(s.batch.supervised, Head::Gradients::kOfFinal, s.body);
     s.backwardBody();
   });
 }
@@ -291,7 +291,7 @@ std::vector<float> TrainSession::gradientsToHost(int32_t adapter) const {
 
 std::vector<float> TrainSession::logitsToHost(const PackedBatch& packed) {
   if (!impl_->runBody(packed, Supervision::kTargets)) return {};
-  return impl_->head.logitsToHost(impl_->batch.supervised.rows);
+  return impl_->head.logitsToHost(impl_->batch.supervised);
 }
 
 const std::vector<std::shared_ptr<Adapter>>& TrainSession::adapters() const { return impl_->adapters; }

@@ -110,6 +110,24 @@ describe('an adapter', () => {
   });
 });
 
+it('a LoRA on the head is trained beside those of the layers, resumed, and used', async () => {
+  const out = 'with-head';
+  const trained = await mlit(['train', ...small, '--out', out, '--target', 'lm_head,all-linear']);
+  expect(trained.code, trained.stderr).toBe(0);
+  expect(recorded(out).target).toEqual(['all-linear', 'lm_head']);
+  const adapter = join(folder, out, 'adapter');
+  const config = JSON.parse(readFileSync(join(adapter, 'adapter_config.json'), 'utf8'));
+  expect(config.target_modules).toHaveLength(8);
+  expect(config.target_modules).toContain('lm_head');
+  const spelled = 'lm_head,q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj';
+  const resumed = await mlit(['train', '--resume', '--out', out, '--target', spelled]);
+  expect(resumed.code, resumed.stderr).toBe(0);
+  const score = ['score', '--model', model, '--data', data, '--json'];
+  const [base, tuned] = [await mlit(score), await mlit([...score, '--adapter', adapter])];
+  expect(tuned.code, tuned.stderr).toBe(0);
+  expect(tuned.stdout).not.toBe(base.stdout);
+});
+
 it('train --preview shows records that came through standard input, and trains on them', async () => {
   const args = [
     'train',
@@ -134,8 +152,8 @@ it("options that are missing or can't be are named", async () => {
   const { code, stderr } = await mlit(['train', '--out', 'x']);
   expect(code).toBe(2);
   expect(stderr).toMatch(/model: is needed.*data: is needed/);
-  const target = await mlit(['train', ...small, '--out', 'x', '--target', 'q_proj,lm_head']);
-  expect(target).toMatchObject({ code: 2, stderr: expect.stringMatching(/lm_head.*q_proj,k_proj/) });
+  const target = await mlit(['train', ...small, '--out', 'x', '--target', 'q_proj,embed_tokens']);
+  expect(target).toMatchObject({ code: 2, stderr: expect.stringMatching(/embed_tokens.*q_proj,k_proj/) });
 });
 
 describe('a pipe', () => {

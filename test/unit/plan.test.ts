@@ -35,6 +35,14 @@ describe('stepFlops', () => {
     expect(flops('none')).toBe(10 * 3 * layer + 4 * 2 * 2 * 800);
   });
 
+  it('counts a LoRA on the head, and no input gradients where there is no other', () => {
+    const of = (targetModules: string[]): number =>
+      stepFlops(config, { ...spec, targetModules }, 10, 4, 'layer');
+    const head = 2 * 3 * 2 * (8 + 100);
+    expect(of(['q_proj', 'lm_head']) - of(['q_proj'])).toBe(4 * head);
+    expect(of(['lm_head'])).toBe(10 * 3 * 2 * (ATTENTION + GATE_UP + DOWN) + 4 * (2 * 800 + head));
+  });
+
   it('counts what a level computes again, in all layers but the last', () => {
     expect(flops('activations') - flops('none')).toBe(10 * 2 * 2 * (GATE_UP + UP));
     expect(flops('layer') - flops('none')).toBe(10 * 2 * 2 * (ATTENTION + GATE_UP + Q + UP));
