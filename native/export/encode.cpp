@@ -69,7 +69,8 @@ std::optional<LoraTerm> TensorEncoder::termOf(const ExportTensor& tensor) const 
   if (adapter_ == nullptr || !projection) return std::nullopt;
   const AdapterLayout& layout = adapter_->layout;
   for (const AdapterSlot& slot : layout.slots()) {
-    if (slot.layer != tensor.layer || slot.projection != *projection) continue;
+    const bool ofThisLayer = slot.layer == tensor.layer || slot.projection == Projection::kHead;
+    if (!ofThisLayer || slot.projection != *projection) continue;
     const float* flat = adapter_->flat.data();
     return LoraTerm{layout.spec().rank, layout.spec().scale(), flat + slot.aOffset, flat + slot.bOffset, slot.out};
   }

@@ -21,6 +21,8 @@ std::optional<Projection> ExportTensor::projection() const {
       return Projection::kUp;
     case TensorPart::kDown:
       return Projection::kDown;
+    case TensorPart::kHead:
+      return Projection::kHead;
     default:
       return std::nullopt;
   }

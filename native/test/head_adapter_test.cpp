@@ -2,6 +2,7 @@
 // adapters that lack it. A head that were skipped in silence would show in every one of these.
 #include <algorithm>
 
+#include "export/safetensors_folder.h"
 #include "model_support.h"
 #include "sample/engine.h"
 
@@ -204,6 +205,31 @@ TEST_F(HeadAdapterFiles, ACopyOfAnotherVocabularyIsRefused) {
   writeFile(folder.file("adapter_config.json"), readFile(peft + "/adapter_config.json"));
   expectError(ErrorCode::kTensorMismatch, {"lm_head.base_layer.weight", "[368, 64]", "[369, 64]"},
               [&] { Adapter::load(model, folder.path().string()); });
+}
+
+TEST_F(HeadAdapterFiles, MergedItHasAHeadOfItsOwnAndTheSameLogits) {
+  for (const std::string family : {"llama-tiny", "gemma3-tiny"}) {
+    SCOPED_TRACE(family);
+    const TempDir folder;
+    const Fixture base(family), f("lora/" + family);
+    ThreadPool pool(1);
+    const auto rows = checkpointRows(base.path("model"), pool);
+    const HostAdapter adapter = readPeftAdapter(rows->config(), f.path("adapter"));
+    SafetensorsExport options;
+    options.folder = folder.path().string();
+    options.shardBytes = uint64_t{1} << 30;
+    options.adapter = &adapter;
+    const bool tied = rows->config().tiedHead;
+    EXPECT_EQ(exportSafetensors(*rows, options, pool, {}).untied, tied);
+    nlohmann::json config = readJsonFile(base.path("model/config.json"));
+    config["tie_word_embeddings"] = false;
+    writeFile(folder.file("config.json"), config.dump());
+    const auto merged = loadFixture(folder.path().string(), backendFactories().front());
+    TrainSession s(merged, {}, smallOptions());
+    std::vector<float> logits = f.tensor("logits.s23");
+    logits.resize(logits.size() - static_cast<size_t>(merged->config().vocabulary));
+    EXPECT_LE(maxError(s.logitsToHost(BatchData({plainDocument(base.sequence("s23"), -1)}).view()), logits), 1e-5);
+  }
 }
 
 TEST_F(HeadAdapterFiles, TheHeadIsNoPartOfAllLinear) {
