@@ -1,17 +1,30 @@
 // A row is found by arithmetic alone, so everything that the arithmetic trusts is checked here once more.
 #include "checkpoint/stored_rows.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "checkpoint/dequant.h"
 #include "core/file_error.h"
 
 namespace mlit {
 
-const uint8_t* storedTensorBytes(const MappedFile& file, const TensorInfo& tensor) {
+namespace {
+
+constexpr uint64_t kPieceBytes = 256 * 1024;
+
+void checkWithin(const MappedFile& file, const TensorInfo& tensor) {
   if (tensor.offset > file.size() || tensor.bytes > file.size() - tensor.offset)
     throw Error(
         ErrorCode::kInvalidArgument,
         "Tensor " + printable(tensor.name) + " does not lie in " + file.path() + ": pass a tensor of this source.",
         {{"file", file.path()}, {"tensor", printable(tensor.name)}});
+}
+
+}  // namespace
+
+const uint8_t* storedTensorBytes(const MappedFile& file, const TensorInfo& tensor) {
+  checkWithin(file, tensor);
   file.checkUnchanged();
   return file.data() + tensor.offset;
 }
@@ -36,14 +49,22 @@ void readStoredRows(const MappedFile& file, const TensorInfo& tensor, const std:
                  {"actual", std::to_string(first) + " + " + std::to_string(count)}});
   const BlockShape block = blockShape(tensor.dtype);
   const uint64_t rowBytes = static_cast<uint64_t>(columns / block.elements) * static_cast<uint64_t>(block.bytes);
-  const uint8_t* data = storedTensorBytes(file, tensor);
+  checkWithin(file, tensor);
   if (count == 0) return;
   if (columns % block.elements != 0 || static_cast<uint64_t>(rows) * rowBytes != tensor.bytes)
     throw Error(ErrorCode::kInvalidArgument,
                 "Tensor " + name + " claims " + std::to_string(tensor.bytes) + " bytes for the shape " +
                     shapeText(tensor.shape) + ": pass a tensor of this source.",
                 {{"file", file.path()}, {"tensor", name}});
-  dequantize(tensor.dtype, data + static_cast<uint64_t>(first) * rowBytes, count * columns, out);
+  // Read rather than mapped, piece by piece: a file may be cut while a model of many gigabytes is loaded from it.
+  const int64_t rowsAtOnce = std::max<int64_t>(1, static_cast<int64_t>(kPieceBytes / std::max<uint64_t>(1, rowBytes)));
+  std::vector<uint8_t> piece(static_cast<size_t>(std::min(rowsAtOnce, count)) * rowBytes);
+  for (int64_t done = 0; done < count; done += rowsAtOnce) {
+    const int64_t now = std::min(rowsAtOnce, count - done);
+    file.read(tensor.offset + static_cast<uint64_t>(first + done) * rowBytes, static_cast<size_t>(now) * rowBytes,
+              piece.data());
+    dequantize(tensor.dtype, piece.data(), now * columns, out + done * columns);
+  }
 }
 
 }  // namespace mlit

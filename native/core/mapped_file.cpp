@@ -1,4 +1,5 @@
-// POSIX mmap behind MappedFile. The descriptor is closed at once; size and mtime are what we compare later.
+// POSIX mmap behind MappedFile, with the descriptor kept for reads that a cut file must not turn into a crash; size and mtime
+// are what we compare later.
 #include "core/mapped_file.h"
 
 #include <fcntl.h>
@@ -6,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cerrno>
+#include <utility>
 
 #include "core/file_error.h"
 
@@ -19,6 +21,7 @@ int64_t modificationTimeNs(const struct stat& status) {
 
 struct Descriptor {
   int fd;
+  int keep() { return std::exchange(fd, -1); }
   ~Descriptor() {
     if (fd >= 0) close(fd);
   }
@@ -31,7 +34,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
     throw Error(ErrorCode::kFileNotFound, "Opening " + printable(path) + " failed: the path contains a zero byte.",
                 {{"file", printable(path)}});
   // O_NONBLOCK: opening a named pipe must fail below instead of waiting for a writer.
-  const Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  Descriptor file{open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) throw systemError("Opening", path, errno);
   struct stat status {};
   if (fstat(file.fd, &status) != 0) throw systemError("Reading the size of", path, errno);
@@ -46,17 +49,35 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (address == MAP_FAILED) throw systemError("Mapping", path, errno);
   data_ = static_cast<const uint8_t*>(address);
+  descriptor_ = file.keep();
 }
 
 MappedFile::~MappedFile() {
   if (data_) munmap(const_cast<uint8_t*>(data_), size_);
+  if (descriptor_ >= 0) close(descriptor_);
 }
 
 void MappedFile::checkUnchanged() const {
   struct stat status {};
   const bool there = stat(path_.c_str(), &status) == 0;
   if (there && static_cast<size_t>(status.st_size) == size_ && modificationTimeNs(status) == mtimeNs_) return;
-  const std::string actual = there ? std::to_string(status.st_size) + " bytes" : "no file";
+  throwChanged(there ? std::to_string(status.st_size) + " bytes" : "no file");
+}
+
+void MappedFile::read(uint64_t offset, size_t count, uint8_t* out) const {
+  while (count > 0) {
+    const ssize_t got = pread(descriptor_, out, count, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw systemError("Reading", path_, errno);
+    if (got == 0) throwChanged("nothing at byte " + std::to_string(offset));
+    offset += static_cast<uint64_t>(got);
+    out += got;
+    count -= static_cast<size_t>(got);
+  }
+  checkUnchanged();
+}
+
+void MappedFile::throwChanged(const std::string& actual) const {
   throw Error(
       ErrorCode::kFileDamaged,
       path_ + " was changed or removed while it was in use. Leave it alone until the work is done; open it again now.",

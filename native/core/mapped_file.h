@@ -1,5 +1,5 @@
 // A read-only memory map that remembers what it mapped: a file rewritten under us must be noticed at the next
-// open, and a short file must be an error before the first page fault.
+// read, and a short file must be an error before the first page fault.
 #pragma once
 
 #include <cstddef>
@@ -21,9 +21,15 @@ class MappedFile {
 
   // Throws kFileDamaged when size or mtime differ from those at opening.
   void checkUnchanged() const;
+  // Copies bytes [offset, offset + count) to out without touching the map, for whose pages behind the end of a file that
+  // was cut meanwhile the system ends the process. Throws kFileDamaged as above, and where bytes are not there; kFileIo.
+  void read(uint64_t offset, size_t count, uint8_t* out) const;
 
  private:
+  [[noreturn]] void throwChanged(const std::string& actual) const;
+
   std::string path_;
+  int descriptor_ = -1;
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
   int64_t mtimeNs_ = 0;

@@ -50,6 +50,21 @@ TEST(MappedFile, NoticesChange) {
   expectError(ErrorCode::kFileDamaged, {"removed"}, [&] { file.checkUnchanged(); });
 }
 
+TEST(MappedFile, ReadsWithoutTheMapWhatWasCutMeanwhile) {
+  const TempDir dir;
+  test::writeFile(dir.file("a"), std::string(1 << 20, 'x'));
+  const MappedFile file(dir.file("a"));
+  std::vector<uint8_t> bytes(5000);
+  file.read((1 << 20) - bytes.size(), bytes.size(), bytes.data());
+  EXPECT_EQ(bytes, std::vector<uint8_t>(5000, 'x'));
+  std::filesystem::resize_file(dir.file("a"), 4096);
+  const std::vector<std::string> said = {dir.file("a"), "changed"};
+  // By the map this would be the end of the process.
+  expectError(ErrorCode::kFileDamaged, said, [&] { file.read(500'000, bytes.size(), bytes.data()); });
+  expectError(ErrorCode::kFileDamaged, said, [&] { file.read(4000, 200, bytes.data()); });
+  expectError(ErrorCode::kFileDamaged, said, [&] { file.read(0, 1, bytes.data()); });
+}
+
 TEST(AtomicFile, ReplacesTheOldFileAtCommitOnly) {
   const TempDir dir;
   test::writeFile(dir.file("a"), "old");

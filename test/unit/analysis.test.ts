@@ -1,3 +1,5 @@
+// Tables and figures of an experiment, made from models with differences that were planted: what is said has to be what is
+// there.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { MeasureSummary } from '../../lib/eval/measures/types';

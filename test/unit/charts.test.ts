@@ -1,3 +1,5 @@
+// What a figure shows is drawn by a grammar that forgives everything: what a reader must be able to see in each is held to
+// here.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ResultFigure } from '../../lib/experiment/results';

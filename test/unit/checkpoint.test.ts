@@ -1,3 +1,4 @@
+// A checkpoint is whole or not there: whatever fails or is damaged, the newest whole one is found and the rest is named.
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+// From the store of an experiment to results: what is joined, what is missing, and what is said of both.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

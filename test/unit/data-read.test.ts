@@ -1,3 +1,4 @@
+// Every form of records that people have, and every way in which a file of them can be wrong, by line.
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+// What is supervised decides what is learnt: the mask of every template, and that training sees what sampling feeds.
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';

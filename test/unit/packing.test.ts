@@ -1,3 +1,4 @@
+// Packing and order decide what a step sees, and have to be the same on every machine and in every version.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { epochOrder, philox4x32, planSteps } from '../../lib/data/order';

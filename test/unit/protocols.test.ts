@@ -1,3 +1,4 @@
+// Which models an experiment trains is what it asks: the arms of each protocol, as the paper and the budget want them.
 import { readdir, readFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';

@@ -1,3 +1,4 @@
+// One table in four forms: numbers rounded alike, and nothing in a label that could break its form.
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+// A run's folder is what resuming relies on: its record, its lock, and what was said before a crash.
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';

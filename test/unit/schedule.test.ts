@@ -1,3 +1,4 @@
+// The learning rate is a pure function of the step, so that a resumed run has the same: its values at the corners.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { describeWarmup, learningRateAt, SCHEDULES } from '../../lib/train/schedule';

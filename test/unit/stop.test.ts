@@ -1,3 +1,4 @@
+// A stop text may come in pieces, or only begin: nothing of it may be shown, and nothing else may be held back for good.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { StopScanner } from '../../lib/sample/stop';

@@ -1,3 +1,4 @@
+// Chat templates render as transformers does, and those that do not fit a model are refused before anything is trained.
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

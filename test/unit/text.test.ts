@@ -1,3 +1,4 @@
+// Scripts, words, chrF and languages of texts are what answers are judged by: held to known answers in many scripts.
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {

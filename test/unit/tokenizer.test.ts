@@ -1,3 +1,5 @@
+// One wrong id spoils a training unseen: every tokenizer is held to the ids of the Rust library, from a folder and from a
+// GGUF.
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+// Files for TensorBoard and W&B are written without their libraries; they are held to the published formats and checksums.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

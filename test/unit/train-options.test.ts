@@ -1,3 +1,4 @@
+// Options are told apart before a run: what is wrong is named, what is held out is the same for the same seed.
 import { describe, expect, it } from 'vitest';
 import { EventStream, type TrainEvent } from '../../lib/train/events';
 import { resolveTrainOptions } from '../../lib/train/options';
