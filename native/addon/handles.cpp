@@ -5,6 +5,23 @@
 
 namespace mlit::addon {
 
+napi_type_tag handleTag(uint64_t kind) {
+  static const char here = 0;
+  return {kind, reinterpret_cast<uintptr_t>(&here)};
+}
+
+void throwWrongHandle(Napi::Value got, const std::string& what, const char* name) {
+  std::string described = describe(got);
+  if (got.IsObject()) {
+    const Napi::Value constructor = got.As<Napi::Object>().Get("constructor");
+    if (constructor.IsFunction() &&
+        constructor.As<Napi::Object>().Get("name").StrictEquals(Napi::String::New(got.Env(), name)))
+      described =
+          "one that this copy of mlit-native did not make: where two are loaded in a process, handles belong to theirs";
+  }
+  throw Napi::TypeError::New(got.Env(), what + " must be a native " + name + ", got " + described);
+}
+
 void HandleState::addChild(const std::shared_ptr<HandleState>& child) {
   std::erase_if(children_, [](const auto& each) { return each.expired(); });
   children_.push_back(child);

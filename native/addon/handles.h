@@ -33,16 +33,24 @@ class HandleState {
   std::vector<std::weak_ptr<HandleState>> children_;
 };
 
+// The tag of one kind of handle. It holds an address inside this copy of the addon: another version of the package in the
+// same process may lay its states out in another way, and must not take ours for its own.
+napi_type_tag handleTag(uint64_t kind);
+
+// A TypeError that tells a handle of another copy of the addon from any other value.
+[[noreturn]] void throwWrongHandle(Napi::Value got, const std::string& what, const char* name);
+
 // State classes name themselves by kClass, kName ("Model") and kTag.
 template <class State>
 std::shared_ptr<State> stateOf(Napi::Env env, Napi::Value value, const std::string& what) {
+  const napi_type_tag tag = handleTag(State::kTag);
   bool tagged = false;
   void* data = nullptr;
-  if (value.IsObject() && napi_check_object_type_tag(env, value, &State::kTag, &tagged) == napi_ok && tagged &&
+  if (value.IsObject() && napi_check_object_type_tag(env, value, &tag, &tagged) == napi_ok && tagged &&
       napi_unwrap(env, value, &data) == napi_ok) {
     return std::static_pointer_cast<State>(*static_cast<std::shared_ptr<HandleState>*>(data));
   }
-  throw Napi::TypeError::New(env, what + " must be a native " + State::kName + ", got " + describe(value));
+  throwWrongHandle(value, what, State::kName);
 }
 
 template <class State>
@@ -119,7 +127,8 @@ napi_value constructHandle(const Napi::CallbackInfo& info) {
     delete share;
     throw Error(ErrorCode::kInternal, std::string("a ") + State::kName + " could not be wrapped");
   }
-  napi_type_tag_object(info.Env(), info.This(), &State::kTag);
+  const napi_type_tag tag = handleTag(State::kTag);
+  napi_type_tag_object(info.Env(), info.This(), &tag);
   return info.This();
 }
 

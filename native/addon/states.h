@@ -20,7 +20,7 @@ class ModelState final : public HandleState {
  public:
   static constexpr auto kClass = Environment::kModel;
   static constexpr const char* kName = "Model";
-  static constexpr napi_type_tag kTag = {0x6d2a7c51e0934f1bu, 0x9b1fd4386ca75e02u};
+  static constexpr uint64_t kTag = 0x6d2a7c51e0934f1bu;
   void release() override { model = nullptr; }
 
   std::shared_ptr<Model> model;
@@ -30,7 +30,7 @@ class AdapterState final : public HandleState {
  public:
   static constexpr auto kClass = Environment::kAdapter;
   static constexpr const char* kName = "Adapter";
-  static constexpr napi_type_tag kTag = {0x0f83b9d5a1644ce7u, 0x83e65b7012dfc94au};
+  static constexpr uint64_t kTag = 0x0f83b9d5a1644ce7u;
   void release() override { adapter = nullptr; }
 
   std::shared_ptr<Adapter> adapter;
@@ -40,7 +40,7 @@ class TrainSessionState final : public HandleState {
  public:
   static constexpr auto kClass = Environment::kTrainSession;
   static constexpr const char* kName = "TrainSession";
-  static constexpr napi_type_tag kTag = {0xc4519e2fb6d8470cu, 0xa70d3c8e951f26b3u};
+  static constexpr uint64_t kTag = 0xc4519e2fb6d8470cu;
   void release() override { session = nullptr; }
   void publish();  // on the compute thread, after every call
 
@@ -53,7 +53,7 @@ class SamplerState final : public HandleState {
  public:
   static constexpr auto kClass = Environment::kSampler;
   static constexpr const char* kName = "Sampler";
-  static constexpr napi_type_tag kTag = {0x5b70e1c94d2a4886u, 0xb8f2963a07ce51ddu};
+  static constexpr uint64_t kTag = 0x5b70e1c94d2a4886u;
   void release() override { engine = nullptr; }
 
   std::unique_ptr<SampleEngine> engine;

@@ -36,7 +36,14 @@ export async function openSession(addon, maxTokens = 4096) {
   return { model, adapter, session: await model.createTrainSession([adapter], options) };
 }
 
-const adamW = { learningRate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
+export const adamW = {
+  learningRate: 1e-3,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  maxGradNorm: 1,
+};
 
 /** One step; the loss before it. */
 export async function trainStep(session) {
