@@ -15,7 +15,13 @@ const libFloors = [
   ['report'],
   ['cli'],
 ];
-const nativeFloors = [['core'], ['checkpoint', 'backend'], ['model'], ['train', 'sample', 'export'], ['addon']];
+const nativeFloors = [
+  ['core'],
+  ['checkpoint', 'backend'],
+  ['model'],
+  ['train', 'sample', 'export'],
+  ['addon'],
+];
 
 const floorOf = (floors, room) => floors.findIndex((rooms) => rooms.includes(room));
 

@@ -7,26 +7,20 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensureNative } from '../setup/build.mjs';
 import { hasCommand, root, runLogged } from '../setup/common.mjs';
-
-// Debian's headers of Highway and nlohmann-json serve every architecture, but a cross compiler does not look among them.
-const crossed = {
-  arm64: [
-    '--CDCMAKE_SYSTEM_NAME=Linux',
-    '--CDCMAKE_SYSTEM_PROCESSOR=aarch64',
-    '--CDCMAKE_C_COMPILER=aarch64-linux-gnu-gcc',
-    '--CDCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++',
-    `--CDCMAKE_CXX_FLAGS=-idirafter /usr/include`,
-  ],
-};
+import { crossed } from './crossed.mjs';
 
 async function crossBuild(arch) {
-  const out = join(root, `build-${arch}`);
+  const out = join(root, `build-${arch}-addon`);
   const cmakeJs = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
   const args = ['build', '--config', 'Release', '--parallel', String(availableParallelism())];
   if (hasCommand('ccache')) args.push('--CDCMAKE_CXX_COMPILER_LAUNCHER=ccache');
-  await runLogged(process.execPath, [cmakeJs, ...args, '--out', out, ...crossed[arch]], {
-    log: `native-build-${arch}`,
-  });
+  await runLogged(
+    process.execPath,
+    [cmakeJs, ...args, '--out', out, ...crossed(arch).map((each) => `--CD${each}`)],
+    {
+      log: `native-build-${arch}`,
+    },
+  );
   return join(out, 'Release', 'mlit.node');
 }
 

@@ -28,13 +28,17 @@ export const hasCommand = (name) =>
  * Runs a program with its output in `.setup/<log>.log`; `onLine` sees each line. Rejects with a SetupError that
  * holds the last lines and the log's place.
  */
-export function runLogged(command, args, { log, onLine = () => {}, env = process.env, tail = 30 }) {
+export function runLogged(
+  command,
+  args,
+  { log, onLine = () => {}, env = process.env, cwd = root, tail = 30 },
+) {
   mkdirSync(stampDir, { recursive: true });
   const logPath = join(stampDir, `${log}.log`);
   const file = createWriteStream(logPath);
   const last = [];
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
     const take = (line) => {
       file.write(`${line}\n`);
       last.push(line);

@@ -1,0 +1,29 @@
+// What takes longer than a change may wait for, or wants what not every machine has: `npm run ci:full [-- NAME…]`. Each step is a
+// program of its own in scripts/full/; all of them run, and the exit status is 1 if any failed.
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { root, say } from './setup/common.mjs';
+
+const steps = {
+  'node-versions': 'the packed package on Node 20, 22 and 24',
+  arm64: 'the native tests and the prebuilt addon for arm64, under QEMU',
+};
+
+const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !Object.hasOwn(steps, name));
+if (unknown.length > 0) {
+  say(`ci:full has no step ${unknown.join(', ')}; it has ${Object.keys(steps).join(', ')}.`);
+  process.exit(2);
+}
+let failed = 0;
+for (const name of asked.length > 0 ? asked : Object.keys(steps)) {
+  say(`\n== ${name}: ${steps[name]}`);
+  const start = performance.now();
+  const { status } = spawnSync(process.execPath, [join(root, 'scripts', 'full', `${name}.mjs`)], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  say(`${status === 0 ? 'ok  ' : 'FAIL'} ${name} (${((performance.now() - start) / 1000).toFixed(0)} s)`);
+  if (status !== 0) failed++;
+}
+process.exit(failed > 0 ? 1 : 0);
