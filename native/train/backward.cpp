@@ -70,6 +70,7 @@ bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
   if (!belowGateUp) return false;
   backend.rmsNormBackward(b.narrow, d, a.mid, residual, w.mlpNorm, a.midInvRms, dx, d, true);
 
+  checkCancelled();
   const DevConstF32 dO = throughPostNorm(dx, a.oOut, w.postAttentionNorm, a.oInvRms, n);
   lora = groups(layer, LinearGroup::kO, rows, true);
   const bool belowO = below(layer, LinearGroup::kO);
@@ -100,6 +101,7 @@ void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAtt
     backend.rmsNormBackward(dk, dStride, a.qkv + c.queryDim(), {n, stride, c.kvHeads, c.headDim}, w.kNorm, a.kInvRms,
                             dk, dStride, false);
   }
+  checkCancelled();
   const std::span<const LoraGroup> lora = groups(layer, LinearGroup::kQkv, batch.all, true);
   if (!lora.empty())
     backend.rmsNormForward(a.input, {n, d, 1, c.hidden}, w.attentionNorm, c.rmsEps, b.normed, d, {}, {});

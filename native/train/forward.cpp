@@ -85,6 +85,7 @@ void Body::attentionForward(int32_t layer, const Batch& batch) {
   }
   backend.rope(q, {n, ldq, c.heads, c.headDim}, buffers_.positions, ropeTableOf(layer), 1);
   backend.rope(k, {n, stride, c.kvHeads, c.headDim}, buffers_.positions, ropeTableOf(layer), 1);
+  checkCancelled();
   backend.attentionForward(attentionShape(layer), batch.cuSeqlens, q, ldq, k, v, stride, a.attention, c.queryDim(),
                            a.lse);
 }
@@ -110,6 +111,7 @@ void Body::tailForward(int32_t layer, const Tail& tail) {
 
   gateUpForward(layer, rows);
   if (!tail.output && !c.postNorms) return;  // nothing of what follows is kept
+  checkCancelled();
   backend.gatedForward(c.activation, a.gateUp, n, f, buffers_.wideA);
   const DevF32 down = c.postNorms ? a.downOut : tail.output;
   backend.linearForward(w.down, buffers_.wideA, f, n, down, d, groups(layer, LinearGroup::kDown, rows, false),
@@ -123,6 +125,7 @@ void Body::tailForward(int32_t layer, const Tail& tail) {
 }
 
 void Body::gateUpForward(int32_t layer, const RowSet& rows) {
+  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];

@@ -31,6 +31,7 @@ void Head::run(const RowSet& rows, Gradients gradients, const Body& body) {
     body.checkCancelled();
     const int64_t n = std::min(buffers_.chunkRows, rows.rows - first);
     logitsOf(rows, first, n);
+    body.checkCancelled();
     const bool wanted = gradients == Gradients::kOfFinal;
     backend.crossEntropy(buffers_.logits, n, c.vocabulary, buffers_.targets + first,
                          wanted ? buffers_.weights + first : DevF32(), buffers_.logprobs + first);
