@@ -166,6 +166,8 @@ export interface NativeSampleEvent {
 
 export interface NativeSampler extends NativeHandle {
   readonly memory: NativeMemoryPlan;
+  /** Prompt tokens since the sampler was made: those computed, and those whose keys and values were there already. */
+  readonly stats: { computedTokens: number; sharedTokens: number };
   /** Waits for the next step(). The id is free again once the request has ended or was cancelled. */
   submit(request: NativeSampleRequest): void;
   /** No further events of it, also from a step that is running. Unknown ids are ignored. */

@@ -104,6 +104,15 @@ export class Sampler implements AsyncDisposable {
   }
 
   /**
+   * Prompt tokens since the sampler was made: those that were computed, and those whose keys and values were there already,
+   * because another prompt for the same adapter begins in the same way.
+   */
+  get promptTokens(): { computed: number; shared: number } {
+    const { computedTokens: computed, sharedTokens: shared } = this.#native.stats;
+    return { computed, shared };
+  }
+
+  /**
    * Generates for all requests, at most `maxRows` at once (a finished one's place is taken at once), and yields pieces of
    * text and results as they come. Leaving the loop cancels what still runs. One stream at a time.
    *

@@ -9,6 +9,12 @@
 
 namespace mlit::addon {
 
+void SamplerState::publish() {
+  const SampleStats stats = engine->stats();
+  computedTokens = stats.computedTokens;
+  sharedTokens = stats.sharedTokens;
+}
+
 void SamplerState::forget(int64_t number) {
   const auto found = live.find(number);
   if (found == live.end()) return;
@@ -81,6 +87,13 @@ Napi::Value idle(const Napi::CallbackInfo& info, const State& state) {
   return Napi::Boolean::New(info.Env(), state->disposed || state->live.empty());
 }
 
+Napi::Value stats(const Napi::CallbackInfo& info, const State& state) {
+  Napi::Object value = Napi::Object::New(info.Env());
+  value.Set("computedTokens", static_cast<double>(state->computedTokens.load()));
+  value.Set("sharedTokens", static_cast<double>(state->sharedTokens.load()));
+  return value;
+}
+
 // One call of step(), seen by both threads in turn.
 struct Step {
   int64_t number = 0;
@@ -107,8 +120,11 @@ std::vector<SampleEvent> runStep(SamplerState& state, Step& step) {
   }
   if (refusal) std::rethrow_exception(refusal);
   try {
-    return engine.step();
+    std::vector<SampleEvent> events = engine.step();
+    state.publish();
+    return events;
   } catch (...) {
+    state.publish();
     step.dropped = engine.idle();
     throw;
   }
@@ -211,6 +227,7 @@ void defineSampler(Napi::Env env, Environment& environment) {
       env, environment,
       {
           getter("idle", syncMethod<S, idle, Alive::kAny>),
+          getter("stats", syncMethod<S, stats>),
           method("submit", syncMethod<S, submit>),
           method("cancelRequest", syncMethod<S, cancelRequest, Alive::kAny>),  // as cancel: may come after dispose()
           method("step", asyncMethod<S, step>),

@@ -56,7 +56,11 @@ class SamplerState final : public HandleState {
   static constexpr uint64_t kTag = 0x5b70e1c94d2a4886u;
   void release() override { engine = nullptr; }
 
+  void publish();  // on the compute thread, after every step
+
   std::unique_ptr<SampleEngine> engine;
+  std::atomic<int64_t> computedTokens{0};
+  std::atomic<int64_t> sharedTokens{0};
   int32_t vocabulary = 0;
   int32_t contextLength = 0;
   int64_t cacheTokens = 0;

@@ -171,6 +171,7 @@ void Adapter::fromHost(const std::vector<float>& flat) {
   }
   model_->backend().upload(parameters_.as<std::byte>(), flat.data(), flat.size() * sizeof(float));
   model_->backend().synchronize();
+  model_->weightsChanged();
 }
 
 void Adapter::save(const std::string& folder, const std::string& baseModel) const {

@@ -46,6 +46,11 @@ class Model {
   const std::string& path() const { return path_; }
   size_t bytes() const;  // device bytes of all weights
 
+  // Changes with every change of a weight that its samplers may read, an adapter's included: keys and values that were
+  // computed before are not those of now.
+  uint64_t weightsVersion() const { return weightsVersion_.load(std::memory_order_relaxed); }
+  void weightsChanged() { weightsVersion_.fetch_add(1, std::memory_order_relaxed); }
+
   // Bytes that load() would take, from the config alone.
   static size_t plannedBytes(const ModelConfig& config, const Backend& backend, WeightFormat format);
 
@@ -61,6 +66,7 @@ class Model {
   DevicePtr<std::byte> vectors_;  // all norms and biases in one allocation
   size_t vectorsBytes_ = 0;
   WeightFormat format_ = WeightFormat::kF32;
+  std::atomic<uint64_t> weightsVersion_ = 0;
 };
 
 // config of a checkpoint without loading its weights.

@@ -41,10 +41,11 @@ void forEachBuffer(const ModelConfig& config, const Decoder::Limits& limits, int
   visit("activations", 7, rows * std::max(maxGroupRank, 1));
   visit("activations", 8, outputs * s.hidden);  // rows that draw
   visit("logits", 9, std::min(outputs, kLogitRows) * s.vocabulary);
-  visit("scratch", 10, 5 * rows);                   // tokens, positions, pages, slots, tables
-  visit("scratch", 11, int64_t{limits.pages} + 1);  // page tables
-  visit("scratch", 12, 3 * outputs);                // output rows, drawn tokens, log-probabilities
+  visit("scratch", 10, 5 * rows);     // tokens, positions, pages, slots, tables
+  visit("scratch", 12, 3 * outputs);  // output rows, drawn tokens, log-probabilities
   const int64_t positions = tablePositions(config, limits);
+  // Tables of sequences that share pages name them each.
+  visit("scratch", 11, outputs * ((positions + kKvPageTokens - 1) / kKvPageTokens));
   visit("scratch", 13, positions * config.headDim);
   visit("scratch", 14, config.window > 0 ? positions * config.headDim : 0);
   visit("cache", 15, int64_t{config.layers} * limits.pages * static_cast<int64_t>(pageFloats(config)));

@@ -1,5 +1,6 @@
 // The scheduler: which sequences run, which rows of which prompts are computed next, and where their keys and values lie.
-// Pages for a whole request are reserved when it is admitted, so a running sequence never has to be thrown out.
+// Pages for a whole request are reserved when it is admitted, so a running sequence never has to be thrown out; those of a
+// beginning that is there already, or that another request is about to compute, are shared.
 #include "sample/engine.h"
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "core/error.h"
 #include "sample/decoder.h"
+#include "sample/page_pool.h"
 
 namespace mlit {
 
@@ -36,10 +38,16 @@ struct Sequence {
   SampleRequest request;
   std::vector<int32_t> tokens;  // prompt, then what was drawn
   std::vector<int32_t> pages;
-  int32_t computed = 0;  // tokens whose keys and values are stored
+  int32_t shared = 0;     // leading pages that were there when it was admitted: others may store them as well
+  int32_t published = 0;  // leading pages that others can find
+  PagePool::Prefix prefix = PagePool::kNone;  // of the published pages
+  int32_t computed = 0;                       // tokens whose keys and values are stored
   int32_t generated = 0;
 
   int32_t pending() const { return static_cast<int32_t>(tokens.size()) - computed; }
+  std::span<const int32_t> page(int32_t index) const {
+    return std::span(tokens).subspan(static_cast<size_t>(index) * kKvPageTokens, kKvPageTokens);
+  }
 };
 
 }  // namespace
@@ -59,7 +67,10 @@ struct SampleEngine::Impl {
 
   std::deque<Sequence> waiting;
   std::vector<Sequence> running;
-  std::vector<int32_t> freePages;
+  PagePool pages;
+  std::vector<PagePool::Prefix> roots;  // [adapters + 1]: the empty prefix of the base (0) and of each adapter
+  uint64_t weightsVersion = 0;          // of the weights that the roots are of
+  SampleStats stats;                    // heldPages is counted when asked for
 
   DecodeBatch batch;
   std::vector<size_t> outputOwners;  // index into running of each output row
@@ -67,16 +78,24 @@ struct SampleEngine::Impl {
   std::vector<float> logprobs;
 
   Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<Adapter>> adapters, const SampleOptions& o)
-      : model(m), adapterCount(adapters.size()), options(o), decoder(std::move(m), std::move(adapters), limitsOf(o)) {
-    const int32_t pages = limitsOf(o).pages;
-    for (int32_t page = pages; page-- > 0;) freePages.push_back(page);
+      : model(m),
+        adapterCount(adapters.size()),
+        options(o),
+        decoder(std::move(m), std::move(adapters), limitsOf(o)),
+        pages(limitsOf(o).pages) {
+    stats.pages = pages.total();
+    renewRoots();
     drawn.resize(static_cast<size_t>(options.maxRows));
     logprobs.resize(static_cast<size_t>(options.maxRows));
   }
 
   void validate(const SampleRequest& r) const;
   void drainInbox();
+  void renewRoots();
   void admit();
+  bool reservePages(Sequence& sequence);
+  void catchUp(Sequence& sequence);
+  void publishPages(Sequence& sequence, int32_t tokens);
   void buildBatch();
   void addRows(size_t index, int32_t count);
   std::vector<SampleEvent> collect();
@@ -133,28 +152,77 @@ void SampleEngine::Impl::drainInbox() {
   unfinished = static_cast<int64_t>(running.size() + waiting.size());
 }
 
+// What was stored under other weights is not found any more; its places are taken in their turn.
+void SampleEngine::Impl::renewRoots() {
+  weightsVersion = model->weightsVersion();
+  roots.resize(adapterCount + 1);
+  for (PagePool::Prefix& root : roots) root = pages.newRoot();
+}
+
 void SampleEngine::Impl::admit() {
+  if (model->weightsVersion() != weightsVersion) renewRoots();
   while (!waiting.empty() && running.size() < static_cast<size_t>(options.maxRows)) {
-    Sequence& next = waiting.front();
-    const auto needed =
-        static_cast<size_t>(pagesFor(static_cast<int64_t>(next.tokens.size()) + next.request.maxNewTokens));
-    if (needed > freePages.size()) return;
-    next.pages.assign(freePages.end() - static_cast<int64_t>(needed), freePages.end());
-    freePages.resize(freePages.size() - needed);
-    running.push_back(std::move(next));
+    if (!reservePages(waiting.front())) return;
+    running.push_back(std::move(waiting.front()));
     waiting.pop_front();
   }
 }
 
+// All pages of a request, or none. The last token of a prompt is always computed, its logits are needed: so a page that
+// holds it is not shared.
+bool SampleEngine::Impl::reservePages(Sequence& s) {
+  const auto prompt = static_cast<int32_t>(s.tokens.size());
+  PagePool::Prefix prefix = roots[static_cast<size_t>(s.request.adapter + 1)];
+  std::vector<int32_t> found;
+  int32_t revived = 0;
+  while (static_cast<int32_t>(found.size()) < (prompt - 1) / kKvPageTokens) {
+    const int32_t page = pages.find(prefix, s.page(static_cast<int32_t>(found.size())));
+    if (page < 0) break;
+    prefix = pages.prefixOf(page);
+    if (!pages.isHeld(page)) ++revived;
+    found.push_back(page);
+  }
+  const int32_t all = pagesFor(int64_t{prompt} + s.request.maxNewTokens);
+  const int32_t taken = all - static_cast<int32_t>(found.size());
+  if (taken > pages.available() - revived) return false;
+  for (const int32_t page : found) pages.hold(page);
+  s.pages = std::move(found);
+  s.shared = s.published = static_cast<int32_t>(s.pages.size());
+  s.prefix = prefix;
+  for (int32_t i = 0; i < taken; ++i) s.pages.push_back(pages.take());
+  publishPages(s, prompt);
+  return true;
+}
+
+// Pages of a prompt are published before they are stored, so that requests that come together share them too.
+void SampleEngine::Impl::publishPages(Sequence& s, int32_t tokens) {
+  for (; (s.published + 1) * kKvPageTokens <= tokens; ++s.published) {
+    s.prefix = pages.publish(s.pages[static_cast<size_t>(s.published)], s.prefix, s.page(s.published));
+  }
+}
+
+// Passes over what others have stored of the shared pages by now.
+void SampleEngine::Impl::catchUp(Sequence& s) {
+  while (s.computed < s.shared * kKvPageTokens) {
+    const int32_t index = s.computed / kKvPageTokens;
+    const int32_t stored = pages.stored(s.pages[static_cast<size_t>(index)]);
+    const int32_t reached = std::max(s.computed, index * kKvPageTokens + stored);
+    stats.sharedTokens += reached - s.computed;
+    s.computed = reached;
+    if (stored < kKvPageTokens) return;
+  }
+}
+
+// From the last page to the first: a prefix outlives what continues it.
 void SampleEngine::Impl::retire(Sequence& sequence) {
-  freePages.insert(freePages.end(), sequence.pages.begin(), sequence.pages.end());
+  for (size_t i = sequence.pages.size(); i-- > 0;) pages.release(sequence.pages[i]);
   sequence.pages.clear();
 }
 
 void SampleEngine::Impl::dropEverything() {
-  for (Sequence& sequence : running) retire(sequence);
   running.clear();
   waiting.clear();
+  pages.reset();  // the pass that failed may not have stored what it was to store
   const std::lock_guard lock(inboxMutex);
   inbox.clear();
   cancelled.clear();
@@ -165,16 +233,20 @@ void SampleEngine::Impl::addRows(size_t index, int32_t count) {
   Sequence& s = running[index];
   const auto begin = static_cast<int32_t>(batch.tokens.size());
   const auto table = static_cast<int32_t>(batch.pageTables.size());
-  batch.pageTables.insert(batch.pageTables.end(), s.pages.begin(), s.pages.end());
+  batch.pageTables.insert(batch.pageTables.end(), s.pages.begin(), s.pages.begin() + pagesFor(s.computed + count));
   for (int32_t i = 0; i < count; ++i) {
     const int32_t position = s.computed + i;
+    const int32_t page = s.pages[static_cast<size_t>(position / kKvPageTokens)];
     batch.tokens.push_back(s.tokens[static_cast<size_t>(position)]);
     batch.positions.push_back(position);
-    batch.rowPages.push_back(s.pages[static_cast<size_t>(position / kKvPageTokens)]);
+    batch.rowPages.push_back(page);
     batch.rowSlots.push_back(position % kKvPageTokens);
     batch.rowTables.push_back(table);
+    pages.store(page, position % kKvPageTokens);
+    if (position < static_cast<int32_t>(s.request.prompt.size())) ++stats.computedTokens;
   }
   s.computed += count;
+  publishPages(s, s.computed);
   batch.maxPosition = std::max(batch.maxPosition, s.computed - 1);
   batch.adapterRows.push_back({begin, begin + count, s.request.adapter});
   if (s.pending() > 0) return;  // more of the prompt in the next step
@@ -191,9 +263,12 @@ void SampleEngine::Impl::buildBatch() {
   // Sequences of one adapter stand together, so that its rows are one group of every linear op.
   std::stable_sort(running.begin(), running.end(),
                    [](const Sequence& a, const Sequence& b) { return a.request.adapter < b.request.adapter; });
-  // Sequences that are already generating go first in the budget: a long prompt must not stop the others.
+  // Sequences that are already generating cost nothing of the budget: a long prompt must not stop the others. A pass stores
+  // the keys and values of all its rows before any row reads them, so a shared page that an earlier sequence of this pass
+  // stores can be read by a later one; and while an earlier one still has prompt to compute, no budget is left for the later.
   int32_t budget = options.prefillTokens;
   for (size_t i = 0; i < running.size(); ++i) {
+    catchUp(running[i]);
     const int32_t pending = running[i].pending();
     const bool generating = pending == 1;
     const int32_t count = generating ? 1 : std::min(pending, budget);
@@ -270,6 +345,12 @@ std::vector<SampleEvent> SampleEngine::step() {
     throw;
   }
   return impl.collect();
+}
+
+SampleStats SampleEngine::stats() const {
+  SampleStats now = impl_->stats;
+  now.heldPages = impl_->pages.total() - impl_->pages.available();
+  return now;
 }
 
 const MemoryPlan& SampleEngine::memory() const { return impl_->decoder.memory(); }

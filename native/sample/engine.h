@@ -1,5 +1,6 @@
 // Batched generation with continuous batching: every call of step() advances all running sequences by one token (or a
-// chunk of prompt), and a finished one's place is taken by the next waiting request at once.
+// chunk of prompt), and a finished one's place is taken by the next waiting request at once. What prompts of one adapter
+// have in common at their beginning is computed once, in whole pages of the cache.
 #pragma once
 
 #include <atomic>
@@ -41,6 +42,14 @@ struct SampleOptions {
       0;  // ids below this may be drawn (a padded vocabulary is larger than its tokenizer's); 0 = all
 };
 
+// What an engine did since it was made, and what its cache holds now.
+struct SampleStats {
+  int64_t computedTokens = 0;  // prompt tokens that were computed
+  int64_t sharedTokens = 0;    // prompt tokens whose keys and values were there already
+  int32_t pages = 0;           // of the cache
+  int32_t heldPages = 0;       // of requests that run
+};
+
 class SampleEngine {
  public:
   SampleEngine(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters,
@@ -55,6 +64,7 @@ class SampleEngine {
   // Admits what fits, computes, returns this step's tokens.
   std::vector<SampleEvent> step();
   const MemoryPlan& memory() const;
+  SampleStats stats() const;  // not while a step runs
   static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const SampleOptions& options,
                          int32_t maxAdapterRank);
   // Read between ops; when it becomes true the running step() throws kCancelled and every sequence is dropped.

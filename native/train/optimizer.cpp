@@ -25,6 +25,7 @@ TrainSession::OptimResult TrainSession::optimStep(int32_t adapter, AdamWParams p
     backend.adamW(target.parameters(), s.buffers.gradients[i], s.buffers.m[i], s.buffers.v[i], n, s.buffers.sumSquares,
                   params);
     s.steps[i] = params.step;
+    s.model->weightsChanged();
   }
   backend.zero(s.buffers.gradients[i].as<std::byte>(), static_cast<size_t>(n) * sizeof(float));
   backend.synchronize();

@@ -116,6 +116,7 @@ void TrainSession::loadState(const std::string& path) {
     }
   }
   backend.synchronize();
+  s.model->weightsChanged();
   s.steps = steps;
   s.activationsKept = false;
   s.zeroGradients();

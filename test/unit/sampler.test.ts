@@ -118,3 +118,20 @@ describe('a row', () => {
     await expect(sampler.generate([ask('twice'), ask('twice')])).rejects.toThrow(/twice/);
   });
 });
+
+describe('a common beginning', () => {
+  it('is computed once for all samples of a prompt, and its answers are those of each alone', async () => {
+    const prompt = model.tokenizer.encode('the same long question again and again '.repeat(12));
+    await using sampling = await Sampler.create({ model, maxRows: 8 });
+    const requests = Array.from({ length: 8 }, (_, seed) =>
+      ask(`s${seed}`, { prompt, temperature: 1, seed }),
+    );
+    const together = await sampling.generate(requests);
+    const pages = Math.floor((prompt.length - 1) / 32) * 32;
+    expect(sampling.promptTokens).toEqual({
+      computed: prompt.length + 7 * (prompt.length - pages),
+      shared: 7 * pages,
+    });
+    for (const [i, request] of requests.entries()) expect(await one(request)).toEqual(together[i]);
+  });
+});
