@@ -187,28 +187,25 @@ async function* lines(
     try {
       return { text: decoder.decode(bytes), line };
     } catch (cause) {
-      throw new MlitError(
-        'DATA_INVALID',
-        `${file}:${line}: expected UTF-8 text, but the line has other bytes`,
-        {
-          fields: { file, line },
-          cause,
-        },
-      );
+      const encoding = (cause as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA';
+      const what = encoding
+        ? 'expected UTF-8 text, but the line has other bytes'
+        : `the line has ${bytes.length} bytes, more than a string can hold; write one record a line`;
+      throw new MlitError('DATA_INVALID', `${file}:${line}: ${what}`, { fields: { file, line }, cause });
     }
   };
-  let rest: Buffer = Buffer.alloc(0);
+  // The pieces of a line that has not ended yet: joined once, when it does.
+  let pieces: Buffer[] = [];
   try {
     for await (const chunk of byteStream(path)) {
       signal?.throwIfAborted();
-      let data = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer]);
-      let end = data.indexOf(10);
-      while (end !== -1) {
-        yield decode(data.subarray(0, end));
+      let data = chunk as Buffer;
+      for (let end = data.indexOf(10); end !== -1; end = data.indexOf(10)) {
+        yield decode(joined(pieces, data.subarray(0, end)));
+        pieces = [];
         data = data.subarray(end + 1);
-        end = data.indexOf(10);
       }
-      rest = data;
+      if (data.length > 0) pieces.push(data);
     }
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
@@ -225,7 +222,11 @@ async function* lines(
     }
     throw cause;
   }
-  if (rest.length > 0) yield decode(rest);
+  if (pieces.length > 0) yield decode(Buffer.concat(pieces));
+}
+
+function joined(pieces: readonly Buffer[], last: Buffer): Buffer {
+  return pieces.length === 0 ? last : Buffer.concat([...pieces, last]);
 }
 
 function byteStream(file: string): AsyncIterable<unknown> {

@@ -3,7 +3,7 @@
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { MlitError } from '../native/errors';
-import { syncFolder } from '../native/files';
+import { makeFolder, syncFolder } from '../native/files';
 
 /** @throws MlitError `FILE_IO` where `out` is there and no empty folder */
 export async function checkOutputIsFree(out: string, kind: 'folder' | 'file'): Promise<void> {
@@ -37,7 +37,7 @@ export async function writeFolderAtomic<T>(out: string, write: (folder: string) 
       cause,
     });
   };
-  await mkdir(parent, { recursive: true }).catch(failed('making the folder of'));
+  await makeFolder(parent);
   await rm(temporary, { recursive: true, force: true });
   try {
     await mkdir(temporary).catch(failed('making'));

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '../native/files';
 
 /** The folder of this library's cache: `MLIT_CACHE`, else `$XDG_CACHE_HOME/mlit`, else `~/.cache/mlit`. */
 export function cacheDir(env: NodeJS.ProcessEnv = process.env): string {
@@ -25,7 +26,7 @@ const here = hostname().replace(/[^\w.]/g, '_');
  * folder whatever happens. Folders that a killed process of this machine left behind are removed as well.
  */
 export async function withPartialDir<T>(models: string, work: (folder: string) => Promise<T>): Promise<T> {
-  await mkdir(models, { recursive: true });
+  await makeFolder(models);
   for (const name of await readdir(models)) {
     if (isAbandoned(name)) await rm(join(models, name), { recursive: true, force: true });
   }

@@ -2,8 +2,8 @@
 // previous state readable.
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { MlitError } from './errors';
 
 /** Writes by temporary name, fsync and rename, then syncs the folder. An iterable is written piece by piece. */
@@ -26,6 +26,37 @@ export async function writeFileAtomic(
   } catch (cause) {
     await rm(temporary, { force: true });
     throw new MlitError('FILE_IO', `cannot write ${path}: ${(cause as Error).message}`, {
+      fields: { file: path },
+      cause,
+    });
+  }
+}
+
+/**
+ * Makes a folder and those above it. Node's own recursive mkdir never comes back where the file system says that a parent
+ * does not exist although it does, as below /proc.
+ *
+ * @throws MlitError `FILE_IO`
+ */
+export async function makeFolder(path: string): Promise<void> {
+  const missing: string[] = [];
+  try {
+    for (let at = resolve(path); ; at = dirname(at)) {
+      const found = await stat(at).catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') return undefined;
+        throw error;
+      });
+      if (found?.isDirectory()) break;
+      if (found) throw new Error(`${at} is a file`);
+      missing.push(at);
+    }
+    for (const folder of missing.reverse()) {
+      await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error;
+      });
+    }
+  } catch (cause) {
+    throw new MlitError('FILE_IO', `cannot make the folder ${path}: ${(cause as Error).message}`, {
       fields: { file: path },
       cause,
     });

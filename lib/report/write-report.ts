@@ -1,10 +1,10 @@
 // A report is a folder that is whole or not there: written under another name beside its place and then renamed over it.
 // Equal results give equal bytes, so that a report can be compared with its forerunner by any tool.
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { ExperimentResults } from '../experiment/results';
 import { MlitError } from '../native/errors';
-import { syncFolder } from '../native/files';
+import { makeFolder, syncFolder } from '../native/files';
 import { figureSpec, renderFigure } from './charts/render';
 import { checkResults } from './check';
 import { reportMarkdown } from './report-markdown';
@@ -69,7 +69,7 @@ export async function writeReport(
       const folders = new Set([part]);
       for (const [path, data] of files) {
         const file = join(part, path);
-        await mkdir(dirname(file), { recursive: true });
+        await makeFolder(dirname(file));
         folders.add(dirname(file));
         await writeSynced(file, data);
       }
@@ -119,7 +119,7 @@ async function refuseOthers(place: string): Promise<void> {
 
 /** What writers left that were killed. */
 async function removeLeftovers(place: string): Promise<void> {
-  await mkdir(dirname(place), { recursive: true });
+  await makeFolder(dirname(place));
   for (const entry of await readdir(dirname(place))) {
     const match = /^\.(?:part|old)-(\d+)$/.exec(entry.slice(basename(place).length));
     if (!entry.startsWith(basename(place)) || match === null || isAlive(Number(match[1]))) continue;

@@ -3,7 +3,7 @@
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MlitError } from '../native/errors';
-import { sha256File, syncFolder, writeFileAtomic } from '../native/files';
+import { makeFolder, sha256File, syncFolder, writeFileAtomic } from '../native/files';
 
 const STEP_NAME = /^step-(\d{8})$/;
 const BEST_NAME = /^best-(\d{8})$/;
@@ -37,7 +37,7 @@ async function publish(
 ): Promise<string> {
   const target = join(folder, entry);
   const temporary = join(folder, `.tmp-${entry}-${process.pid}`);
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   try {
     if ((await readdir(folder)).includes(entry)) return target;
     await rm(temporary, { recursive: true, force: true });

@@ -4,7 +4,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, sta
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { MlitError } from '../native/errors';
-import { syncFolder, writeFileAtomic } from '../native/files';
+import { makeFolder, syncFolder, writeFileAtomic } from '../native/files';
 import { FolderLock, LOCK_FILE } from '../native/folder-lock';
 import type { Recompute } from '../native/types';
 import type { TrainEvent } from './events';
@@ -79,7 +79,7 @@ export class RunDirectory {
         { fields: { file: path } },
       );
     }
-    await mkdir(path, { recursive: true });
+    await makeFolder(path);
     const directory = new RunDirectory(path);
     directory.#created = entries === undefined;
     directory.#lock = await FolderLock.acquire(path, 'RUN_LOCKED');

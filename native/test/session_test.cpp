@@ -407,6 +407,14 @@ TEST_F(SessionEdges, CancellingDiscardsTheGradients) {
   EXPECT_EQ(maxAbs(s.gradientsToHost(0)), 0);
   cancel = false;
   EXPECT_GT(s.forwardBackward(batch.view()).loss[0], 0);
+
+  std::vector<float> logprobs(batch.tokens.size());
+  s.score(batch.view(), logprobs);
+  EXPECT_TRUE(s.gradientsPending()) << "a score leaves them alone";
+  cancel = true;
+  expectError(ErrorCode::kCancelled, {"cancelled"}, [&] { s.score(batch.view(), logprobs); });
+  EXPECT_FALSE(s.gradientsPending());
+  EXPECT_EQ(maxAbs(s.gradientsToHost(0)), 0);
 }
 
 TEST_F(SessionEdges, ImpossibleBatchesNameTheFieldAndTheIndex) {

@@ -216,13 +216,18 @@ StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<floa
 StepSums TrainSession::score(const PackedBatch& packed, std::span<float> logprobs) {
   Impl& s = *impl_;
   s.checkLogprobsSpan(logprobs, packed.tokens.size());
-  std::vector<float> values;
-  if (s.runBody(packed, Supervision::kTargets)) {
-    s.head.run(s.batch.supervised, Head::Gradients::kNone, s.body);
-    values = s.fetchLogprobs();
+  try {
+    std::vector<float> values;
+    if (s.runBody(packed, Supervision::kTargets)) {
+      s.head.run(s.batch.supervised, Head::Gradients::kNone, s.body);
+      values = s.fetchLogprobs();
+    }
+    s.scatterLogprobs(values, logprobs);
+    return s.sums(values);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kCancelled) s.zeroGradients();  // a score that fails of itself leaves them alone
+    throw;
   }
-  s.scatterLogprobs(values, logprobs);
-  return s.sums(values);
 }
 
 void TrainSession::forward(const PackedBatch& packed, std::span<float> logprobs) {

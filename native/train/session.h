@@ -57,7 +57,7 @@ class TrainSession {
   // Validates the batch (ids in range, cuSeqlens, positions within the context, T <= maxTokens): kInvalidArgument.
   // kNotFinite when a loss is not finite; the gradients are then discarded, parameters untouched.
   StepSums forwardBackward(const PackedBatch& batch, std::span<float> logprobs = {});
-  // Forward only; every target >= 0 is scored whatever its weight.
+  // Forward only; every target >= 0 is scored whatever its weight. Gradients accumulated before stay, unless it is cancelled.
   StepSums score(const PackedBatch& batch, std::span<float> logprobs);
   // A custom loss in two calls: forward() keeps the activations and gives logprobs; backward() takes dLoss/dlogprob [T] for them.
   void forward(const PackedBatch& batch, std::span<float> logprobs);

@@ -1,8 +1,8 @@
 // experiments/NAME/ of a store: the file that an experiment was started from, the graph of its jobs, its report.
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MlitError } from '../../native/errors';
-import { writeFileAtomic } from '../../native/files';
+import { makeFolder, writeFileAtomic } from '../../native/files';
 import { explainFullDisk } from './disk';
 import type { ExperimentGraph } from './types';
 
@@ -34,7 +34,7 @@ export class Experiments {
     const folder = this.folder(name);
     try {
       for (const [file, contents] of Object.entries(files)) {
-        await mkdir(dirname(join(folder, file)), { recursive: true });
+        await makeFolder(dirname(join(folder, file)));
         await writeFileAtomic(join(folder, file), contents);
       }
     } catch (error) {

@@ -3,10 +3,10 @@
 // A job writes into jobs/HASH.part. Committing it syncs those files, puts job.json beside them, renames the folder to
 // jobs/HASH and appends a line to jobs.jsonl. A crash before the rename leaves HASH.part, in which the job goes on; after it,
 // a complete folder without its line, which the next writer takes back by its job.json.
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MlitError } from '../../native/errors';
-import { syncFolder, writeFileAtomic } from '../../native/files';
+import { makeFolder, syncFolder, writeFileAtomic } from '../../native/files';
 import { FolderLock } from '../../native/folder-lock';
 import { packageVersion } from '../../native/version';
 import { explainFullDisk } from './disk';
@@ -70,7 +70,7 @@ export class Store implements AsyncDisposable {
   }
 
   async #openToWrite(signal: AbortSignal | undefined): Promise<void> {
-    await makeFolder(join(this.folder, 'jobs'), this.folder);
+    await makeFolder(join(this.folder, 'jobs'));
     const exists = await readVersion(this.folder);
     this.#lock = await FolderLock.acquire(this.folder, 'STORE_LOCKED');
     for (const name of await readdir(this.folder)) {
@@ -140,7 +140,7 @@ export class Store implements AsyncDisposable {
     const part = this.#partPath(hash);
     try {
       await rm(this.#finalPath(hash), { recursive: true, force: true });
-      await mkdir(part, { recursive: true });
+      await makeFolder(part);
       return part;
     } catch (error) {
       throw await this.#failure(error, part);
@@ -244,17 +244,6 @@ export class Store implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-}
-
-async function makeFolder(path: string, store: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true });
-  } catch (cause) {
-    throw new MlitError('FILE_IO', `cannot make the store ${store}: ${(cause as Error).message}`, {
-      fields: { file: store },
-      cause,
-    });
   }
 }
 
