@@ -75,6 +75,7 @@ export {
   PROGRAM_JUDGES,
   type ProgramJudge,
 } from './eval/compare';
+export { rougeEvaluator } from './eval/dev-rouge';
 export { gatedPoints, gatePair, type LanguageState, languageState } from './eval/gate';
 export {
   type CheckContext,
@@ -193,6 +194,7 @@ export { type ChrfOptions, chrf, corpusChrf } from './text/chrf';
 export { type Identify, type LanguageGuess, loadIdentifier } from './text/identify';
 export { checkLanguageCode, languageName, suggestLanguageCode } from './text/language-codes';
 export { type RougeOptions, rougeL, rougeLOfTokens, rougeTokens } from './text/rouge';
+export type { DevContext, DevEvaluator, DevItem, DevMeasure, DevMeasuring } from './train/evaluator';
 export type { CheckpointEvent, EndEvent, EvalEvent, StepEvent, TrainEvent } from './train/events';
 export type { TrainOptions, TrainOptionsInput } from './train/options';
 export type { TrainPlan } from './train/plan';

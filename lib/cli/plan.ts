@@ -1,6 +1,7 @@
 // `mlit plan`: what a run would take, before anything runs; nothing is written.
 import type { Command } from 'commander';
 import { preview } from '../data/preview';
+import { rougeEvaluator } from '../eval/dev-rouge';
 import { loadAddon } from '../native/addon';
 import { type TrainOptionsInput, trainOptionsSchema } from '../train/options';
 import type { TrainPlan } from '../train/plan';
@@ -26,6 +27,7 @@ export function addPlan(program: Command): void {
         const input = toTrainInput(flags);
         checkOptions(trainOptionsSchema, input);
         const { plan, data, chosen } = await planTraining(input as TrainOptionsInput, {
+          evaluator: rougeEvaluator(),
           signal,
           onNote: note,
           onFetch: fetchProgress(),

@@ -1,8 +1,7 @@
 // The flags of `mlit train`, which `mlit plan` shares. Names and defaults are those of the options' schema; here is only how
 // they are written on a command line.
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { TARGETS } from '../model/adapter';
-import { RECOMPUTE } from '../train/options';
+import { PROJECTIONS, RECOMPUTE, SELECTIONS, TARGETS } from '../train/options';
 import { SCHEDULES } from '../train/schedule';
 import { addCommonFlags, parseAutoOr, parseCount, parseInteger, parseNumber, parseSwitch } from './common';
 import { mixOption } from './mix';
@@ -81,7 +80,18 @@ export function addTrainFlags(command: Command): Command {
         parseCount,
       ),
     )
-    .addOption(option('--select <measure>', 'what the best checkpoint is chosen by: loss').choices(['loss']))
+    .addOption(
+      option(
+        '--select <measure>',
+        'what the best adapter is chosen by: loss or rouge-l (default: loss)',
+      ).choices([...SELECTIONS]),
+    )
+    .addOption(
+      option(
+        '--patience <n>',
+        'end after N dev scores in a row without a better one, 0 = never (default: 0)',
+      ).argParser(parseCount),
+    )
     .addOption(
       option('--save-every <n>', 'steps between checkpoints, 0 = at the end (default: 0)').argParser(
         parseCount,

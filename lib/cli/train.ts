@@ -1,6 +1,7 @@
 // `mlit train`: a run from the command line. What happens is in lib/train; here it is shown.
 import type { Command } from 'commander';
 import { preview } from '../data/preview';
+import { rougeEvaluator } from '../eval/dev-rouge';
 import type { TrainEvent } from '../train/events';
 import { trainOptionsSchema } from '../train/options';
 import type { TrainRun } from '../train/run';
@@ -35,6 +36,7 @@ async function train(command: Command): Promise<void> {
       ...(input as TrainerOptions),
       out,
       resume: resume === true,
+      evaluator: rougeEvaluator(),
       signal,
       onNote: note,
       onFetch: fetchProgress(),
@@ -84,7 +86,11 @@ function describeStep(event: TrainEvent & { type: 'step' }, total: number, secon
 
 function describeEvent(event: TrainEvent): string | undefined {
   if (event.type === 'eval') {
-    return `step ${event.step}: dev loss ${event.loss.toFixed(4)}, perplexity ${event.perplexity.toFixed(2)}${event.best ? ' (best so far)' : ''}`;
+    const rouge = event.rougeL === undefined ? '' : `, ROUGE-L ${event.rougeL.toFixed(2)}`;
+    return `step ${event.step}: dev loss ${event.loss.toFixed(4)}, perplexity ${event.perplexity.toFixed(2)}${rouge}${event.best ? ' (best so far)' : ''}`;
+  }
+  if (event.type === 'end' && event.early) {
+    return `ended after step ${event.step}: the dev score has not become better for as long as --patience allows`;
   }
   if (event.type === 'end' && event.reason === 'stopped') {
     return `stopped after step ${event.step}; go on with --resume`;

@@ -23,6 +23,7 @@ export const RECORD_FIELDS = [
   'id',
   'lang',
   'parallel_id',
+  'system',
   'instruction',
   'input',
   'response',
@@ -37,6 +38,7 @@ type Json = Record<string, unknown>;
 
 const ROLES: Readonly<Record<string, string>> = {
   system: 'system',
+  developer: 'system',
   user: 'user',
   human: 'user',
   assistant: 'assistant',
@@ -118,6 +120,9 @@ export function toExample(
         'a record has instruction (+ input) and response, or messages, or conversations',
       );
   }
+  const system = optionalString(record, name('system'), source) ?? '';
+  if (system !== '' && example.turns[0]?.role !== 'system')
+    example.turns.unshift({ role: 'system', content: system });
   if (options.need === 'response' && !example.turns.some((turn) => turn.role === 'assistant')) {
     throw problem(source, 'the conversation has no assistant turn, so there is nothing to train on');
   }

@@ -3,7 +3,15 @@
 import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
 import type { StreamingDecoder } from '../model/tokenizer';
-import type { NativeMemoryPlan, NativeSampleEvent, NativeSampler } from '../native/types';
+import { loadAddon } from '../native/addon';
+import type {
+  NativeAdapterSpec,
+  NativeLoadOptions,
+  NativeMemoryPlan,
+  NativeSampleEvent,
+  NativeSampleOptions,
+  NativeSampler,
+} from '../native/types';
 import { StopScanner } from './stop';
 
 export interface SamplerOptions {
@@ -84,17 +92,21 @@ export class Sampler implements AsyncDisposable {
     this.#hasAdapters = hasAdapters;
   }
 
+  /** Native bytes by name that {@link create} would take for a model that is not loaded yet, the model's own left out. */
+  static plan(
+    base: { path: string; adapters: readonly NativeAdapterSpec[]; load: NativeLoadOptions },
+    options: Pick<SamplerOptions, 'maxRows' | 'cacheTokens' | 'prefillTokens'> = {},
+  ): Promise<NativeMemoryPlan> {
+    const rank = base.adapters.reduce((most, adapter) => Math.max(most, adapter.rank), 0);
+    return loadAddon().planSampling(base.path, toNative(options, 0), rank, base.load);
+  }
+
   /** @throws MlitError `OUT_OF_MEMORY` when the cache does not fit */
   static async create(options: SamplerOptions): Promise<Sampler> {
     const { model, adapters = [] } = options;
     const native = await model.native.createSampler(
       adapters.map((adapter) => adapter.native),
-      {
-        maxRows: options.maxRows ?? 32,
-        cacheTokens: options.cacheTokens ?? 0,
-        prefillTokens: options.prefillTokens ?? 512,
-        usableTokens: Math.min(model.tokenizer.vocabSize, model.config.vocabulary),
-      },
+      toNative(options, Math.min(model.tokenizer.vocabSize, model.config.vocabulary)),
     );
     return new Sampler(native, model, adapters.length > 0);
   }
@@ -244,6 +256,13 @@ export class Sampler implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
+}
+
+function toNative(
+  { maxRows = 32, cacheTokens = 0, prefillTokens = 512 }: Partial<SamplerOptions>,
+  usableTokens: number,
+): NativeSampleOptions {
+  return { maxRows, cacheTokens, prefillTokens, usableTokens };
 }
 
 function finishReason(entry: Running, event: NativeSampleEvent): FinishReason {

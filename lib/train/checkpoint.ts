@@ -11,12 +11,18 @@ const BEST_NAME = /^best-(\d{8})$/;
 export interface BestSoFar {
   step: number;
   loss: number;
+  /** Where the adapter is chosen by it. */
+  rougeL?: number;
 }
 
 /** What a run needs besides tensors to go on. */
 export interface TrainerState {
   step: number;
   best?: BestSoFar;
+  /** Dev scores since the best. */
+  sinceBest?: number;
+  /** The dev set's score after `step` is due: the run was stopped before it was there. */
+  evalDue?: true;
 }
 
 export interface Checkpoint {

@@ -1,7 +1,10 @@
-// The dev set's score: mean nats a supervised token, forward only, in the session that trains.
+// The dev set's score: mean nats a supervised token, forward only, in the session that trains; and its records as prompts
+// with references, for whoever measures responses.
 import { performance } from 'node:perf_hooks';
+import type { Example } from '../data/example';
 import { packExamples } from '../data/packing';
 import type { RenderedExample } from '../data/render';
+import type { DevItem } from './evaluator';
 import type { TrainingSession } from './session';
 
 export interface DevScores {
@@ -11,15 +14,41 @@ export interface DevScores {
   seconds: number;
 }
 
+/**
+ * What rendering made of the records, the last response of each taken off: the prompt has been cut where training would cut
+ * it, the reference is whole.
+ */
+export function devItems(examples: readonly Example[], rendered: readonly RenderedExample[]): DevItem[] {
+  const recordOf = new Map(
+    examples.map((example) => [`${example.source.file}:${example.source.line}`, example]),
+  );
+  return rendered.map(({ id, lang, tokens, weights, source }) => {
+    const example = recordOf.get(`${source.file}:${source.line}`)!;
+    // `id#2` is the second response on its own; an example of several responses ends with its last.
+    const first = id === example.id ? 0 : Number(id.slice(example.id.length + 1)) - 1;
+    let responses = 0;
+    let start = 0;
+    for (let i = 1; i < weights.length; i++) {
+      if (weights[i] === 0 || weights[i - 1] !== 0) continue;
+      responses += 1;
+      start = i;
+    }
+    const answers = example.turns.filter((turn) => turn.role === 'assistant');
+    return { id, lang, prompt: tokens.slice(0, start), reference: answers[first + responses - 1]!.content };
+  });
+}
+
+/** @throws the signal's reason, between two operations of the model */
 export async function scoreDev(
   session: TrainingSession,
   examples: readonly RenderedExample[],
   microTokens: number,
+  signal: AbortSignal,
 ): Promise<DevScores> {
   const started = performance.now();
   const byLanguage = new Map<string, { nll: number; weight: number }>();
   for (const { batch, members } of packExamples(examples, { microTokens })) {
-    const { logprobs } = await session.score(batch);
+    const { logprobs } = await interruptible(session, signal, () => session.score(batch));
     members.forEach((member, document) => {
       const lang = examples[member]!.lang;
       const sums = byLanguage.get(lang) ?? { nll: 0, weight: 0 };
@@ -40,4 +69,23 @@ export async function scoreDev(
   }
   const loss = nll / weight;
   return { loss, perplexity: Math.exp(loss), lossByLanguage, seconds: (performance.now() - started) / 1000 };
+}
+
+/** No gradients are pending while a dev set is scored, so that a cancelled call loses nothing. */
+async function interruptible<T>(
+  session: TrainingSession,
+  signal: AbortSignal,
+  call: () => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const cancel = (): void => session.cancel();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    return await call();
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
 }

@@ -26,8 +26,13 @@ export interface EvalEvent {
   perplexity: number;
   /** By language. */
   lossByLanguage: Record<string, number>;
-  /** True where this is the lowest loss so far. */
+  /** ROUGE-L of greedy responses, 0 to 100, the mean over languages; only where the adapter is chosen by it. */
+  rougeL?: number;
+  rougeLByLanguage?: Record<string, number>;
+  /** True where this is the best so far by what the adapter is chosen by. */
   best: boolean;
+  /** Dev scores since the best; only where the run has patience. */
+  sinceBest?: number;
   seconds: number;
 }
 
@@ -41,6 +46,8 @@ export interface EndEvent {
   type: 'end';
   step: number;
   reason: 'finished' | 'stopped';
+  /** True where patience ended the run before its last step. */
+  early?: true;
   /** The PEFT folder; only when finished. */
   adapter?: string;
 }

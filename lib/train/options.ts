@@ -10,6 +10,9 @@ import { SCHEDULES } from './schedule';
 /** From the most memory to the least. */
 export const RECOMPUTE = ['none', 'activations', 'layer'] as const satisfies readonly Recompute[];
 
+/** What an adapter can be chosen by. */
+export const SELECTIONS = ['loss', 'rouge-l'] as const;
+
 const count = z.int().min(1);
 
 /** A mixture's recipe in one line; its canonical form is what is kept. */
@@ -86,7 +89,13 @@ export const trainOptionsSchema = z.strictObject({
   dev: z.union([z.string().min(1), count]).optional(),
   /** Steps between dev scores; 0 = at the end only. */
   evalEvery: z.int().min(0).default(0),
-  select: z.literal('loss').default('loss'),
+  /**
+   * What the best adapter is chosen by: the dev set's loss, or ROUGE-L of greedy responses to its prompts, the mean over
+   * languages, which needs an `evaluator` (see `rougeEvaluator`).
+   */
+  select: z.enum(SELECTIONS).default('loss'),
+  /** Ends the run after so many dev scores in a row that are no better than the best; 0 = never. */
+  patience: z.int().min(0).default(0),
   /** Steps between checkpoints; 0 = at the end only. */
   saveEvery: z.int().min(0).default(0),
   /** Checkpoints kept. */
@@ -113,6 +122,26 @@ export function resolveTrainOptions(input: unknown): TrainOptions {
   const result = trainOptionsSchema.safeParse(input);
   if (result.success) return result.data;
   throw new RangeError(`train options: ${describeIssues(result.error, input)}`);
+}
+
+/**
+ * Refuses what would silently do nothing.
+ *
+ * @throws RangeError
+ */
+export function refuseIdleOptions(options: TrainOptions): void {
+  const { dev, select, patience, evalEvery, template } = options;
+  const refuse = (option: string, why: string): never => {
+    throw new RangeError(`train options: ${option} ${why}`);
+  };
+  if (select === 'rouge-l' && dev === undefined)
+    refuse('select', 'is rouge-l, which needs a dev set: give dev');
+  if (select === 'rouge-l' && template === 'none')
+    refuse('select', 'is rouge-l, which compares responses; with template none there are only texts');
+  if (patience > 0 && dev === undefined)
+    refuse('patience', `is ${patience}, which needs a dev set: give dev`);
+  if (patience > 0 && evalEvery === 0)
+    refuse('patience', `is ${patience}, but the dev set is scored at the end only: give evalEvery`);
 }
 
 /** One sentence for each issue of a zod error, with the value that was given. */

@@ -13,6 +13,7 @@ import type {
   NativeModelConfig,
   Recompute,
 } from '../native/types';
+import type { DevContext, DevEvaluator } from './evaluator';
 import { RECOMPUTE, type TrainOptions } from './options';
 import type { PreparedData } from './prepare';
 
@@ -49,6 +50,7 @@ export async function planRun(
   options: TrainOptions,
   source: ModelSource,
   data: PreparedData,
+  evaluator?: DevEvaluator,
 ): Promise<RunShape> {
   const addon = loadAddon();
   const load = toLoadOptions(options);
@@ -64,7 +66,10 @@ export async function planRun(
       { maxTokens: microTokens, logitsBytes: LOGITS_BYTES, recompute, training: true },
       load,
     );
-  const { recompute, memory } = await chooseRecompute(options.recompute, available, planWith);
+  const measuring = await planMeasuring(evaluator, options, data, { path: source.path, adapter: spec, load });
+  const left = available - totalBytes(measuring);
+  const { recompute, memory: training } = await chooseRecompute(options.recompute, left, planWith);
+  const memory = [...training, ...measuring];
 
   const tokens = sum(data.train.map((example) => example.tokens.length));
   const supervisedTokens = sum(data.train.map((example) => countTargets(example.weights)));
@@ -83,6 +88,26 @@ export async function planRun(
     flops: passes * stepFlops(config, spec, tokens, supervisedTokens, recompute),
   };
   return { plan, microTokens, recompute };
+}
+
+/** One line for what measuring a dev set holds; the backend's own is the training's already. */
+async function planMeasuring(
+  evaluator: DevEvaluator | undefined,
+  options: TrainOptions,
+  data: PreparedData,
+  base: Parameters<DevEvaluator['plan']>[1],
+): Promise<NativeMemoryPlan> {
+  if (!evaluator || options.select === 'loss') return [];
+  const parts = await evaluator.plan(devContext(options, data), base);
+  return [{ name: 'dev responses', bytes: totalBytes(parts.filter(({ name }) => name !== 'backend')) }];
+}
+
+/** Tokens of a dev response where the run has no limit of its own: as `mlit sample` has it. */
+const DEV_RESPONSE_TOKENS = 256;
+
+export function devContext(options: TrainOptions, data: PreparedData): DevContext {
+  const { devItems: items, endOfTurnIds } = data;
+  return { items, endOfTurnIds, maxNewTokens: options.maxResponse ?? DEV_RESPONSE_TOKENS };
 }
 
 /**

@@ -25,6 +25,8 @@ import { ChatTemplate } from '../model/template';
 import type { Tokenizer } from '../model/tokenizer';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
+import { devItems } from './dev';
+import type { DevItem } from './evaluator';
 import type { TrainOptions } from './options';
 import { describeWarmup } from './schedule';
 
@@ -55,6 +57,10 @@ export interface MixtureSummary {
 export interface PreparedData {
   train: RenderedExample[];
   dev: RenderedExample[];
+  /** The dev set as prompts and references; empty unless the adapter is chosen by responses. */
+  devItems: DevItem[];
+  /** Ids that end a response. */
+  endOfTurnIds: number[];
   /** Indices into `train` of every optimiser step. */
   steps: number[][];
   mixture: MixtureSummary;
@@ -103,6 +109,8 @@ export async function prepareData(
   return {
     train: train.examples,
     dev,
+    devItems: options.select === 'loss' ? [] : devItems(devExamples, dev),
+    endOfTurnIds: template.end.ids.slice(-1),
     steps,
     mixture: {
       ...summarize(options, train.examples, dev, train.report, template.name),

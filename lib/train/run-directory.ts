@@ -7,6 +7,7 @@ import { MlitError } from '../native/errors';
 import { makeFolder, syncFolder, writeFileAtomic } from '../native/files';
 import { FolderLock, LOCK_FILE } from '../native/folder-lock';
 import type { Recompute } from '../native/types';
+import type { BestSoFar } from './checkpoint';
 import type { TrainEvent } from './events';
 import { resolveTrainOptions, type TrainOptions } from './options';
 
@@ -31,6 +32,14 @@ export interface RunChoices {
 export interface RunRecord {
   options: TrainOptions;
   chosen: RunChoices;
+}
+
+/** How a run came to its end, beside what it was started with. */
+export interface RunEnd {
+  step: number;
+  /** Whether patience ended it before its last step. */
+  early: boolean;
+  best: BestSoFar | undefined;
 }
 
 export class RunDirectory {
@@ -98,17 +107,27 @@ export class RunDirectory {
     return readRunRecord(this.path);
   }
 
+  async recordEnd(end: RunEnd): Promise<void> {
+    const record = { ...(await this.readRecord()), ended: end };
+    await writeFileAtomic(join(this.path, 'run.yaml'), stringify(record, { lineWidth: 0 }));
+  }
+
   async writeMixture(mixture: unknown): Promise<void> {
     await writeFileAtomic(join(this.path, 'mixture.json'), `${JSON.stringify(mixture, null, 2)}\n`);
   }
 
-  /** Opens events.jsonl for appending, first dropping what was said after step `step` (a resumed run says it again). */
-  async openEvents(step: number): Promise<void> {
+  /**
+   * Opens events.jsonl for appending, first dropping what was said after step `step` (a resumed run says it again), and the
+   * dev score after it where that is due.
+   */
+  async openEvents(step: number, evalDue = false): Promise<void> {
     const path = join(this.path, 'events.jsonl');
     const text = await readFile(path, 'utf8').catch(() => '');
     const kept = text.split('\n').filter((line) => {
       try {
-        return (JSON.parse(line) as TrainEvent).step <= step && !line.includes('"type":"end"');
+        const event = JSON.parse(line) as TrainEvent;
+        if (event.type === 'end' || (event.type === 'eval' && event.step === step && evalDue)) return false;
+        return event.step <= step;
       } catch {
         return false;
       }

@@ -7,9 +7,10 @@ import { type PackedBatch, packExamples } from '../data/packing';
 import type { RenderedExample } from '../data/render';
 import type { Adapter } from '../model/adapter';
 import { MlitError } from '../native/errors';
-import { bestPath, saveBest, saveCheckpoint, type TrainerState } from './checkpoint';
+import { type BestSoFar, bestPath, saveBest, saveCheckpoint, type TrainerState } from './checkpoint';
 import { scoreDev } from './dev';
-import type { EventStream, StepEvent, TrainEvent } from './events';
+import type { DevMeasuring } from './evaluator';
+import type { EvalEvent, EventStream, StepEvent, TrainEvent } from './events';
 import type { TrainOptions } from './options';
 import type { PreparedData } from './prepare';
 import type { RunDirectory } from './run-directory';
@@ -22,7 +23,9 @@ export interface TrainResult {
   step: number;
   /** The PEFT folder; only when finished. */
   adapter: string | undefined;
-  best: { step: number; loss: number } | undefined;
+  best: BestSoFar | undefined;
+  /** Whether patience ended the run before its last step. */
+  early: boolean;
 }
 
 export interface TrainRunParts {
@@ -34,6 +37,8 @@ export interface TrainRunParts {
   session: TrainingSession;
   state: TrainerState;
   microTokens: number;
+  /** Where the adapter is not chosen by the loss. */
+  measuring: DevMeasuring | undefined;
   events: EventStream;
   signal: AbortSignal | undefined;
 }
@@ -46,7 +51,7 @@ interface MicroBatch {
 
 export class TrainRun implements AsyncIterable<TrainEvent> {
   readonly #parts: TrainRunParts;
-  #stop = false;
+  readonly #halt = new AbortController();
 
   /** Settles when the run ends, also when nobody iterates. Rejects with what went wrong, or with the signal's reason. */
   readonly done: Promise<TrainResult>;
@@ -54,13 +59,16 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   /** @internal */
   constructor(parts: TrainRunParts) {
     this.#parts = parts;
+    const stop = (): void => this.stop();
+    parts.signal?.addEventListener('abort', stop, { once: true });
+    if (parts.signal?.aborted) stop();
     this.done = this.#main();
-    this.done.catch(() => undefined); // whoever awaits it sees the error; nobody must
+    this.done.catch(() => undefined).finally(() => parts.signal?.removeEventListener('abort', stop)); // nobody must await it
   }
 
-  /** Ends the run at the next step boundary, with the state saved. */
+  /** Ends the run at the next step boundary with the state saved, also before a dev score that is under way. */
   stop(): void {
-    this.#stop = true;
+    this.#halt.abort();
   }
 
   /** Events from the oldest still kept; leaving the loop early stops the run at a step boundary. */
@@ -71,14 +79,18 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   async #main(): Promise<TrainResult> {
     const { events, directory, signal } = this.#parts;
     try {
-      await directory.openEvents(this.#parts.state.step);
+      const { step, evalDue = false } = this.#parts.state;
+      await directory.openEvents(step, evalDue);
       const result = await this.#loop();
       await this.#say({
         type: 'end',
         step: result.step,
         reason: result.reason,
+        ...(result.early && { early: true }),
         ...(result.adapter !== undefined && { adapter: result.adapter }),
       });
+      if (result.reason === 'finished')
+        await directory.recordEnd({ step: result.step, early: result.early, best: result.best });
       await directory.close();
       if (result.reason === 'stopped') signal?.throwIfAborted();
       events.close();
@@ -94,27 +106,45 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     const { options, data, state, session } = this.#parts;
     const total = data.steps.length;
     let next = state.step < total ? this.#pack(state.step) : [];
-    while (state.step < total) {
-      if (this.#stop || this.#parts.signal?.aborted) {
+    while (!this.#isOver()) {
+      if (this.#halt.signal.aborted) {
         await this.#save();
         return this.#result('stopped', undefined);
       }
-      const current = next;
-      const step = state.step + 1;
-      const event = await this.#step(step, current, () => {
-        next = step < total ? this.#pack(step) : [];
-      });
-      state.step = step;
-      await this.#say(event);
-      const last = step === total;
-      if (data.dev.length > 0 && (last || (options.evalEvery > 0 && step % options.evalEvery === 0)))
-        await this.#evaluate();
-      if (last || (options.saveEvery > 0 && step % options.saveEvery === 0)) await this.#save();
+      if (!state.evalDue) {
+        const current = next;
+        const step = state.step + 1;
+        const event = await this.#step(step, current, () => {
+          next = step < total ? this.#pack(step) : [];
+        });
+        state.step = step;
+        await this.#say(event);
+        if (this.#isDevScored(step)) state.evalDue = true;
+      }
+      if (state.evalDue && !(await this.#evaluate())) continue;
+      if (this.#isOver() || (options.saveEvery > 0 && state.step % options.saveEvery === 0))
+        await this.#save();
     }
-    if (session.stepCount() !== total) {
-      throw new MlitError('INTERNAL', `the session counts ${session.stepCount()} steps, the loop ${total}`);
+    if (session.stepCount() !== state.step) {
+      throw new MlitError(
+        'INTERNAL',
+        `the session counts ${session.stepCount()} steps, the loop ${state.step}`,
+      );
     }
     return this.#result('finished', await this.#publish());
+  }
+
+  #isOver(): boolean {
+    const { options, data, state } = this.#parts;
+    if (state.evalDue) return false;
+    const impatient = options.patience > 0 && (state.sinceBest ?? 0) >= options.patience;
+    return impatient || state.step === data.steps.length;
+  }
+
+  #isDevScored(step: number): boolean {
+    const { options, data } = this.#parts;
+    if (data.dev.length === 0) return false;
+    return step === data.steps.length || (options.evalEvery > 0 && step % options.evalEvery === 0);
   }
 
   /** One optimiser step; `meanwhile` runs while the first micro-batch is being computed. */
@@ -179,15 +209,35 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     }));
   }
 
-  async #evaluate(): Promise<void> {
-    const { data, state, session, microTokens, directory, adapter, baseName } = this.#parts;
-    const scores = await scoreDev(session, data.dev, microTokens);
-    const best = state.best === undefined || scores.loss < state.best.loss;
+  /** False where the run was stopped before the score was there; it is still due then. */
+  async #evaluate(): Promise<boolean> {
+    const { options, data, state, session, microTokens, measuring, directory, adapter, baseName } =
+      this.#parts;
+    const started = performance.now();
+    let scores: Omit<EvalEvent, 'type' | 'step' | 'best'>;
+    try {
+      scores = await scoreDev(session, data.dev, microTokens, this.#halt.signal);
+      const measure = await measuring?.measure(this.#halt.signal);
+      if (measure) {
+        const seconds = (performance.now() - started) / 1000;
+        scores = { ...scores, rougeL: measure.value, rougeLByLanguage: measure.byLanguage, seconds };
+      }
+    } catch (error) {
+      if (this.#halt.signal.aborted) return false;
+      throw error;
+    }
+    const { loss, rougeL } = scores;
+    const now: BestSoFar = { step: state.step, loss, ...(rougeL !== undefined && { rougeL }) };
+    const best = state.best === undefined || isBetter(now, state.best);
     if (best) {
       await saveBest(directory.checkpoints, state.step, (folder) => adapter.save(folder, baseName));
-      state.best = { step: state.step, loss: scores.loss };
+      state.best = now;
     }
-    await this.#say({ type: 'eval', step: state.step, best, ...scores });
+    state.sinceBest = best ? 0 : (state.sinceBest ?? 0) + 1;
+    delete state.evalDue;
+    const patience = options.patience > 0 && { sinceBest: state.sinceBest };
+    await this.#say({ type: 'eval', step: state.step, best, ...scores, ...patience });
+    return true;
   }
 
   async #save(): Promise<void> {
@@ -211,14 +261,22 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   }
 
   #result(reason: TrainResult['reason'], adapter: string | undefined): TrainResult {
-    const { state } = this.#parts;
-    return { reason, step: state.step, adapter, best: state.best };
+    const { state, data } = this.#parts;
+    const early = reason === 'finished' && state.step < data.steps.length;
+    return { reason, step: state.step, adapter, best: state.best, early };
   }
 
   async #say(event: TrainEvent): Promise<void> {
     await this.#parts.directory.appendEvent(event);
     this.#parts.events.push(event);
   }
+}
+
+/** By the measure that the run is chosen by: a figure of responses where there is one, else the loss. Equals are no better. */
+function isBetter(now: BestSoFar, best: BestSoFar): boolean {
+  return now.rougeL !== undefined && best.rougeL !== undefined
+    ? now.rougeL > best.rougeL
+    : now.loss < best.loss;
 }
 
 async function copyAdapter(from: string, to: string): Promise<void> {

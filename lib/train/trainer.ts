@@ -11,10 +11,11 @@ import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
 import { latestCheckpoint, type TrainerState } from './checkpoint';
+import type { DevEvaluator, DevMeasuring } from './evaluator';
 import { EventStream } from './events';
 import { adoptInitAdapter } from './init-adapter';
-import { resolveTrainOptions, type TrainOptions, type TrainOptionsInput } from './options';
-import { checkMemory, planRun, type TrainPlan } from './plan';
+import { refuseIdleOptions, resolveTrainOptions, type TrainOptions, type TrainOptionsInput } from './options';
+import { checkMemory, devContext, planRun, type TrainPlan } from './plan';
 import type { PreparedData } from './prepare';
 import { prepareData } from './prepare';
 import { TrainRun } from './run';
@@ -41,6 +42,8 @@ export type TrainerOptions = TrainOptionsInput & {
   base?: Model | undefined;
   /** ISO time that a template's clock shows. Default: when the run was started. */
   clock?: string | undefined;
+  /** Measures the dev set where `select` is not the loss, as `rougeEvaluator()` does. */
+  evaluator?: DevEvaluator | undefined;
   signal?: AbortSignal | undefined;
   /** One line a person should read: what was recognised, cut, chosen. Default: nothing is said. */
   onNote?: ((note: string) => void) | undefined;
@@ -72,18 +75,24 @@ export async function planTraining(
     onFetch?: HubOptions['onFetch'];
     startedAt?: string;
     clock?: string | undefined;
+    evaluator?: DevEvaluator | undefined;
     /** The commit to use of a model given as `hf:…`, instead of the one that its revision stands at. */
     modelCommit?: string | undefined;
   } = {},
 ): Promise<TrainingPrepared> {
   const options = await adoptInitAdapter(resolveTrainOptions(input), input);
-  const { modelCommit, signal, onNote, onFetch } = context;
+  const { modelCommit, signal, onNote, onFetch, evaluator } = context;
+  refuseIdleOptions(options);
+  if (options.select !== 'loss' && evaluator?.measures !== options.select)
+    throw new RangeError(
+      `train options: select is ${options.select}, which needs an evaluator that measures it`,
+    );
   const name = modelCommit === undefined ? options.model : pinHubModel(options.model, modelCommit);
   const source = await resolveModel(name, { signal, onNote, onFetch });
   const startedAt = context.startedAt ?? new Date().toISOString();
   const data = await prepareData(options, source, { ...context, clock: context.clock ?? startedAt });
   context.signal?.throwIfAborted();
-  const { plan, microTokens, recompute } = await planRun(options, source, data);
+  const { plan, microTokens, recompute } = await planRun(options, source, data, evaluator);
   const doctor = loadAddon().doctor();
   const chosen: RunChoices = {
     version: packageVersion,
@@ -107,6 +116,7 @@ export class Trainer implements AsyncDisposable {
   readonly #ownsModel: boolean;
   readonly #adapter: Adapter;
   readonly #session: TrainingSession;
+  readonly #measuring: DevMeasuring | undefined;
   readonly #state: TrainerState;
   readonly #signal: AbortSignal | undefined;
   #run: TrainRun | undefined;
@@ -119,6 +129,7 @@ export class Trainer implements AsyncDisposable {
     ownsModel: boolean;
     adapter: Adapter;
     session: TrainingSession;
+    measuring: DevMeasuring | undefined;
     state: TrainerState;
     signal: AbortSignal | undefined;
   }) {
@@ -128,6 +139,7 @@ export class Trainer implements AsyncDisposable {
     this.#ownsModel = parts.ownsModel;
     this.#adapter = parts.adapter;
     this.#session = parts.session;
+    this.#measuring = parts.measuring;
     this.#state = parts.state;
     this.#signal = parts.signal;
   }
@@ -145,6 +157,7 @@ export class Trainer implements AsyncDisposable {
       relocate = false,
       base,
       clock,
+      evaluator,
       signal,
       onNote,
       onLoad,
@@ -162,6 +175,7 @@ export class Trainer implements AsyncDisposable {
       onNote,
       onFetch,
       clock,
+      evaluator,
       ...(record && { startedAt: record.chosen.startedAt }),
       ...(record && isSameName && { modelCommit: record.chosen.modelCommit }),
     };
@@ -197,8 +211,10 @@ export class Trainer implements AsyncDisposable {
       });
       cleanup.add(() => session.dispose());
       if (checkpoint) await session.loadState(`${checkpoint.path}/state.safetensors`);
+      const measuring = await openMeasuring(evaluator, prepared, model, adapter);
       const state = checkpoint?.state ?? { step: 0 };
-      return new Trainer({ prepared, directory, model, ownsModel: !base, adapter, session, state, signal });
+      const own = { prepared, directory, model, ownsModel: !base, adapter, session };
+      return new Trainer({ ...own, measuring, state, signal });
     } catch (error) {
       await cleanup.run();
       throw error;
@@ -250,6 +266,7 @@ export class Trainer implements AsyncDisposable {
       session: this.#session,
       state: this.#state,
       microTokens: this.#prepared.chosen.microTokens,
+      measuring: this.#measuring,
       events: new EventStream(),
       signal: this.#signal,
     });
@@ -266,6 +283,7 @@ export class Trainer implements AsyncDisposable {
     this.#disposed = true;
     this.#run?.stop();
     await this.#run?.done.catch(() => undefined);
+    await this.#measuring?.[Symbol.asyncDispose]();
     await this.#session.dispose();
     await this.#adapter.dispose();
     if (this.#ownsModel) await this.#model.dispose();
@@ -285,6 +303,15 @@ function makeAdapter(
   if (options.initAdapter !== undefined) return Adapter.load(model, options.initAdapter, { onNote });
   const { rank, alpha, rslora, target, seed } = options;
   return Adapter.create(model, { ...toAdapterSpec({ rank, alpha, rslora, targetModules: target }), seed });
+}
+
+async function openMeasuring(
+  evaluator: DevEvaluator | undefined,
+  { options, data }: TrainingPrepared,
+  model: Model,
+  adapter: Adapter,
+): Promise<DevMeasuring | undefined> {
+  return options.select === 'loss' ? undefined : evaluator?.open(devContext(options, data), model, adapter);
 }
 
 function placesOf({ model, data, template }: TrainOptions): Partial<TrainOptions> {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type ReadOptions, readExamples, streamExamples } from '../../lib/data/read';
 
 const folder = mkdtempSync(join(tmpdir(), 'records-'));
@@ -87,6 +87,24 @@ describe('forms', () => {
     expect(shared!.turns).toEqual(messages!.turns);
   });
 
+  it('takes a record’s system text, unless the conversation has its own', async () => {
+    const human = { from: 'human', value: 'q' };
+    const gpt = { from: 'gpt', value: 'a' };
+    const own = { role: 'developer', content: 'own' };
+    const messages = [own, { role: 'user', content: 'q' }, { role: 'assistant', content: 'a' }];
+    const examples = await read(
+      lines(
+        { system: 'be brief', instruction: 'q', input: 'i', response: 'a' },
+        { system: 'be brief', conversations: [human, gpt] },
+        { system: 'be brief', messages },
+        { system: '', instruction: 'q', response: 'a' },
+      ),
+    );
+    const firsts = examples.map(({ turns }) => `${turns[0]!.role}: ${turns[0]!.content}`);
+    expect(firsts).toEqual(['system: be brief', 'system: be brief', 'system: own', 'user: q']);
+    expect(examples[0]!.turns[1]!.content).toBe('q\n\ni');
+  });
+
   it('needs no response for a prompt, and takes a given one away', async () => {
     const prompts = await read(lines({ instruction: 'q', adapter: 1 }, { instruction: 'q', response: 'a' }), {
       need: 'prompt',
@@ -155,6 +173,17 @@ describe('files', () => {
     }));
     const examples = await read(lines(...big));
     expect(examples.map((one) => one.turns[0]!.content)).toEqual(big.map((one) => one.instruction));
+  });
+
+  it('copies a line that comes in many pieces once', async () => {
+    const text = 'x'.repeat(8 << 20);
+    const file = write(JSON.stringify([{ instruction: text, response: 'r' }]), 'json');
+    const concat = vi.spyOn(Buffer, 'concat');
+    const examples = await readExamples([file]);
+    const copied = concat.mock.results.reduce((sum, { value }) => sum + (value as Buffer).length, 0);
+    concat.mockRestore();
+    expect(examples[0]!.turns[0]!.content).toBe(text);
+    expect(copied).toBeLessThan(2 * text.length);
   });
 
   it('stops when the signal says so', async () => {

@@ -39,6 +39,16 @@ const step = (n: number): StepEvent => ({
 });
 
 describe('RunDirectory', () => {
+  it('refuses a folder that the system does not let anybody make, rather than trying for ever', {
+    timeout: 10_000,
+  }, async () => {
+    await expect(RunDirectory.open('/proc/nothing/run', false)).rejects.toMatchObject({ code: 'FILE_IO' });
+    await writeFile(join(folder, 'file'), '');
+    await expect(RunDirectory.open(join(folder, 'file', 'run'), false)).rejects.toMatchObject({
+      code: 'FILE_IO',
+    });
+  });
+
   it('gives back the options as resolved', async () => {
     const options = resolveTrainOptions({ model: 'm', data: ['d.jsonl'], rank: 4, dev: 10 });
     const directory = await RunDirectory.open(folder, false);

@@ -1,0 +1,243 @@
+// What decides when a run ends and which adapter it publishes: responses to the dev set, patience, and a stop that comes in
+// the middle of a dev score. Every run is the same whether or not it was interrupted.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import {
+  Adapter,
+  type DevEvaluator,
+  type EvalEvent,
+  Model,
+  planTraining,
+  rougeEvaluator,
+  rougeL,
+  Sampler,
+  type TrainEvent,
+  Trainer,
+  type TrainerOptions,
+} from '../../lib/index';
+import { fixture, scratch, writeRecords } from '../support/fixtures';
+
+const folder = scratch();
+const train = writeRecords(join(folder, 'train.jsonl'), 24);
+const dev = join(folder, 'dev.jsonl');
+writeFileSync(
+  dev,
+  readFileSync(train, 'utf8')
+    .split('\n')
+    .slice(0, 3)
+    .map((line, i) => ({
+      ...JSON.parse(line),
+      id: `d${i}`,
+      lang: i < 2 ? 'en' : 'fi',
+      parallel_id: undefined,
+    }))
+    .map((record) => `${JSON.stringify(record)}\n`)
+    .join(''),
+);
+const options = {
+  model: fixture('smol-tiny', 'model'),
+  data: [train],
+  dev,
+  evalEvery: 1,
+  rank: 4,
+  learningRate: 0.05,
+  schedule: 'constant',
+  warmupSteps: 0,
+  batchExamples: 4,
+  epochs: 3,
+  maxResponse: 24,
+  threads: 1,
+} satisfies Partial<TrainerOptions>;
+
+const events = (out: string): TrainEvent[] =>
+  readFileSync(join(out, 'events.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as TrainEvent);
+const evals = (out: string): EvalEvent[] => events(out).filter((event) => event.type === 'eval');
+const bytes = (out: string): Buffer => readFileSync(join(out, 'adapter', 'adapter_model.safetensors'));
+
+/** Values that a test decides, in the order in which they are asked for. */
+function scripted(values: readonly number[]): DevEvaluator & { asked: number } {
+  const evaluator = {
+    asked: 0,
+    measures: 'rouge-l' as const,
+    plan: async () => [{ name: 'scratch', bytes: 1000 }],
+    open: async () => ({
+      measure: async () => {
+        const value = values[evaluator.asked++]!;
+        return { value, byLanguage: { en: value } };
+      },
+      [Symbol.asyncDispose]: async () => undefined,
+    }),
+  };
+  return evaluator;
+}
+
+describe('select rouge-l', () => {
+  it('publishes the adapter whose greedy responses are nearest, languages counting alike', async () => {
+    const out = join(folder, 'rouge');
+    await using trainer = await Trainer.create({
+      ...options,
+      out,
+      evalEvery: 6,
+      epochs: 6,
+      learningRate: 0.01,
+      select: 'rouge-l',
+      evaluator: rougeEvaluator(),
+    });
+    const { best } = await trainer.start().done;
+    const scored = evals(out);
+    expect(scored).toHaveLength(6);
+    const highest = scored.reduce((a, b) => (b.rougeL! > a.rougeL! ? b : a));
+    expect(best).toEqual({ step: highest.step, loss: highest.loss, rougeL: highest.rougeL });
+
+    await using model = await Model.load({ model: options.model, threads: 1 });
+    const adapter = await Adapter.load(model, join(out, 'adapter'));
+    await using sampler = await Sampler.create({ model, adapters: [adapter] });
+    const { devItems, endOfTurnIds } = trainer.data;
+    const answers = await sampler.generate(
+      devItems.map(({ id, prompt }) => ({ id, prompt, maxNewTokens: 24, endOfTurnIds })),
+    );
+    const by = { en: [] as number[], fi: [] as number[] };
+    for (const [i, { response }] of answers.entries()) {
+      const { lang, reference } = devItems[i]!;
+      by[lang as 'en' | 'fi'].push(rougeL(response, reference, { lang }));
+    }
+    const [en, fi] = [(by.en[0]! + by.en[1]!) / 2, by.fi[0]!];
+    expect(highest.rougeLByLanguage).toEqual({ en, fi });
+    expect(highest.rougeL).toBeCloseTo((en + fi) / 2, 10);
+    expect(Math.max(en, fi), 'nothing is measured here').toBeGreaterThan(0);
+  });
+
+  it('takes the highest where the loss would choose another, and plans what it holds', async () => {
+    const out = join(folder, 'scripted');
+    const evaluator = scripted([10, 30, 30, 20, 5, 1]);
+    await using trainer = await Trainer.create({ ...options, out, epochs: 1, select: 'rouge-l', evaluator });
+    expect(trainer.plan().memory.at(-1)).toEqual({ name: 'dev responses', bytes: 1000 });
+    expect((await trainer.start().done).best).toMatchObject({ step: 2, rougeL: 30 });
+    const best = join(out, 'checkpoints', 'best-00000002', 'adapter_model.safetensors');
+    expect(bytes(out).equals(readFileSync(best))).toBe(true);
+  });
+
+  it('has prompts cut where training cuts them, and the last response of each as reference', async () => {
+    const several = join(folder, 'several.jsonl');
+    const turn = (role: string, content: string) => ({ role, content });
+    const messages = [
+      turn('user', 'a b c d e'),
+      turn('assistant', 'one'),
+      turn('user', 'f'),
+      turn('assistant', 'two'),
+    ];
+    writeFileSync(several, `${JSON.stringify({ id: 'x#2', messages })}\n`);
+    const { data } = await planTraining(
+      { ...options, dev: several, select: 'rouge-l', maxPrompt: 9 },
+      { evaluator: rougeEvaluator() },
+    );
+    expect(data.devItems).toHaveLength(1);
+    const [{ prompt, reference }] = data.devItems as [(typeof data.devItems)[0]];
+    expect(reference).toBe('two');
+    const text = data.tokenizer.decode(prompt);
+    expect(text).toContain('one');
+    expect(text).not.toContain('two');
+    expect(data.dev[0]!.promptLength).toBe(9);
+  });
+});
+
+describe('patience', () => {
+  const values = [10, 30, 20, 30, 25, 90];
+
+  it('ends a run after so many scores without a better one, and says so', async () => {
+    const out = join(folder, 'patient');
+    const evaluator = scripted(values);
+    const given = { ...options, out, epochs: 1, select: 'rouge-l', patience: 3, evaluator } as const;
+    await using trainer = await Trainer.create(given);
+    expect(await trainer.start().done).toMatchObject({
+      reason: 'finished',
+      step: 5,
+      early: true,
+      best: { step: 2 },
+    });
+    expect(evals(out).map((event) => event.sinceBest)).toEqual([0, 0, 1, 2, 3]);
+    expect(events(out).at(-1)).toMatchObject({ type: 'end', step: 5, reason: 'finished', early: true });
+    expect(parse(readFileSync(join(out, 'run.yaml'), 'utf8'))).toMatchObject({
+      options: { patience: 3 },
+      ended: { step: 5, early: true, best: { step: 2 } },
+    });
+    await trainer.dispose();
+
+    // A run that has ended has ended: resuming it trains no further.
+    await using again = await Trainer.create({ ...given, resume: true, evaluator: scripted([]) });
+    expect(await again.start().done).toMatchObject({ step: 5, early: true });
+  });
+
+  it('stops at the same step with the same bytes after an interruption', async () => {
+    const loss = { ...options, patience: 2 } as const;
+    const whole = join(folder, 'patient-whole');
+    await using one = await Trainer.create({ ...loss, out: whole });
+    const { step, early, best } = await one.start().done;
+    expect(early).toBe(true);
+    await one.dispose();
+
+    const parts = join(folder, 'patient-parts');
+    for (let at = 1; at < step; at++) {
+      await using part = await Trainer.create({ ...loss, out: parts, resume: at > 1 });
+      for await (const event of part.start()) if (event.type === 'step' && event.step === at) break;
+      await part.dispose();
+    }
+    await using last = await Trainer.create({ ...loss, out: parts, resume: true });
+    expect(await last.start().done).toMatchObject({ step, early, best });
+    expect(bytes(parts).equals(bytes(whole))).toBe(true);
+    const figures = (out: string) => evals(out).map(({ seconds: _, ...event }) => event);
+    expect(figures(parts)).toEqual(figures(whole));
+  });
+
+  it.each([
+    [{ patience: 2, evalEvery: 0 }, /patience.*evalEvery/],
+    [{ patience: 2, dev: undefined }, /patience.*dev/],
+    [{ select: 'rouge-l', dev: undefined }, /select.*dev/],
+    [{ select: 'rouge-l', template: 'none' }, /select.*template none/],
+    [{ select: 'rouge-l' }, /select.*evaluator/],
+  ] as const)('that could do nothing is refused: %o', async (more, message) => {
+    await expect(planTraining({ ...options, ...more } as TrainerOptions)).rejects.toThrow(message);
+  });
+});
+
+describe('a stop during a dev score', () => {
+  it('is answered at once; the score is made when the run goes on', async () => {
+    const longDev = join(folder, 'long-dev.jsonl');
+    const records = readFileSync(writeRecords(longDev, 400), 'utf8');
+    writeFileSync(longDev, records.replace(/"r(\d+)"/g, '"v$1"').replaceAll('"item', '"other'));
+    const long = { ...options, dev: longDev } as const;
+    const whole = join(folder, 'score-whole');
+    await using one = await Trainer.create({ ...long, out: whole, steps: 2 });
+    const { best } = await one.start().done;
+    const took = evals(whole)[0]!.seconds;
+    await one.dispose();
+
+    const parts = join(folder, 'score-parts');
+    const abort = new AbortController();
+    const reason = new Error('enough');
+    await using two = await Trainer.create({ ...long, out: parts, steps: 2, signal: abort.signal });
+    const run = two.start();
+    for await (const event of run) {
+      if (event.type !== 'step') continue;
+      const started = performance.now();
+      setTimeout(() => abort.abort(reason), 5);
+      await expect(run.done).rejects.toBe(reason);
+      expect((performance.now() - started) / 1000).toBeLessThan(Math.max(took, 0.5));
+      break;
+    }
+    await two.dispose();
+    expect(evals(parts)).toEqual([]);
+
+    await using three = await Trainer.create({ ...long, out: parts, steps: 2, resume: true });
+    expect((await three.start().done).best).toEqual(best);
+    expect(evals(parts).map((event) => [event.step, event.loss])).toEqual(
+      evals(whole).map((event) => [event.step, event.loss]),
+    );
+    expect(bytes(parts).equals(bytes(whole))).toBe(true);
+  });
+});
