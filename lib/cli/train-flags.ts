@@ -1,7 +1,8 @@
 // The flags of `mlit train`, which `mlit plan` shares. Names and defaults are those of the options' schema; here is only how
 // they are written on a command line.
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { PROJECTIONS, RECOMPUTE, SELECTIONS, TARGETS } from '../train/options';
+import { TARGETS } from '../model/adapter';
+import { RECOMPUTE, SELECTIONS } from '../train/options';
 import { SCHEDULES } from '../train/schedule';
 import { addCommonFlags, parseAutoOr, parseCount, parseInteger, parseNumber, parseSwitch } from './common';
 import { mixOption } from './mix';
