@@ -55,10 +55,17 @@ export {
   sizeMixture,
 } from './data/mixture';
 export { epochOrder, planSteps, type StepOptions } from './data/order';
-export { type PackedBatch, type PackedGroup, type PackOptions, packExamples } from './data/packing';
+export {
+  type Packable,
+  type PackedBatch,
+  type PackedGroup,
+  type PackOptions,
+  packExamples,
+} from './data/packing';
 export { type PreviewOptions, preview } from './data/preview';
 export { type ReadOptions, readExamples, streamExamples } from './data/read';
 export {
+  type RenderContext,
   type RenderedExample,
   type RenderOptions,
   type RenderReport,
@@ -154,7 +161,7 @@ export {
 } from './experiment/spec';
 export { type ExperimentStatus, experimentStatus } from './experiment/status';
 export { type ProgressRecord, readProgress } from './experiment/store/progress';
-export { type QueryResult, query as queryStore } from './experiment/store/read-model';
+export { type QueryOptions, type QueryResult, query as queryStore } from './experiment/store/read-model';
 export { Store, type StoreOptions } from './experiment/store/store';
 export type { ExperimentGraph, FinishedJob, OutputFile } from './experiment/store/types';
 export type { Arm, ItemResult, ModelResult } from './experiment/types';
@@ -165,10 +172,10 @@ export { cacheDir } from './model/cache';
 export type { HubOptions, HubProgress } from './model/hub/snapshot';
 export { Model, type ModelLoadOptions } from './model/model';
 export { NAMED_MODELS } from './model/named-models';
-export { type PulledModel, type PullOptions, pullModel } from './model/pull';
+export { type PulledModel, type PullOptions, type PullProgress, pullModel } from './model/pull';
 export { type ModelSource, type ResolveOptions, resolveModel } from './model/source';
 export { ChatTemplate, type ChatTemplateOptions, type ChatTurn } from './model/template';
-export { Tokenizer } from './model/tokenizer';
+export { type DecodeOptions, type EncodeOptions, Tokenizer } from './model/tokenizer';
 export { ERROR_CODES, type ErrorCode, type ErrorFields, isMlitError, MlitError } from './native/errors';
 export { packageVersion as version } from './native/version';
 export { figureSpec, renderFigure } from './report/charts/render';

@@ -32,6 +32,10 @@ const checks = [
   ['biome', () => program(local('biome'), biomeArgs)],
   ['tsc', () => program(local('tsc'), ['--noEmit'])],
   ['clang-format', () => program('clang-format', [...formatArgs, ...native])],
+  [
+    'reference of the public surface',
+    () => program(local('typedoc'), ['--emit', 'none', '--logLevel', 'Warn']),
+  ],
   ['imports go down the floors', () => checkFloors(sources('lib/*.ts'), native)],
   ['no trace of one machine', () => checkTraces(sources('.'))],
   ['kernels keep to their namespace', () => checkKernelSymbols()],

@@ -13,6 +13,7 @@ import type { Example } from './example';
 import { findLeaks, itemOf, type Leak, type LeakKind } from './hold-out';
 import { type TableHoles, tableHoles } from './join';
 
+/** What {@link dataReport} looks at. Lengths are counted where there is a tokenizer, languages checked where there is an identifier. */
 export interface DataReportOptions {
   train: readonly Example[];
   /** Looked at as well, and compared with `train`. */
@@ -42,6 +43,7 @@ export interface Lengths {
   max: number;
 }
 
+/** Counts and lengths of the records of one language. */
 export interface LanguageData {
   records: number;
   /** Records without a response, and with an empty one. */
@@ -84,11 +86,13 @@ export interface LanguageData {
   };
 }
 
+/** How often an identifier finds the label of texts whose language is known. */
 export interface Recall {
   recall: number;
   n: number;
 }
 
+/** One set, by language. */
 export interface SetReport {
   records: number;
   items: number;
@@ -98,6 +102,7 @@ export interface SetReport {
   languages: Record<string, LanguageData>;
 }
 
+/** What a set of records is made of and what is wrong with it; plain JSON. */
 export interface DataReport {
   version: 1;
   train: SetReport;

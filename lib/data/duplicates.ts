@@ -59,6 +59,7 @@ export const SHINGLE = 5;
 /** Jaccard similarity of two texts' shingles from which they are near-duplicates. */
 export const MIN_NEAR = 0.8;
 
+/** Two texts, by their places in the lists, that are much alike. */
 export interface NearDuplicate {
   /** Index in the first and in the second list. */
   a: number;

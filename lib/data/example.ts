@@ -10,6 +10,7 @@ export interface RecordSource {
   line: number;
 }
 
+/** One record as everything reads it: turns in a language, and the item that it is a translation of. */
 export interface Example {
   /** The record's own id, or `<file stem>:<line>` (`<stem>~2:<line>` in a second file of that name). Unique over all files read together. */
   id: string;

@@ -12,6 +12,7 @@ export function itemOf(example: Example): string {
   return example.parallelId ?? example.id;
 }
 
+/** When two items count as the same question. */
 export interface GroupOptions {
   /**
    * What makes two items one. `prompt`: the same question in one language. `response`: the same answer, right where answers
@@ -109,6 +110,7 @@ class DisjointSets {
   }
 }
 
+/** How many items are held out, by which seed. */
 export interface HoldOutOptions extends GroupOptions {
   /** Items to hold out: each counts once, whatever number of languages it has. */
   items: number;
@@ -116,6 +118,7 @@ export interface HoldOutOptions extends GroupOptions {
   seed?: number;
 }
 
+/** What is left to train on, and what is held out. */
 export interface HeldOut {
   train: Example[];
   heldOut: Example[];
@@ -159,6 +162,7 @@ export function splitHoldOut(examples: readonly Example[], options: HoldOutOptio
 /** From surely the same to probably the same. */
 export type LeakKind = 'id' | 'parallel_id' | 'prompt' | 'near-duplicate';
 
+/** A record of an evaluation that training has seen, and how. */
 export interface Leak {
   kind: LeakKind;
   /** Ids of the two records; of several in training, the first, one in the same language before others. */

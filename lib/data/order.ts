@@ -65,6 +65,7 @@ export function epochOrder(count: number, seed: number, epoch: number): Int32Arr
   );
 }
 
+/** Lengths of the examples and how they are grouped into steps. */
 export interface StepOptions {
   /** Tokens of each record. */
   lengths: ArrayLike<number>;

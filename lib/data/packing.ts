@@ -8,12 +8,14 @@ import type { RenderedExample } from './render';
 /** One micro-batch as the native step takes it: T tokens, D documents laid end to end. */
 export type PackedBatch = NativePackedBatch;
 
+/** A micro-batch, and which of the examples given are in it. */
 export interface PackedGroup {
   batch: PackedBatch;
   /** [D] index of each document in the list that was packed. */
   members: number[];
 }
 
+/** How examples are packed into micro-batches. */
 export interface PackOptions {
   /** Tokens of a micro-batch at most. */
   microTokens: number;

@@ -5,6 +5,7 @@ import type { Tokenizer } from '../model/tokenizer';
 import { place } from './example';
 import { countTargets, type RenderedExample } from './render';
 
+/** How a preview is shown. */
 export interface PreviewOptions {
   /** ANSI colours; without them targets stand between ⟦ and ⟧. Default true. */
   color?: boolean;

@@ -19,6 +19,7 @@ import {
 } from './record';
 import { type DataSource, resolveData } from './sources';
 
+/** How records are read. */
 export interface ReadOptions {
   /** What each record must have. Default `response`. */
   need?: RecordNeed;

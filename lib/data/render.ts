@@ -23,6 +23,7 @@ export interface RenderedExample {
   source: RecordSource;
 }
 
+/** Template and tokenizer by which turns become tokens. */
 export interface RenderContext {
   tokenizer: Tokenizer;
   template: ChatTemplate;
@@ -30,6 +31,7 @@ export interface RenderContext {
   system?: string | undefined;
 }
 
+/** Template and limits by which records become tokens. */
 export interface RenderOptions extends RenderContext {
   /** Tokens of a record at most. Default 2048. */
   maxLength?: number;

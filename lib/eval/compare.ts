@@ -17,8 +17,10 @@ export const PROGRAM_JUDGES = {
   'rouge-l': { measure: 'rougeL', reads: 'rougeL', label: 'ROUGE-L' },
 } as const satisfies Record<string, { measure: ProgramMeasure; reads: string; label: string }>;
 
+/** Name of a program that judges two answers. */
 export type ProgramJudge = keyof typeof PROGRAM_JUDGES;
 
+/** By what two sets of answers are compared. */
 export interface CompareOptions {
   judge: ProgramJudge;
   /** The prompts with their reference answers, read with `need: 'reference'`. */
@@ -35,6 +37,7 @@ export interface CompareOptions {
   seed?: number;
 }
 
+/** A side by side of the prompts of one language, and in which language each side answered. */
 export interface ComparedLanguage extends SideBySide {
   /** Shares of answers in the language of the prompt, undecided ones left out; NaN where none is decided. */
   languageMatch: { a: Estimate; b: Estimate };
@@ -42,6 +45,7 @@ export interface ComparedLanguage extends SideBySide {
   undecided: { a: number; b: number };
 }
 
+/** Two sets of answers side by side, by language and over all. */
 export interface Comparison {
   judge: ProgramJudge;
   gate: boolean;

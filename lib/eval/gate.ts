@@ -5,7 +5,11 @@ import type { Pair } from './side-by-side';
 /** Whether an answer is in the language of its prompt; `undecided` where no rule settles it. */
 export type LanguageState = 'right' | 'wrong' | 'undecided';
 
-/** @param decided the answer's language as `languageOfAnswer` gives it */
+/**
+ * Compares the language of an answer with that of its prompt.
+ *
+ * @param decided the answer's language as `languageOfAnswer` gives it
+ */
 export function languageState(decided: string, expected: string): LanguageState {
   if (decided === 'undecided') return 'undecided';
   return decided === expected ? 'right' : 'wrong';

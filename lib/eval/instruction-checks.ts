@@ -44,8 +44,10 @@ export const instructionCheckSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('json') }),
 ]);
 
+/** One verifiable demand on an answer, as a record of checks spells it. */
 export type InstructionCheck = z.output<typeof instructionCheckSchema>;
 
+/** What some checks need beside the answer. */
 export interface CheckContext {
   /** Language of the prompt: finds words and sentences, and says whether its script has case. Default `und`. */
   lang?: string;
@@ -57,6 +59,7 @@ export interface CheckContext {
   loose?: boolean;
 }
 
+/** Whether an answer passes a check; null where that can’t be told. */
 export interface CheckResult {
   /** `null`: not applicable, or not to be decided. */
   pass: boolean | null;

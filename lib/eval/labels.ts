@@ -8,6 +8,7 @@ import type { ChatTemplate, ChatTurn } from '../model/template';
 import { MlitError } from '../native/errors';
 import { type RecordScore, score } from './score';
 
+/** A question with the answers that it allows. */
 export interface LabelItem {
   id: string;
   lang: string;
@@ -19,6 +20,7 @@ export interface LabelItem {
   correct: number;
 }
 
+/** Model, items and template of {@link scoreLabels}. */
 export interface LabelOptions {
   model: Model;
   /** Default: the bare base. */
@@ -36,6 +38,7 @@ export interface LabelOptions {
   onProgress?: ((fraction: number) => void) | undefined;
 }
 
+/** What the model makes of one item’s labels. */
 export interface LabelScore {
   id: string;
   lang: string;

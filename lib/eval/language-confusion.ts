@@ -9,6 +9,7 @@ export interface Rate {
   n: number;
 }
 
+/** Answers to the prompts of one language. */
 export interface LanguageConfusionRow {
   /** Answers to prompts in this language. */
   n: number;
@@ -23,6 +24,7 @@ export interface LanguageConfusionRow {
   codeSwitch: Rate;
 }
 
+/** In which languages prompts of each language are answered. */
 export interface LanguageConfusion {
   /** Languages of prompts, sorted: the matrix's rows. */
   prompts: readonly string[];

@@ -6,6 +6,7 @@ import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
 import { TrainingSession } from '../train/session';
 
+/** Likelihood of responses: sums over records, and their quotients. */
 export interface ScoreSums {
   records: number;
   /** Supervised tokens (all but the first where there is no template). */
@@ -20,6 +21,7 @@ export interface ScoreSums {
   bitsPerByte: number;
 }
 
+/** Log-probabilities of one record’s tokens. */
 export interface RecordScore {
   id: string;
   lang: string;
@@ -31,6 +33,7 @@ export interface RecordScore {
   supervised: (0 | 1)[];
 }
 
+/** Model, adapter and records of {@link score}. */
 export interface ScoreOptions {
   model: Model;
   /** Default: the bare base. */
@@ -50,6 +53,7 @@ export interface ScoreOptions {
   onProgress?: ((fraction: number) => void) | undefined;
 }
 
+/** Likelihoods over all records, and by language. */
 export interface Scores {
   all: ScoreSums;
   byLanguage: Record<string, ScoreSums>;

@@ -73,6 +73,7 @@ export function identicalPair(item: string, lang: string, a: string, b: string):
   return a === b ? { item, lang, points: 0.5 } : undefined;
 }
 
+/** Score of A against B in points (50 is parity), with its interval over items. */
 export interface SideBySide {
   /** Mean points of A in percent; 50 is parity. NaN where no pair has points. */
   score: Estimate;
@@ -90,6 +91,7 @@ export interface SideBySide {
   positionConsistency?: Estimate;
 }
 
+/** Resampling of a side by side. */
 export interface SideBySideOptions {
   resamples?: number;
   seed?: number;
@@ -164,6 +166,7 @@ export function instructionFollowing(
 /** S of two models that nothing tells apart. */
 export const PARITY = 50;
 
+/** Measures by which programs judge two answers. */
 export type ProgramMeasure = 'exact' | 'chrf' | 'rougeL';
 
 /** Points that two measured answers must differ by, and that one of them must reach, for a verdict that is no tie. */

@@ -51,6 +51,7 @@ const answerLine = z.looseObject({
   response: z.string(),
 });
 
+/** Models of an experiment with what is measured of them. */
 export interface CollectedModels {
   spec: ExperimentSpec;
   models: ModelResult[];

@@ -21,6 +21,7 @@ import { SAVE_EVERY } from './jobs/train';
 import type { ExperimentSpec } from './spec';
 import { evenly, type Speed } from './speed';
 
+/** Jobs, tokens, time and disk that an experiment will take. */
 export interface ExperimentPlan {
   jobs: Record<JobKind, { total: number; todo: number; seconds: number }>;
   /** Of the jobs to do. */

@@ -28,6 +28,7 @@ import { Store } from './store/store';
 import type { Arm } from './types';
 import { type ExperimentEvent, Walk } from './walk';
 
+/** What an experiment tells, and what ends it. */
 export interface ExperimentOptions {
   signal?: AbortSignal | undefined;
   /** One line a person should read. */
@@ -36,6 +37,7 @@ export interface ExperimentOptions {
   onFetch?: HubOptions['onFetch'];
 }
 
+/** An experiment from its file to its results: planned, run, and gone on with where it stopped. */
 export class Experiment implements AsyncDisposable {
   readonly #prepared: Prepared;
   readonly #options: ExperimentOptions;
@@ -224,6 +226,7 @@ export class Experiment implements AsyncDisposable {
     return this.#executor[Symbol.asyncDispose]();
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

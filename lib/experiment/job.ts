@@ -7,6 +7,7 @@ import type { ExperimentSpec } from './spec';
 /** Raised when a kind of job computes something else from the same inputs. */
 const VERSIONS = { mix: 1, train: 1, sample: 1, score: 1, measure: 2 } as const;
 
+/** What a job does. */
 export type JobKind = keyof typeof VERSIONS;
 export const JOB_KINDS = Object.keys(VERSIONS) as JobKind[];
 

@@ -59,6 +59,7 @@ export class LocalExecutor implements Executor {
     }
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.workshop[Symbol.asyncDispose]();
   }

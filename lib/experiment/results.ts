@@ -20,6 +20,7 @@ export interface ResultColumn {
  */
 export type ResultCell = string | (Estimate & { grey?: boolean; seeds?: readonly number[] }) | null;
 
+/** A table with the numbers unrounded. */
 export interface ResultTable {
   /** File name stem: `language-match`. */
   id: string;
@@ -45,6 +46,7 @@ interface FigureCommon {
   digits?: number;
 }
 
+/** A figure as data: what is drawn of it, by kind. */
 export type ResultFigure =
   | (FigureCommon & {
       kind: 'heatmap';
@@ -94,6 +96,7 @@ export type ResultFigure =
       note?: string;
     });
 
+/** Tables, figures and warnings of an experiment, and where they come from. Plain JSON. */
 export interface ExperimentResults {
   version: 1;
   experiment: string;

@@ -9,6 +9,7 @@ import { MlitError } from '../native/errors';
 import { didYouMean } from '../text/suggest';
 import { describeIssues, trainOptionsSchema } from '../train/options';
 
+/** Which experiments there are, by name. */
 export const PROTOCOLS = [
   'monolingual',
   'pinch',
@@ -18,6 +19,7 @@ export const PROTOCOLS = [
   'pretraining-share',
   'custom',
 ] as const;
+/** Name of an experiment’s protocol. */
 export type Protocol = (typeof PROTOCOLS)[number];
 
 const count = z.int().min(1);
@@ -119,6 +121,7 @@ export const experimentSchema = z.strictObject({
   store: z.string().min(1).default('runs'),
 });
 
+/** What an experiment’s file may say. */
 export type ExperimentInput = z.input<typeof experimentSchema>;
 /** With every default filled in; paths absolute or relative to the working folder. */
 export type ExperimentSpec = z.output<typeof experimentSchema> & { name: string };

@@ -5,6 +5,7 @@ import { Pace } from './pace';
 import { type ProgressRecord, readProgress } from './store/progress';
 import { Store } from './store/store';
 
+/** How far an experiment is, from a store’s files alone. */
 export interface ExperimentStatus {
   name: string;
   protocol: string;

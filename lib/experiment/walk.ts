@@ -11,6 +11,7 @@ import type { Prepared } from './prepare';
 import { ProgressWriter } from './store/progress';
 import { explainFullDisk, type Store } from './store/store';
 
+/** What is told while an experiment runs. */
 export type ExperimentEvent =
   /** How many jobs there are, and how many the store has already. */
   | { type: 'start'; total: number; finished: number }

@@ -11,8 +11,10 @@ import { writeFileAtomic } from '../native/files';
 import type { NativeExported } from '../native/types';
 import { writeFolderAtomic } from './output';
 
+/** How exported weights are stored. */
 export type ExportDtype = 'f32' | 'bf16' | 'f16';
 
+/** What is exported, and where to. */
 export interface ModelFolderOptions {
   /** A checkpoint, streamed from disk, or a model with its weights as they are in memory (after full tuning). */
   source: ModelSource | Model;
@@ -24,6 +26,7 @@ export interface ModelFolderOptions {
   /** Bytes of tensors in one file at most. Default 5 GB. */
   shardBytes?: number | undefined;
   signal?: AbortSignal | undefined;
+  /** Fraction written, 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined;
 }
 

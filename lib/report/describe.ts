@@ -5,6 +5,7 @@ import { type CellParts, cellText, GREY_MARK, layoutTable } from './layout';
 import { stripMarkdown } from './markdown';
 import { displayWidth, plainTable } from './plain-table';
 
+/** How much of the results is shown in a terminal. */
 export interface DescribeOptions {
   /** Columns of the terminal; tables that are broader leave out seeds first, then intervals. Default 120. */
   width?: number;

@@ -13,6 +13,7 @@ import { tableCsv } from './table-csv';
 import { tableLatex } from './table-latex';
 import { tableMarkdown } from './table-markdown';
 
+/** What a report has beside its tables and figures. */
 export interface ReportOptions {
   /** More files to put into the folder: path below it → bytes. */
   files?: ReadonlyMap<string, string | Uint8Array>;

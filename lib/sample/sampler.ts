@@ -14,6 +14,7 @@ import type {
 } from '../native/types';
 import { StopScanner } from './stop';
 
+/** Model, adapters and size of a sampler’s cache. */
 export interface SamplerOptions {
   model: Model;
   /** Adapters that requests choose from by index. Default none. */
@@ -26,6 +27,7 @@ export interface SamplerOptions {
   prefillTokens?: number;
 }
 
+/** A prompt and how it is answered. */
 export interface SampleRequest {
   /** The caller's name for it; comes back with the result. */
   id: string;
@@ -54,6 +56,7 @@ export interface SampleRequest {
 /** Why a response ended: the template's end of turn, another end token of the model, a stop text, or a limit. */
 export type FinishReason = 'end-of-turn' | 'eos' | 'stop' | 'length' | 'context' | 'cancelled';
 
+/** A finished answer. */
 export interface SampleResult {
   id: string;
   /** The text without end tokens and stop texts. */
@@ -79,6 +82,7 @@ interface Running {
   endOfTurn: ReadonlySet<number>;
 }
 
+/** Answers prompts in batches; no answer depends on what is beside it in the batch. */
 export class Sampler implements AsyncDisposable {
   readonly #native: NativeSampler;
   readonly #model: Model;
@@ -249,10 +253,12 @@ export class Sampler implements AsyncDisposable {
     return this.#native.disposed;
   }
 
+  /** Frees its memory, once what is under way has ended. Idempotent. */
   dispose(): Promise<void> {
     return this.#native.dispose();
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

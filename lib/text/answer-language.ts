@@ -34,6 +34,7 @@ export const MIN_PROBABILITY = 0.3;
 export const MIN_SIMILARITY = 0.3;
 export const MIN_MARGIN = 0.1;
 
+/** What helps to tell an answer’s language. */
 export interface AnswerLanguageOptions {
   /** The same item's reference answers by language, for short answers of a parallel set. */
   references?: Readonly<Record<string, string>> | undefined;
@@ -46,6 +47,7 @@ export interface AnswerLanguageOptions {
   languages?: readonly string[];
 }
 
+/** The language of an answer, and by what it was told. */
 export interface AnswerLanguage {
   /** A language code, or `undecided`. */
   lang: string;
@@ -139,6 +141,7 @@ export function identificationRecall(
   return counts;
 }
 
+/** How often the rule is right on texts whose language is known. */
 export interface RuleCheck {
   n: number;
   /** Shares of the answers, summing to 1. */

@@ -2,6 +2,7 @@
 // 6 without blanks, recall weighted twice (β = 2), statistics summed over orders that both texts have. Of a corpus, the
 // counts are summed before anything is divided, so a long text weighs more than in a mean of sentences.
 
+/** Parameters of chrF. */
 export interface ChrfOptions {
   /** Longest character n-gram. Default 6. */
   order?: number;

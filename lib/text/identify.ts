@@ -3,6 +3,7 @@
 
 import { MlitError } from '../native/errors';
 
+/** A language and how likely it is. */
 export interface LanguageGuess {
   /** Code as fastText writes it: ISO 639-1 where there is one. */
   lang: string;

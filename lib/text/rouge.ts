@@ -2,6 +2,7 @@
 // not a–z, so it gives 0 in five of twelve languages; here words are Unicode's, and that tokenizer is only a mode.
 import { fold, words } from './segment';
 
+/** How ROUGE-L cuts words. */
 export interface RougeOptions {
   /** Language whose rules and dictionary find the words. Default `und`: Unicode's rules and whatever dictionary the script asks for. */
   lang?: string;

@@ -1,5 +1,6 @@
 // What a run says while it goes on: plain records, one line of events.jsonl each, and a bounded ring for whoever iterates.
 
+/** A step was taken. */
 export interface StepEvent {
   type: 'step';
   /** From 1. */
@@ -18,6 +19,7 @@ export interface StepEvent {
   tokensPerSecond: number;
 }
 
+/** The dev set was scored. */
 export interface EvalEvent {
   type: 'eval';
   step: number;
@@ -36,12 +38,14 @@ export interface EvalEvent {
   seconds: number;
 }
 
+/** A checkpoint was written. */
 export interface CheckpointEvent {
   type: 'checkpoint';
   step: number;
   path: string;
 }
 
+/** The run has ended. */
 export interface EndEvent {
   type: 'end';
   step: number;
@@ -52,6 +56,7 @@ export interface EndEvent {
   adapter?: string;
 }
 
+/** A line of events.jsonl. */
 export type TrainEvent = StepEvent | EvalEvent | CheckpointEvent | EndEvent;
 
 const RING = 4096;

@@ -21,6 +21,7 @@ import type { PreparedData } from './prepare';
 const MICRO_TOKENS = 2048;
 const LOGITS_BYTES = 64 * 2 ** 20;
 
+/** Memory by name in bytes, and the steps to come. */
 export interface TrainPlan {
   /** Native bytes by name. */
   memory: NativeMemoryPlan;

@@ -17,6 +17,7 @@ import type { RunDirectory } from './run-directory';
 import { learningRateAt } from './schedule';
 import type { TrainingSession } from './session';
 
+/** How a run ended. */
 export interface TrainResult {
   /** `stopped`: by the caller; the state is saved and the run can be resumed. */
   reason: 'finished' | 'stopped';
@@ -49,6 +50,7 @@ interface MicroBatch {
   examples: RenderedExample[];
 }
 
+/** A run under way: its events, and a promise of its result. */
 export class TrainRun implements AsyncIterable<TrainEvent> {
   readonly #parts: TrainRunParts;
   readonly #halt = new AbortController();

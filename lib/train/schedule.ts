@@ -3,6 +3,7 @@
 export const SCHEDULES = ['constant', 'linear', 'cosine'] as const;
 export type Schedule = (typeof SCHEDULES)[number];
 
+/** Form and length of a learning-rate schedule. */
 export interface ScheduleOptions {
   schedule: Schedule;
   /** The peak rate. */

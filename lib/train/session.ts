@@ -6,6 +6,7 @@ import type { Model } from '../model/model';
 import { MlitError } from '../native/errors';
 import type { NativeMemoryPlan, NativeTrainSession, Recompute } from '../native/types';
 
+/** Adapters of a session and the size of its micro-batches. */
 export interface TrainingSessionOptions {
   model: Model;
   /** The adapters that a batch's `adapters` array indexes. */
@@ -32,6 +33,7 @@ export interface BatchSums {
   logprobs?: Float32Array;
 }
 
+/** One AdamW step. */
 export interface OptimStepOptions {
   learningRate: number;
   /** Index into the session's adapters. Default 0. */
@@ -50,6 +52,7 @@ export interface OptimStepOptions {
   maxGradNorm?: number;
 }
 
+/** The primitives of training: gradients, steps and state of one or several adapters, in memory that is planned once. */
 export class TrainingSession implements AsyncDisposable {
   readonly #native: NativeTrainSession;
   readonly #weights: Float64Array;
@@ -179,10 +182,12 @@ export class TrainingSession implements AsyncDisposable {
     return this.#native.disposed;
   }
 
+  /** Frees its memory, once what is under way has ended. Idempotent. */
   dispose(): Promise<void> {
     return this.#native.dispose();
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

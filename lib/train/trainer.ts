@@ -22,6 +22,7 @@ import { TrainRun } from './run';
 import { type RunChoices, RunDirectory, type RunRecord, readRunRecord } from './run-directory';
 import { TrainingSession } from './session';
 
+/** Every option of a run, and where and how it is run. */
 export type TrainerOptions = TrainOptionsInput & {
   /** The run's folder; absent or empty unless resuming. */
   out: string;
@@ -109,6 +110,7 @@ export async function planTraining(
   return { options, chosen, data, plan, source };
 }
 
+/** A training run from options to adapter: data, plan, checkpoints, dev set. */
 export class Trainer implements AsyncDisposable {
   readonly #prepared: TrainingPrepared;
   readonly #directory: RunDirectory;
@@ -290,6 +292,7 @@ export class Trainer implements AsyncDisposable {
     await this.#directory.close();
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

@@ -9,12 +9,14 @@ import { importLima } from './lima';
 import { importOasst } from './oasst';
 import type { Imported, Importer, ImportOptions, ImportValue } from './types';
 
+/** The published sets that can be imported, by name. */
 export const IMPORTERS = {
   lima: importLima,
   oasst: importOasst,
   'alpaca-farm': importAlpacaFarm,
 } as const satisfies Record<string, Importer>;
 
+/** Name of a published set that can be imported. */
 export type ImporterName = keyof typeof IMPORTERS;
 
 /**

@@ -22,6 +22,7 @@ export interface ImportedRecord {
   source: string;
 }
 
+/** Which records of a published set are wanted. */
 export interface ImportOptions {
   /** `oasst`: records in this language only; else: the language of the set. Default: all, and `en`. */
   lang?: string | undefined;
@@ -33,6 +34,7 @@ export interface ImportOptions {
   withOutput?: boolean | undefined;
 }
 
+/** What an importer has read, and what it left out for which reason. */
 export interface Imported {
   records: ImportedRecord[];
   /** Records (`oasst`: first turns) met. */

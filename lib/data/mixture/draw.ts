@@ -8,6 +8,7 @@ import { checkSeed, codeHash, languageOrder, PURPOSE, seededOrder } from './rand
 import type { ParallelTable } from './table';
 import type { Allocation, MixturePolicy } from './types';
 
+/** What {@link drawMixture} needs beside the table. */
 export interface DrawOptions {
   allocation: Allocation;
   /** Default `disjoint`. */

@@ -16,6 +16,7 @@ export { formatMixtureSpec, languagesOf, MIXTURE_KINDS, parseMixtureSpec, readMi
 export { ParallelTable } from './table';
 export type * from './types';
 
+/** What else a mixture is checked against and counted by. */
 export interface MixtureOptions {
   /** Examples that the mixture may share no item with, in any language. */
   evaluation?: readonly Example[] | undefined;

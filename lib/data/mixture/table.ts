@@ -5,6 +5,7 @@ import { checkLanguageCode } from '../../text/language-codes';
 import { type Example, place } from '../example';
 import { itemOf } from '../hold-out';
 
+/** Items × languages: which record is the translation of which, and where there is none. */
 export class ParallelTable {
   /** Sorted codes of all languages that occur. */
   readonly languages: readonly string[];

@@ -40,6 +40,7 @@ export type MixtureInput = Unsized<MixtureSpec>;
 /** Examples by language; languages with none are left out; keys sorted. */
 export type Allocation = Readonly<Record<string, number>>;
 
+/** Examples that a recipe has drawn, with the account of it. */
 export interface Mixture {
   /** In the order of the draw; a function of table, allocation, policy and seed, not of the order of input files. */
   examples: Example[];
@@ -47,6 +48,7 @@ export interface Mixture {
   manifest: MixtureManifest;
 }
 
+/** How a mixture was made: enough to draw it again from the same data. Plain JSON. */
 export interface MixtureManifest {
   version: 1;
   /** The recipe in its one-line form, defaults written out. */

@@ -8,6 +8,7 @@ export type MeasureAggregate =
   /** Sum of one measure over sum of another, over the items that have both: a long item weighs more. */
   | { readonly kind: 'ratio'; readonly numerator: string; readonly denominator: string };
 
+/** What has to be known of a measure to compute and to show it. */
 export interface MeasureDefinition {
   /** For headers. */
   readonly label: string;
@@ -39,6 +40,7 @@ const share = { unit: '%', scale: 100, most: 1, aggregate: MEAN } as const;
 const points = { unit: 'points', scale: 1, most: 100, aggregate: MEAN } as const;
 const amount = { scale: 1, aggregate: MEAN, better: 'none' } as const;
 
+/** All measures by name: label, unit, direction, what they need. */
 export const MEASURES = {
   exactMatch: {
     ...share,
@@ -249,10 +251,13 @@ export const MEASURES = {
   },
 } as const satisfies Record<string, MeasureDefinition>;
 
+/** Name of a measure. */
 export type MeasureName = keyof typeof MEASURES;
 
+/** Names of all measures, in the order in which they are shown. */
 export const MEASURE_NAMES = Object.keys(MEASURES) as readonly MeasureName[];
 
+/** Whether a text is the name of a measure. */
 export function isMeasureName(name: string): name is MeasureName {
   return Object.hasOwn(MEASURES, name);
 }

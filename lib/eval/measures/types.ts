@@ -18,6 +18,7 @@ export interface AnswerLine {
   finishReason: string;
 }
 
+/** What some measures need beside answers and references. */
 export interface MeasureOptions {
   /** Language identification ({@link loadIdentifier}). Without it: no line-level measures, and short answers only by script or reference. */
   identify?: Identify | undefined;
@@ -29,6 +30,7 @@ export interface MeasureOptions {
   checks?: Readonly<Record<string, readonly InstructionCheck[]>> | undefined;
 }
 
+/** All measures that apply to one answer. */
 export interface MeasureLine {
   id: string;
   sample: number;
@@ -43,6 +45,7 @@ export interface MeasureLine {
   measures: Record<string, number>;
 }
 
+/** What has to be printed beside the measures of one language. */
 export interface LanguageSummary {
   answers: number;
   /** Answers whose language is undecided. */

@@ -21,6 +21,7 @@ export interface Cell {
   range?: readonly [least: number, most: number] | undefined;
 }
 
+/** Resampling of items. */
 export interface BootstrapOptions {
   /** Default 10,000. */
   resamples?: number;

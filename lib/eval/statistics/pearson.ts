@@ -3,6 +3,7 @@
 import { normalQuantile } from './normal';
 import { drawBelow, randomWords } from './random';
 
+/** A correlation with its permutation test. */
 export interface Pearson {
   r: number;
   n: number;
@@ -14,6 +15,7 @@ export interface Pearson {
   fisher?: { low: number; high: number };
 }
 
+/** Permutations and level of {@link pearson}. */
 export interface PearsonOptions {
   /** Permutations where n! are too many. Default 100,000. */
   permutations?: number;

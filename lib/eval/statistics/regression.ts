@@ -7,6 +7,7 @@ export interface Interval {
   high: number;
 }
 
+/** A least-squares line with its intervals. */
 export interface Regression {
   n: number;
   slope: number;

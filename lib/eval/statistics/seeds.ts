@@ -7,6 +7,7 @@ import type { Estimate } from './estimate';
 /** Seeds from which a bootstrap over them is allowed. */
 export const MIN_SEEDS = 10;
 
+/** Values of repetitions by seeds; an interval is not claimed from few. */
 export interface SeedSummary {
   /** As given, in the order of the seeds. */
   points: readonly number[];

@@ -144,6 +144,7 @@ class Adapters implements AsyncDisposable {
     return this.#places.get(adapterFolder(work) ?? '') ?? -1;
   }
 
+  /** For `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const adapter of this.list) await adapter.dispose();
   }

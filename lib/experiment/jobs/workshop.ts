@@ -84,6 +84,7 @@ export class Workshop implements AsyncDisposable {
     await (await held?.loading.catch(() => undefined))?.dispose();
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.#freeModel();
   }

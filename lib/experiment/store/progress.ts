@@ -19,6 +19,7 @@ export interface ProgressNow {
   detail: string;
 }
 
+/** What the process that runs an experiment does now. */
 export interface ProgressRecord extends ProgressNow, LockOwner {
   /** When the run began, ISO 8601. */
   startedAt: string;

@@ -13,14 +13,17 @@ import { SCHEMA_VERSION, TABLES, VIEWS } from './schema';
 import { Store } from './store';
 import type { ExperimentGraph, Json } from './types';
 
+/** A table that answers a question. */
 export interface QueryResult {
   columns: string[];
   /** Whole numbers too large for a double are text; JSON columns are values. */
   rows: Json[][];
 }
 
+/** What a question tells, and what ends it. */
 export interface QueryOptions {
   signal?: AbortSignal | undefined;
+  /** One line a person should read: that the read model is built anew. */
   onNote?: ((note: string) => void) | undefined;
 }
 

@@ -20,6 +20,7 @@ export { explainFullDisk } from './disk';
 const STORE_VERSION = 1;
 const HASH = /^[0-9a-f]{8,64}$/;
 
+/** How a store is opened. */
 export interface StoreOptions {
   /** True: makes the store where there is none and keeps other writers out until `close`. */
   write: boolean;
@@ -28,6 +29,7 @@ export interface StoreOptions {
   onNote?: ((note: string) => void) | undefined;
 }
 
+/** A folder of finished jobs: one process writes, any number read. */
 export class Store implements AsyncDisposable {
   readonly folder: string;
   readonly experiments: Experiments;
@@ -123,6 +125,7 @@ export class Store implements AsyncDisposable {
     return join(this.folder, 'jobs', `${hash}.part`);
   }
 
+  /** A job's line, or undefined where it is not finished. */
   finished(hash: string): FinishedJob | undefined {
     return this.#jobs.get(hash);
   }
@@ -242,6 +245,7 @@ export class Store implements AsyncDisposable {
     await lock?.release();
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -4,6 +4,7 @@ import type { JobKind } from '../job';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
+/** A file of a finished job. */
 export interface OutputFile {
   bytes: number;
   sha256: string;

@@ -12,6 +12,7 @@ import { HubClient, type HubKind, isOffline } from './client';
 import { type HubReference, isCommit } from './reference';
 import { fetchBlob } from './transfer';
 
+/** How far a fetch from a hub is. */
 export interface HubProgress {
   /** The file under way. */
   file: string;
@@ -19,8 +20,10 @@ export interface HubProgress {
   totalBytes: number;
 }
 
+/** What a fetch from a hub tells, and what ends it. */
 export interface HubOptions {
   signal?: AbortSignal | undefined;
+  /** One line a person should read: what is fetched, or why the cache is used. */
   onNote?: ((note: string) => void) | undefined;
   /** Called as bytes arrive; never where all is there. */
   onFetch?: ((progress: HubProgress) => void) | undefined;
