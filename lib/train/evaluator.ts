@@ -12,6 +12,7 @@ export interface DevItem {
   reference: string;
 }
 
+/** What an evaluator is given of the dev set and the run. */
 export interface DevContext {
   items: readonly DevItem[];
   /** Ids that end a response. */
@@ -42,5 +43,6 @@ export interface DevEvaluator {
     context: DevContext,
     base: { path: string; adapter: NativeAdapterSpec | undefined; load: NativeLoadOptions },
   ): Promise<NativeMemoryPlan>;
+  /** Called once, when the model is loaded and before the first step. */
   open(context: DevContext, model: Model, adapter: Adapter | undefined): Promise<DevMeasuring>;
 }
