@@ -53,7 +53,7 @@ export interface NativePackedBatch {
   adapters: Int32Array;
 }
 
-/** Bytes by name: base, adapter, optimizer, activations, scratch, logits, cache, backend. */
+/** Bytes by name: base, adapter, parameters (full tuning), optimizer, activations, scratch, logits, cache, backend. */
 export type NativeMemoryPlan = { name: string; bytes: number }[];
 
 /** What of each layer is computed again in the backward rather than kept: nothing, the widest activations, everything. Same bits. */
@@ -63,6 +63,8 @@ export interface NativeTrainOptions {
   maxTokens: number;
   logitsBytes: number;
   recompute: Recompute;
+  /** Trains the model itself: no adapters, and adapter index 0 means the model, which the session has to itself. */
+  full: boolean;
   training: boolean;
 }
 

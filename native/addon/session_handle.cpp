@@ -208,7 +208,7 @@ Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared
   const auto adapters = adaptersArgument(info[0], "adapters");
   const TrainOptions options = trainOptions(info[1], "options");
   const auto state = newChild<TrainSessionState>(model);
-  state->steps = std::vector<std::atomic<int64_t>>(adapters.size());
+  state->steps = std::vector<std::atomic<int64_t>>(options.full ? 1 : adapters.size());
   return runAsync(
       info.Env(), model->cancel,
       [state, model, adapters, options] {

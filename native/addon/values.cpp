@@ -89,6 +89,7 @@ TrainOptions trainOptions(Napi::Value value, const std::string& name) {
   options.maxTokens = reader.int32("maxTokens", 1);
   options.logitsBytes = static_cast<size_t>(reader.integer("logitsBytes", 1, kMaxSafeInteger));
   options.recompute = static_cast<Recompute>(reader.oneOf("recompute", {"none", "activations", "layer"}));
+  options.full = reader.boolean("full");
   options.training = reader.boolean("training");
   return options;
 }

@@ -48,7 +48,7 @@ using DevConstF32 = DevicePtr<const float>;
 using DevI32 = DevicePtr<int32_t>;
 using DevConstI32 = DevicePtr<const int32_t>;
 
-// A frozen matrix [out, in] in whatever layout the backend likes best. One copy serves y = x·Wᵀ, dx = dy·W and row gathers.
+// A matrix [out, in] in whatever layout the backend likes best. One copy serves y = x·Wᵀ, dx = dy·W and row gathers.
 enum class WeightFormat { kF32, kBF16, kI8Channel };  // kI8Channel: symmetric int8, one float scale per output row
 struct WeightId {
   int32_t index = -1;
@@ -136,11 +136,13 @@ class Backend {
   virtual void copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) = 0;
   virtual void synchronize() = 0;
 
-  // --- frozen weights -----------------------------------------------------------------------------------------
+  // --- weights -------------------------------------------------------------------------------------------------
   virtual size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const = 0;
   virtual WeightId createWeight(int64_t out, int64_t in, WeightFormat format) = 0;
   // host: [count, in] float32, converted to the weight's format and layout. Synchronous: host may be reused afterwards.
   virtual void setWeightRows(WeightId weight, int64_t firstRow, int64_t count, const float* host) = 0;
+  // The same from [count, in] floats on the device, enqueued like any other op: how a trained matrix gets its new values.
+  virtual void refreshWeightRows(WeightId weight, int64_t firstRow, int64_t count, DevConstF32 rows) = 0;
   virtual void destroyWeight(WeightId weight) = 0;
   // out[i, :] = scale * W[ids[i], :]; out is [n, in]. Ids are in range (checked by the caller).
   virtual void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) = 0;
@@ -157,6 +159,18 @@ class Backend {
                               DevF32 dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p,
                               DevF32 u) = 0;
 
+  // --- gradients of what is frozen under an adapter and trained in full -----------------------------------------
+  // dW[out, in] += dyᵀ·x over rows; x [rows, in] with ldx, dy [rows, out] with lddy.
+  virtual void weightGradient(DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, int64_t out,
+                              int64_t in, DevF32 dW) = 0;
+  // dWeight[dim] += sum over (row, head) of dy * x * invRms: rmsNormForward's gradient with respect to its weight.
+  virtual void rmsNormWeightGradient(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 invRms,
+                                     DevF32 dWeight) = 0;
+  // dBias[n] += sum over rows of dy[r, :]: addToRows' gradient.
+  virtual void biasGradient(DevConstF32 dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) = 0;
+  // dTable[ids[i], :] += scale * dy[i, :], i ascending; dy is [n, d], ids may repeat: gatherWeightRows' gradient.
+  virtual void gatherGradient(DevConstF32 dy, DevConstI32 ids, int64_t n, int64_t d, float scale, DevF32 dTable) = 0;
+
   // --- norms, rotary embedding, activation ----------------------------------------------------------------------
   // y = (addTo or 0) + x * invRms * weight, invRms = 1 / sqrt(mean(x²) + eps) for each (row, head) of xRows; weight [dim] is the
   // effective factor (Gemma's 1 + w already formed). invRms: [rows, heads], may be null. y may be x; addTo has y's layout and may be y.
@@ -172,7 +186,7 @@ class Backend {
   virtual void gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) = 0;
   // dh [rows, f] in. In place: gateUp becomes (d gate | d up) and, where h is not null, h receives act(gate) * up (it may be dh).
   virtual void gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) = 0;
-  virtual void add(DevF32 y, DevConstF32 x, int64_t n) = 0;   // y += x
+  virtual void add(DevF32 y, DevConstF32 x, int64_t n) = 0;  // y += x
   // y[r, :] += x for every row: y is [rows, n] with ld ldy, x is [n].
   virtual void addToRows(DevF32 y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) = 0;
   virtual void scale(DevF32 y, float factor, int64_t n) = 0;  // y *= factor

@@ -124,7 +124,7 @@ HostAdapter readPeftAdapter(const ModelConfig& config, const std::string& folder
 }
 
 Adapter::Adapter(std::shared_ptr<Model> model, const AdapterSpec& spec)
-    : model_(std::move(model)), layout_(model_->config(), spec) {
+    : model_(std::move(model)), use_(model_, ModelUse::Kind::kShared), layout_(model_->config(), spec) {
   parameters_ = model_->backend().allocate(static_cast<size_t>(layout_.parameterCount()) * sizeof(float)).as<float>();
 }
 

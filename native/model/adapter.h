@@ -90,6 +90,7 @@ class Adapter {
  private:
   Adapter(std::shared_ptr<Model> model, const AdapterSpec& spec);
   std::shared_ptr<Model> model_;
+  ModelUse use_;
   AdapterLayout layout_;
   DevF32 parameters_;
 };

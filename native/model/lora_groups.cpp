@@ -41,6 +41,7 @@ std::span<const LoraGroup> LoraGroupBuilder::build(std::span<const std::shared_p
                                                    std::span<const DevF32> gradients) {
   groups_.clear();
   segments_.clear();
+  if (adapters.empty()) return {};
   segments_.reserve(rows.size() * 3);  // at most q, k, v: pointers into it must stay
   for (const AdapterRows& range : rows) {
     if (range.adapter < 0) continue;

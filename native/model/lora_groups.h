@@ -27,7 +27,7 @@ std::vector<AdapterRows> adapterRowsOf(std::span<const AdapterRows> ranges, std:
 // Reusable storage for the groups of one linear op; the result of build() points into it and is valid until the next build().
 class LoraGroupBuilder {
  public:
-  // layer is not read for LinearGroup::kHead. gradients: one flat vector per adapter in its layout (same order as adapters), or empty for none.
+  // No adapters, no groups, whatever numbers the rows have (in full tuning, the model's). layer is not read for LinearGroup::kHead. gradients: one flat vector per adapter in its layout (same order as adapters), or empty for none.
   std::span<const LoraGroup> build(std::span<const std::shared_ptr<Adapter>> adapters,
                                    std::span<const AdapterRows> rows, int32_t layer, LinearGroup group,
                                    std::span<const DevF32> gradients = {});

@@ -45,6 +45,35 @@ size_t Model::plannedBytes(const ModelConfig& config, const Backend& backend, We
          vectorFloats(config) * sizeof(float);
 }
 
+ModelUse::ModelUse(std::shared_ptr<Model> model, Kind kind) : model_(std::move(model)), kind_(kind) {
+  if (model_->tuned_) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "the model " + model_->path_ + " is being tuned in full by a training session, which must have it to " +
+                    "itself; load it once more for adapters or another session",
+                {{"field", "model"}, {"file", model_->path_}});
+  }
+  if (kind == Kind::kTuning && model_->sharedUses_ > 0) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "the model " + model_->path_ + " is in use by " + std::to_string(model_->sharedUses_) +
+                    " adapters or training sessions, but a session that tunes it in full must have it to itself; " +
+                    "dispose of them, or load the model once more",
+                {{"field", "model"}, {"file", model_->path_}});
+  }
+  if (kind == Kind::kTuning) {
+    model_->tuned_ = true;
+  } else {
+    ++model_->sharedUses_;
+  }
+}
+
+ModelUse::~ModelUse() {
+  if (kind_ == Kind::kTuning) {
+    model_->tuned_ = false;
+  } else {
+    --model_->sharedUses_;
+  }
+}
+
 ModelConfig readModelConfig(const std::string& path) {
   if (isGguf(path)) return configFromGguf(*openGguf(path));
   return configFromHuggingFace(path);

@@ -1,4 +1,5 @@
-// The frozen base: immutable, shared by every adapter, training session and sampler on its backend.
+// The base: immutable and shared by every adapter, training session and sampler on its backend, except while one session
+// trains the model itself.
 #pragma once
 
 #include <atomic>
@@ -43,7 +44,10 @@ class Model {
   WeightId embedding() const { return embedding_; }  // [vocabulary, d]
   WeightId head() const { return head_; }            // == embedding() where tied
   DevConstF32 finalNorm() const { return finalNorm_; }
+  // All vectors (norms' factors, biases) in one run; the pointers of LayerWeights and finalNorm() lie inside.
+  DevConstF32 vectors() const { return vectors_.as<const float>(); }
   const std::string& path() const { return path_; }
+  WeightFormat format() const { return format_; }
   size_t bytes() const;  // device bytes of all weights
 
   // Changes with every change of a weight that its samplers may read, an adapter's included: keys and values that were
@@ -57,6 +61,8 @@ class Model {
  private:
   Model() = default;
   friend class ModelLoader;
+  friend class ModelUse;
+  friend class FullParameters;
   ModelConfig config_;
   std::shared_ptr<Backend> backend_;
   std::vector<LayerWeights> layers_;
@@ -67,6 +73,23 @@ class Model {
   size_t vectorsBytes_ = 0;
   WeightFormat format_ = WeightFormat::kF32;
   std::atomic<uint64_t> weightsVersion_ = 0;
+  int sharedUses_ = 0;  // ModelUse
+  bool tuned_ = false;
+};
+
+// Held by whatever relies on a model's weights staying as they are (adapters, training sessions), or by the one session
+// that changes them. kInvalidArgument where the two meet. A sampler holds none: it samples from the weights as they are.
+class ModelUse {
+ public:
+  enum class Kind { kShared, kTuning };
+  ModelUse(std::shared_ptr<Model> model, Kind kind);
+  ~ModelUse();
+  ModelUse(const ModelUse&) = delete;
+  ModelUse& operator=(const ModelUse&) = delete;
+
+ private:
+  std::shared_ptr<Model> model_;
+  Kind kind_;
 };
 
 // config of a checkpoint without loading its weights.

@@ -109,6 +109,14 @@ void HostBackend::setWeightRows(WeightId weight, int64_t firstRow, int64_t count
   });
 }
 
+void HostBackend::refreshWeightRows(WeightId weight, int64_t firstRow, int64_t count, DevConstF32 rows) {
+  const Weight shape = weightAt(weight);
+  if (firstRow < 0 || count < 0 || firstRow + count > shape.out)
+    refuse("refreshWeightRows", "rows outside of the weight");
+  const auto real = matrix(rows, count, shape.in, shape.in, "refreshWeightRows rows");
+  enqueue([=, this] { inner_->refreshWeightRows(weight, firstRow, count, real); });
+}
+
 void HostBackend::destroyWeight(WeightId weight) {
   weightAt(weight);
   synchronize();  // the inner backend may give the index out again at once

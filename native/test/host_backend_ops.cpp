@@ -37,6 +37,41 @@ void HostBackend::rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, H
   });
 }
 
+void HostBackend::weightGradient(DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, int64_t out,
+                                 int64_t in, DevF32 dW) {
+  const auto realX = matrix(x, rows, ldx, in, "weightGradient x");
+  const auto realDy = matrix(dy, rows, lddy, out, "weightGradient dy");
+  const auto realDW = array(dW, out * in, "weightGradient dW");
+  enqueue([=, this] { inner_->weightGradient(realX, ldx, rows, realDy, lddy, out, in, realDW); });
+}
+
+void HostBackend::rmsNormWeightGradient(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 invRms,
+                                        DevF32 dWeight) {
+  const int64_t rows = xRows.rows, width = int64_t{xRows.heads} * xRows.dim;
+  const auto realDy = matrix(dy, rows, lddy, width, "rmsNormWeightGradient dy");
+  const auto realX = matrix(x, rows, xRows.ld, width, "rmsNormWeightGradient x");
+  const auto realInverse = array(invRms, rows * xRows.heads, "rmsNormWeightGradient invRms");
+  const auto realDWeight = array(dWeight, xRows.dim, "rmsNormWeightGradient dWeight");
+  enqueue([=, this] { inner_->rmsNormWeightGradient(realDy, lddy, realX, xRows, realInverse, realDWeight); });
+}
+
+void HostBackend::biasGradient(DevConstF32 dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) {
+  const auto realDy = matrix(dy, rows, lddy, n, "biasGradient dy");
+  const auto realDBias = array(dBias, n, "biasGradient dBias");
+  enqueue([=, this] { inner_->biasGradient(realDy, lddy, rows, n, realDBias); });
+}
+
+void HostBackend::gatherGradient(DevConstF32 dy, DevConstI32 ids, int64_t n, int64_t d, float scale, DevF32 dTable) {
+  const auto realDy = matrix(dy, n, d, d, "gatherGradient dy");
+  const auto realIds = array(ids, n, "gatherGradient ids");
+  const auto realTable = array(dTable, d, "gatherGradient dTable");
+  const int64_t rows = static_cast<int64_t>(place(dTable.raw(), "gatherGradient dTable").bytes / sizeof(float)) / d;
+  enqueue([=, this] {
+    checkBelow(realIds, n, rows, "gatherGradient ids");
+    inner_->gatherGradient(realDy, realIds, n, d, scale, realTable);
+  });
+}
+
 void HostBackend::rope(DevF32 x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) {
   const auto realX = matrix(x, rows.rows, rows.ld, int64_t{rows.heads} * rows.dim, "rope x");
   const auto realPositions = array(positions, rows.rows, "rope positions");

@@ -98,6 +98,10 @@ class OpTest : public ::testing::TestWithParam<BackendFactory> {
  protected:
   void SetUp() override { backend_ = GetParam().create(); }
   Backend& backend() { return *backend_; }
+  // Of the backend under test, for a second one beside it.
+  std::string isa() const {
+    return GetParam().name == "host" ? "auto" : GetParam().name.substr(0, GetParam().name.find('_'));
+  }
 
  private:
   std::unique_ptr<Backend> backend_;

@@ -5,7 +5,7 @@
 namespace mlit {
 
 void Body::backward(const Batch& batch) {
-  if (batch.supervised.adapters.empty() || !trainsLayers_) return;  // the bare base has no gradients
+  if (batch.supervised.adapters.empty() || !trainsLayers()) return;  // the bare base has no gradients
   const ModelConfig& c = model_->config();
   Backend& backend = model_->backend();
   DevF32 dx = buffers_.dx;
@@ -31,12 +31,14 @@ void Body::backward(const Batch& batch) {
     }
     attentionBackward(layer, batch, dAttention, dx);
   }
+  if (full_ != nullptr) full_->embedding(dx, batch.all.rows);
 }
 
 DevConstF32 Body::throughPostNorm(DevConstF32 dx, DevConstF32 raw, DevConstF32 weight, DevConstF32 invRms,
                                   int64_t rows) {
   const ModelConfig& c = model_->config();
   if (!c.postNorms) return dx;
+  normGradient(weight, dx, c.hidden, raw, {rows, c.hidden, 1, c.hidden}, invRms);
   model_->backend().rmsNormBackward(dx, c.hidden, raw, {rows, c.hidden, 1, c.hidden}, weight, invRms, buffers_.narrow,
                                     c.hidden, false);
   return buffers_.narrow;
@@ -54,8 +56,9 @@ bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
   const SessionBuffers& b = buffers_;
 
   std::span<const LoraGroup> lora = groups(layer, LinearGroup::kDown, rows, true);
-  if (!lora.empty()) backend.gatedForward(c.activation, a.gateUp, n, f, b.wideA);
+  if (!lora.empty() || full_ != nullptr) backend.gatedForward(c.activation, a.gateUp, n, f, b.wideA);
   const DevConstF32 dDown = throughPostNorm(dx, a.downOut, w.postMlpNorm, a.downInvRms, n);
+  if (full_ != nullptr) full_->matrix(full_->layer(layer).down, b.wideA, f, n, dDown, d, d, f);
   const bool belowDown = below(layer, LinearGroup::kDown);
   backend.linearBackward(w.down, b.wideA, f, n, dDown, d, belowDown ? b.wideB : DevF32(), f, false, lora, b.p, b.u);
   if (!belowDown) return false;
@@ -63,15 +66,19 @@ bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
   checkCancelled();
   backend.gatedBackward(c.activation, a.gateUp, n, f, b.wideB, {});
   lora = groups(layer, LinearGroup::kGateUp, rows, true);
-  if (!lora.empty()) backend.rmsNormForward(a.mid, residual, w.mlpNorm, c.rmsEps, b.normed, d, {}, {});
+  if (!lora.empty() || full_ != nullptr)
+    backend.rmsNormForward(a.mid, residual, w.mlpNorm, c.rmsEps, b.normed, d, {}, {});
+  if (full_ != nullptr) full_->matrix(full_->layer(layer).gateUp, b.normed, d, n, a.gateUp, 2 * f, 2 * f, d);
   const bool belowGateUp = below(layer, LinearGroup::kGateUp);
   backend.linearBackward(w.gateUp, b.normed, d, n, a.gateUp, 2 * f, belowGateUp ? b.narrow : DevF32(), d, false, lora,
                          b.p, b.u);
   if (!belowGateUp) return false;
+  normGradient(w.mlpNorm, b.narrow, d, a.mid, residual, a.midInvRms);
   backend.rmsNormBackward(b.narrow, d, a.mid, residual, w.mlpNorm, a.midInvRms, dx, d, true);
 
   checkCancelled();
   const DevConstF32 dO = throughPostNorm(dx, a.oOut, w.postAttentionNorm, a.oInvRms, n);
+  if (full_ != nullptr) full_->matrix(full_->layer(layer).o, tail.attention, c.queryDim(), n, dO, d, d, c.queryDim());
   lora = groups(layer, LinearGroup::kO, rows, true);
   const bool belowO = below(layer, LinearGroup::kO);
   backend.linearBackward(w.o, tail.attention, c.queryDim(), n, dO, d, belowO ? b.wideA : DevF32(), c.queryDim(), false,
@@ -96,6 +103,8 @@ void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAtt
   backend.rope(dq, {n, dStride, c.heads, c.headDim}, b.positions, ropeTableOf(layer), -1);
   backend.rope(dk, {n, dStride, c.kvHeads, c.headDim}, b.positions, ropeTableOf(layer), -1);
   if (c.qkNorm) {
+    normGradient(w.qNorm, dq, dStride, a.qkv, {n, stride, c.heads, c.headDim}, a.qInvRms);
+    normGradient(w.kNorm, dk, dStride, a.qkv + c.queryDim(), {n, stride, c.kvHeads, c.headDim}, a.kInvRms);
     backend.rmsNormBackward(dq, dStride, a.qkv, {n, stride, c.heads, c.headDim}, w.qNorm, a.qInvRms, dq, dStride,
                             false);
     backend.rmsNormBackward(dk, dStride, a.qkv + c.queryDim(), {n, stride, c.kvHeads, c.headDim}, w.kNorm, a.kInvRms,
@@ -103,12 +112,15 @@ void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAtt
   }
   checkCancelled();
   const std::span<const LoraGroup> lora = groups(layer, LinearGroup::kQkv, batch.all, true);
-  if (!lora.empty())
+  if (!lora.empty() || full_ != nullptr)
     backend.rmsNormForward(a.input, {n, d, 1, c.hidden}, w.attentionNorm, c.rmsEps, b.normed, d, {}, {});
-  const bool more = layer > 0;
+  if (full_ != nullptr && w.qkvBias) full_->bias(w.qkvBias, b.wideB, dStride, n, dStride);
+  if (full_ != nullptr) full_->matrix(full_->layer(layer).qkv, b.normed, d, n, b.wideB, dStride, dStride, d);
+  const bool more = layer > 0 || full_ != nullptr;
   backend.linearBackward(w.qkv, b.normed, d, n, b.wideB, dStride, more ? b.narrow : DevF32(), d, false, lora, b.p, b.u);
-  if (more)
-    backend.rmsNormBackward(b.narrow, d, a.input, {n, d, 1, c.hidden}, w.attentionNorm, a.inputInvRms, dx, d, true);
+  if (!more) return;
+  normGradient(w.attentionNorm, b.narrow, d, a.input, {n, d, 1, c.hidden}, a.inputInvRms);
+  backend.rmsNormBackward(b.narrow, d, a.input, {n, d, 1, c.hidden}, w.attentionNorm, a.inputInvRms, dx, d, true);
 }
 
 }  // namespace mlit

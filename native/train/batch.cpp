@@ -48,6 +48,8 @@ void checkDocuments(const PackedBatch& b, const BatchLimits& limits) {
            "the number of tokens, " + std::to_string(b.tokens.size()));
   }
   for (size_t i = 0; i < b.adapters.size(); ++i) {
+    if (!limits.bareBase && b.adapters[i] != 0)
+      refuse(at("adapters", i), std::to_string(b.adapters[i]), "0, the model itself: it is being tuned in full");
     if (b.adapters[i] < -1 || b.adapters[i] >= limits.adapters) {
       refuse(at("adapters", i), std::to_string(b.adapters[i]), "-1 to " + std::to_string(limits.adapters - 1));
     }

@@ -35,7 +35,8 @@ struct BatchLimits {
   int64_t maxTokens = 0;
   int64_t positions = 0;  // smaller of the context and the rotary tables
   int32_t vocabulary = 0;
-  int32_t adapters = 0;
+  int32_t adapters = 0;  // or 1: the model itself, under training
+  bool bareBase = true;  // -1 may be given for it
 };
 
 // kInvalidArgument naming field, index, value and what was expected. Reuses the vectors of `batch`.

@@ -1,11 +1,12 @@
 // The transformer's layers as training needs them: forward with what the backward keeps, backward down to the lowest
-// adapter and no further. Internal to train/.
+// adapter and no further, or to the embedding where the model itself is trained. Internal to train/.
 #pragma once
 
 #include <atomic>
 
 #include "train/batch.h"
 #include "train/buffers.h"
+#include "train/full_gradients.h"
 
 namespace mlit {
 
@@ -20,7 +21,9 @@ class Body {
   // buffers.dx holds the gradient of buffers.final (unread where !trainsLayers()); adds to the adapters' gradients. Overwrites what forward() kept.
   void backward(const Batch& batch);
 
-  bool trainsLayers() const { return trainsLayers_; }  // else backward() has nothing to do
+  bool trainsLayers() const { return full_ != nullptr || trainsLayers_; }  // else backward() has nothing to do
+  // Null: nothing but adapters is trained.
+  void setFullGradients(const FullGradients* full) { full_ = full; }
   void setCancelFlag(const std::atomic<bool>* cancel) { cancel_ = cancel; }
   void checkCancelled() const;  // kCancelled
 
@@ -47,7 +50,12 @@ class Body {
   void attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAttention, DevF32 dx);
   // Gradient of a sub-block's raw output, through the post-norm where there is one.
   DevConstF32 throughPostNorm(DevConstF32 dx, DevConstF32 raw, DevConstF32 weight, DevConstF32 invRms, int64_t rows);
-  bool below(int32_t layer, LinearGroup group) const { return layer > 0 || group > lowest_; }
+  // Of the norm with this factor; nothing where only adapters are trained.
+  void normGradient(DevConstF32 weight, DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows rows,
+                    DevConstF32 invRms) const {
+    if (full_ != nullptr) full_->norm(weight, dy, lddy, x, rows, invRms);
+  }
+  bool below(int32_t layer, LinearGroup group) const { return full_ != nullptr || layer > 0 || group > lowest_; }
 
   std::shared_ptr<Model> model_;
   std::vector<std::shared_ptr<Adapter>> adapters_;
@@ -55,7 +63,8 @@ class Body {
   TrainOptions options_;
   LoraGroupBuilder lora_;
   LinearGroup lowest_ = LinearGroup::kDown;  // of layer 0, with any adapter
-  bool trainsLayers_ = false;
+  bool trainsLayers_ = false;  // with any adapter
+  const FullGradients* full_ = nullptr;
   const std::atomic<bool>* cancel_ = nullptr;
 };
 

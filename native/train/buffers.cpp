@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "model/full_parameters.h"
 
 namespace mlit {
 
@@ -76,6 +77,13 @@ SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vecto
   for (const AdapterSpec& spec : adapters) {
     const int64_t n = AdapterLayout(c, spec).parameterCount();
     if (!options.training) continue;
+    b.gradients.push_back(arena.floats("optimizer", n));
+    b.m.push_back(arena.floats("optimizer", n));
+    b.v.push_back(arena.floats("optimizer", n));
+  }
+  if (options.full) {
+    const int64_t n = FullLayout(c).count;
+    b.parameters = arena.floats("parameters", n);
     b.gradients.push_back(arena.floats("optimizer", n));
     b.m.push_back(arena.floats("optimizer", n));
     b.v.push_back(arena.floats("optimizer", n));

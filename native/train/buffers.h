@@ -72,7 +72,8 @@ struct SessionBuffers {
   DevI32 tokens, positions, rows, targets;  // [T]
   DevF32 rope, ropeLocal;                   // [positions, headDim]; equal where no layer is local
   DevF32 sumSquares;                        // [1] (training)
-  std::vector<DevF32> gradients, m, v;      // by adapter (training)
+  DevF32 parameters;                        // of the model itself, flat (full tuning)
+  std::vector<DevF32> gradients, m, v;      // by adapter, or one of the model itself (training)
   int64_t chunkRows = 0;                    // rows of logits at once
   int64_t positionCount = 0;
   int64_t qkvStride = 0;

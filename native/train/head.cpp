@@ -42,6 +42,10 @@ void Head::run(const RowSet& rows, Gradients gradients, const Body& body) {
                            below ? buffers_.narrow : DevF32(), d, false, groups(rows, first, n, true), buffers_.p,
                            buffers_.u);
     if (!below) continue;
+    if (full_ != nullptr) {
+      full_->head(buffers_.normed, n, buffers_.logits);
+      full_->finalNorm(buffers_.narrow, buffers_.final + first * d, n, buffers_.finalInvRms);
+    }
     backend.rmsNormBackward(buffers_.narrow, d, buffers_.final + first * d, {n, d, 1, c.hidden}, model_->finalNorm(),
                             buffers_.finalInvRms, buffers_.dx + first * d, d, false);
   }

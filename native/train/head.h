@@ -20,6 +20,7 @@ class Head {
 
   // Fills buffers.logprobs for `rows`, rows of buffers.final. body is asked between chunks whether to go on.
   void run(const RowSet& rows, Gradients gradients, const Body& body);
+  void setFullGradients(const FullGradients* full) { full_ = full; }
   // The logits themselves, [rows, vocabulary], for tests.
   std::vector<float> logitsToHost(const RowSet& rows);
 
@@ -31,6 +32,7 @@ class Head {
   std::vector<std::shared_ptr<Adapter>> adapters_;
   const SessionBuffers& buffers_;
   LoraGroupBuilder lora_;
+  const FullGradients* full_ = nullptr;
 };
 
 }  // namespace mlit

@@ -17,7 +17,22 @@ std::vector<AdapterSpec> specsOf(const std::vector<std::shared_ptr<Adapter>>& ad
   return specs;
 }
 
-std::vector<std::shared_ptr<Adapter>> checked(const Model& model, std::vector<std::shared_ptr<Adapter>> adapters) {
+std::vector<std::shared_ptr<Adapter>> checked(const Model& model, std::vector<std::shared_ptr<Adapter>> adapters,
+                                              const TrainOptions& options) {
+  if (options.full && !adapters.empty()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "a session that tunes the model in full takes no adapters, got " + std::to_string(adapters.size()),
+                {{"field", "adapters"}});
+  }
+  if (options.full && !options.training) {
+    throw Error(ErrorCode::kInvalidArgument, "a session that only scores has nothing to tune: leave full out",
+                {{"field", "full"}});
+  }
+  if (options.full && model.format() != WeightFormat::kF32) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "full tuning needs the model's weights in float32; load " + model.path() + " with dtype f32",
+                {{"field", "dtype"}, {"expected", "f32"}});
+  }
   for (size_t i = 0; i < adapters.size(); ++i) {
     const std::string name = "adapters[" + std::to_string(i) + "]";
     if (!adapters[i]) throw Error(ErrorCode::kInvalidArgument, name + " is null", {{"field", name}});
@@ -45,8 +60,9 @@ MemoryPlan withArena(MemoryPlan plan, const Arena& arena) {
 
 TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<Adapter>> a, const TrainOptions& o)
     : model(std::move(m)),
-      adapters(checked(*model, std::move(a))),
+      adapters(checked(*model, std::move(a), o)),
       options(o),
+      use(model, o.full ? ModelUse::Kind::kTuning : ModelUse::Kind::kShared),
       body(model, adapters, buffers, o),
       head(model, adapters, buffers) {
   const ModelConfig& c = model->config();
@@ -67,12 +83,20 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
       c.window > 0 ? ropeTable(c.ropeLocal, c.headDim, buffers.positionCount) : std::vector<float>();
   uploadTo(backend, buffers.rope.as<std::byte>(), global.data(), global.size());
   if (!local.empty()) uploadTo(backend, buffers.ropeLocal.as<std::byte>(), local.data(), local.size());
-  pending.assign(adapters.size(), 1);
-  steps.assign(adapters.size(), 0);
-  limits = {options.maxTokens, buffers.positionCount, c.vocabulary, static_cast<int32_t>(adapters.size())};
+  if (options.full) {
+    full.emplace(model, buffers.parameters, buffers.rows, options.maxTokens);
+    fullGradients.emplace(*model, *full, buffers);
+    body.setFullGradients(&*fullGradients);
+    head.setFullGradients(&*fullGradients);
+  }
+  trained = trainedVectors(*model, adapters, full);
+  pending.assign(trained.size(), 1);
+  steps.assign(trained.size(), 0);
+  limits = {options.maxTokens, buffers.positionCount, c.vocabulary, static_cast<int32_t>(trained.size()),
+            !options.full};
   if (options.training) {
-    for (size_t i = 0; i < adapters.size(); ++i) {
-      const size_t bytes = static_cast<size_t>(adapters[i]->layout().parameterCount()) * sizeof(float);
+    for (size_t i = 0; i < trained.size(); ++i) {
+      const size_t bytes = static_cast<size_t>(trained[i].count) * sizeof(float);
       backend.zero(buffers.m[i].as<std::byte>(), bytes);
       backend.zero(buffers.v[i].as<std::byte>(), bytes);
     }
@@ -96,12 +120,12 @@ void TrainSession::Impl::requireTraining(const char* call) const {
               {{"field", "training"}});
 }
 
-size_t TrainSession::Impl::adapterIndex(int32_t adapter) const {
-  if (adapter < 0 || static_cast<size_t>(adapter) >= adapters.size()) {
-    throw Error(
-        ErrorCode::kInvalidArgument,
-        "there is no adapter " + std::to_string(adapter) + ": this session has " + std::to_string(adapters.size()),
-        {{"field", "adapter"}});
+size_t TrainSession::Impl::trainedIndex(int32_t adapter) const {
+  if (adapter < 0 || static_cast<size_t>(adapter) >= trained.size()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "there is no adapter " + std::to_string(adapter) + ": this session " +
+                    (full ? "tunes the model itself, as number 0" : "has " + std::to_string(adapters.size())),
+                {{"field", "adapter"}});
   }
   return static_cast<size_t>(adapter);
 }
@@ -148,7 +172,7 @@ void TrainSession::Impl::scatterLogprobs(std::span<const float> bySupervised, st
 }
 
 StepSums TrainSession::Impl::sums(std::span<const float> logprobs) const {
-  StepSums sums{std::vector<double>(adapters.size() + 1, 0.0), std::vector<double>(adapters.size() + 1, 0.0)};
+  StepSums sums{std::vector<double>(trained.size() + 1, 0.0), std::vector<double>(trained.size() + 1, 0.0)};
   for (size_t i = 0; i < logprobs.size(); ++i) {
     const auto owner = static_cast<size_t>(batch.owners[i]);
     sums.loss[owner] -= static_cast<double>(batch.weights[i]) * static_cast<double>(logprobs[i]);
@@ -169,10 +193,16 @@ void TrainSession::Impl::backwardBody() {
 void TrainSession::Impl::zeroGradients() {
   for (size_t i = 0; i < buffers.gradients.size(); ++i) {
     if (!pending[i]) continue;
-    const size_t bytes = static_cast<size_t>(adapters[i]->layout().parameterCount()) * sizeof(float);
+    const size_t bytes = static_cast<size_t>(trained[i].count) * sizeof(float);
     model->backend().zero(buffers.gradients[i].as<std::byte>(), bytes);
   }
   std::fill(pending.begin(), pending.end(), uint8_t{0});
+}
+
+void TrainSession::Impl::parametersChanged() {
+  activationsKept = false;  // they belong to what the parameters were
+  if (full) full->refresh();
+  model->weightsChanged();
 }
 
 TrainSession::TrainSession(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters,
@@ -286,8 +316,8 @@ bool TrainSession::gradientsPending() const {
 
 std::vector<float> TrainSession::gradientsToHost(int32_t adapter) const {
   impl_->requireTraining("gradientsToHost");
-  const size_t i = impl_->adapterIndex(adapter);
-  std::vector<float> gradients(static_cast<size_t>(impl_->adapters[i]->layout().parameterCount()));
+  const size_t i = impl_->trainedIndex(adapter);
+  std::vector<float> gradients(static_cast<size_t>(impl_->trained[i].count));
   impl_->model->backend().download(gradients.data(), impl_->buffers.gradients[i].as<const std::byte>(),
                                    gradients.size() * sizeof(float));
   impl_->model->backend().synchronize();
@@ -300,6 +330,7 @@ std::vector<float> TrainSession::logitsToHost(const PackedBatch& packed) {
 }
 
 const std::vector<std::shared_ptr<Adapter>>& TrainSession::adapters() const { return impl_->adapters; }
+const std::shared_ptr<Model>& TrainSession::model() const { return impl_->model; }
 const MemoryPlan& TrainSession::memory() const { return impl_->plan; }
 void TrainSession::setCancelFlag(const std::atomic<bool>* cancel) { impl_->body.setCancelFlag(cancel); }
 

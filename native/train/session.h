@@ -1,5 +1,6 @@
 // Training as four primitives over packed batches: forwardBackward, optimStep, saveState, loadState. A session owns the
-// activations, gradients and optimiser moments; all of them are planned and allocated before the first step.
+// activations, gradients and optimiser moments; all of them are planned and allocated before the first step. It trains
+// adapters, or with `full` the model itself, which it must then have to itself (Model's weights change with each step).
 #pragma once
 
 #include <atomic>
@@ -35,6 +36,7 @@ struct TrainOptions {
   int64_t maxTokens = 2048;        // of a micro-batch
   size_t logitsBytes = 64u << 20;  // budget of one chunk of logits: a stop flag is read between chunks
   Recompute recompute = Recompute::kNone;
+  bool full = false;     // trains the model itself, in float32: no adapters, and adapter index 0 means the model
   bool training = true;  // false: a scorer, no gradients, no moments, activations of one layer only
 };
 
@@ -67,18 +69,21 @@ class TrainSession {
     double gradNorm = 0;  // global L2 of gradient * gradScale, before clipping
   };
   // One AdamW step of one adapter, then its gradients are zero. params.step is set by the session. kNotFinite: nothing is changed.
+  // Full tuning: weight decay applies to matrices alone, not to norms.
   OptimResult optimStep(int32_t adapter, AdamWParams params);
   void zeroGradients();
   bool gradientsPending() const;
 
-  // Parameters, moments and step counts of all adapters in one safetensors file (atomic). kGradientsPending in mid-step.
+  // Parameters, moments and step counts of all adapters (or of the model itself) in one safetensors file (atomic). kGradientsPending in mid-step.
   void saveState(const std::string& path) const;
   void loadState(const std::string& path);  // kStateMismatch where the layout differs
 
   int64_t stepCount(int32_t adapter) const;
-  std::vector<float> gradientsToHost(int32_t adapter) const;  // for tests: flat, in the adapter's layout
+  // For tests: flat, in the adapter's layout or the model's (FullLayout).
+  std::vector<float> gradientsToHost(int32_t adapter) const;
   std::vector<float> logitsToHost(const PackedBatch& batch);  // for tests: [rows with a target, vocabulary]
   const std::vector<std::shared_ptr<Adapter>>& adapters() const;
+  const std::shared_ptr<Model>& model() const;
   const MemoryPlan& memory() const;  // what was really allocated
   // Read between ops; when it becomes true the running call throws kCancelled and gradients are discarded.
   void setCancelFlag(const std::atomic<bool>* cancel);

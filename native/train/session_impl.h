@@ -1,6 +1,8 @@
 // What a TrainSession holds; shared by the files that implement its primitives.
 #pragma once
 
+#include <optional>
+
 #include "core/error.h"
 #include "train/batch.h"
 #include "train/body.h"
@@ -9,6 +11,15 @@
 #include "train/session.h"
 
 namespace mlit {
+
+// One flat vector that an optimiser step moves: an adapter's, or the model's own.
+struct TrainedVector {
+  DevF32 parameters;
+  int64_t count = 0;
+  int64_t decayed = 0;  // floats at its beginning that weight decay applies to
+  std::string name;     // "adapter.0", "model": of its tensors in a state file
+  std::string layout;   // everything that decides where a parameter lies in it
+};
 
 struct TrainSession::Impl {
   Impl(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const TrainOptions& options);
@@ -25,8 +36,9 @@ struct TrainSession::Impl {
   void backwardBody();
   void requireTraining(const char* call) const;
   void checkLogprobsSpan(std::span<const float> logprobs, size_t tokens) const;
-  size_t adapterIndex(int32_t adapter) const;
+  size_t trainedIndex(int32_t adapter) const;
   void zeroGradients();
+  void parametersChanged();  // after `trained` was written to
   // Runs body; when it throws, gradients and kept activations are discarded.
   template <class Call>
   auto guarded(const Call& call) -> decltype(call());
@@ -34,17 +46,24 @@ struct TrainSession::Impl {
   std::shared_ptr<Model> model;
   std::vector<std::shared_ptr<Adapter>> adapters;
   TrainOptions options;
+  ModelUse use;
   std::unique_ptr<DeviceBlock> memory;  // everything in `buffers`
   MemoryPlan plan;
   SessionBuffers buffers;
   Body body;
   Head head;
+  std::optional<FullParameters> full;  // with the gradients below: of the model itself
+  std::optional<FullGradients> fullGradients;
+  std::vector<TrainedVector> trained;
   Batch batch;
   BatchLimits limits;
   bool activationsKept = false;  // between forward() and backward()
-  std::vector<uint8_t> pending;  // by adapter
-  std::vector<int64_t> steps;    // by adapter
+  std::vector<uint8_t> pending;  // by trained vector
+  std::vector<int64_t> steps;    // by trained vector
 };
+
+std::vector<TrainedVector> trainedVectors(const Model& model, const std::vector<std::shared_ptr<Adapter>>& adapters,
+                                          const std::optional<FullParameters>& full);  // state.cpp
 
 template <class Call>
 auto TrainSession::Impl::guarded(const Call& call) -> decltype(call()) {

@@ -39,6 +39,7 @@ class CpuBackend final : public Backend {
   size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const override;
   WeightId createWeight(int64_t out, int64_t in, WeightFormat format) override;
   void setWeightRows(WeightId weight, int64_t firstRow, int64_t count, const float* host) override;
+  void refreshWeightRows(WeightId weight, int64_t firstRow, int64_t count, DevConstF32 rows) override;
   void destroyWeight(WeightId weight) override;
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) override;
 
@@ -48,6 +49,14 @@ class CpuBackend final : public Backend {
   void linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy,
                       DevF32 dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p,
                       DevF32 u) override;
+
+  // gradients.cpp
+  void weightGradient(DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, int64_t out, int64_t in,
+                      DevF32 dW) override;
+  void rmsNormWeightGradient(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 invRms,
+                             DevF32 dWeight) override;
+  void biasGradient(DevConstF32 dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) override;
+  void gatherGradient(DevConstF32 dy, DevConstI32 ids, int64_t n, int64_t d, float scale, DevF32 dTable) override;
 
   // rows.cpp
   void rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy,

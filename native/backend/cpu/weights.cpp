@@ -188,6 +188,10 @@ void CpuBackend::setWeightRows(WeightId id, int64_t firstRow, int64_t count, con
   });
 }
 
+void CpuBackend::refreshWeightRows(WeightId id, int64_t firstRow, int64_t count, DevConstF32 rows) {
+  setWeightRows(id, firstRow, count, rows.raw());
+}
+
 void CpuBackend::destroyWeight(WeightId weight) {
   weightAt(weight);
   weights_[static_cast<size_t>(weight.index)].reset();

@@ -106,6 +106,44 @@ void rmsNormBackward(const float* dy, int64_t lddy, const float* x, int64_t ldx,
   }
 }
 
+// sums[column] += term(row, column) over rows, a vector of columns at a time, down blocks of kBlock rows in registers: one
+// chain over all rows of a long batch would lose more than the blocks' sums do. term(row, column, total, read).
+template <class Term>
+HWY_INLINE void sumDown(int64_t rows, int64_t columns, float* sums, const Term& term) {
+  constexpr int64_t kBlock = 128;
+  for (int64_t first = 0; first < rows; first += kBlock) {
+    const int64_t end = first + kBlock < rows ? first + kBlock : rows;
+    const auto sum = [&](int64_t column, const auto& read) {
+      Floats total = hn::Zero(kF);
+      for (int64_t r = first; r < end; ++r) total = term(r, column, total, read);
+      return hn::Add(read(sums + column), total);
+    };
+    forVectors(
+        columns, [&](int64_t i) { store(sum(i, [](const float* from) { return load(from); }), sums + i); },
+        [&](int64_t i, int64_t n) {
+          storeFirst(sum(i, [n](const float* from) { return loadFirst(from, n); }), sums + i, n);
+        });
+  }
+}
+
+void rmsNormWeightGradient(const float* dy, int64_t lddy, const float* x, int64_t ldx, int64_t rows, int64_t heads,
+                           int64_t dim, const float* invRms, int64_t columns, float* dWeight) {
+  sumDown(rows, columns, dWeight, [&](int64_t r, int64_t column, Floats total, const auto& read) {
+    for (int64_t head = 0; head < heads; ++head) {
+      const int64_t at = head * dim + column;
+      const Floats normed = hn::Mul(read(x + r * ldx + at), set(invRms[r * heads + head]));
+      total = hn::MulAdd(read(dy + r * lddy + at), normed, total);
+    }
+    return total;
+  });
+}
+
+void columnSums(const float* x, int64_t ldx, int64_t rows, int64_t columns, float* sums) {
+  sumDown(rows, columns, sums, [&](int64_t r, int64_t column, Floats total, const auto& read) {
+    return hn::Add(total, read(x + r * ldx + column));
+  });
+}
+
 void rope(float* x, int64_t ld, int64_t rows, int64_t heads, int64_t dim, const int32_t* positions, const float* table,
           float direction) {
   const int64_t half = dim / 2;
@@ -233,9 +271,20 @@ void scale(float* y, float factor, int64_t n) {
       [&](int64_t i, int64_t left) { storeFirst(hn::Mul(loadFirst(y + i, left), s), y + i, left); });
 }
 
+void addScaled(float* y, const float* x, float factor, int64_t n) {
+  const Floats s = set(factor);
+  forVectors(
+      n, [&](int64_t i) { store(hn::MulAdd(load(x + i), s, load(y + i)), y + i); },
+      [&](int64_t i, int64_t left) {
+        storeFirst(hn::MulAdd(loadFirst(x + i, left), s, loadFirst(y + i, left)), y + i, left);
+      });
+}
+
 }  // namespace
 
-const RowKernels rowKernels = {rmsNormForward, rmsNormBackward, rope, gatedForward, gatedBackward, add, scale};
+const RowKernels rowKernels = {rmsNormForward, rmsNormBackward, rmsNormWeightGradient, columnSums,
+                               rope,           gatedForward,    gatedBackward,         add,
+                               scale,          addScaled};
 
 }  // namespace MLIT_ISA_NAMESPACE
 }  // namespace mlit
