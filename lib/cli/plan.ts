@@ -57,7 +57,9 @@ function fits(plan: TrainPlan): boolean {
 }
 
 export function describePlan(plan: TrainPlan): string {
-  const rows = plan.memory.map(({ name, bytes }) => [`  ${name}`, size(bytes)]);
+  const rows = plan.memory
+    .filter(({ bytes }) => bytes > 0)
+    .map(({ name, bytes }) => [`  ${name}`, size(bytes)]);
   rows.push(
     ['  all native', size(plan.nativeBytes)],
     ["  Node's own (now)", size(plan.nodeBytes)],

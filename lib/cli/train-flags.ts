@@ -9,12 +9,6 @@ import { mixOption } from './mix';
 
 export function addTrainFlags(command: Command): Command {
   const option = (flags: string, description: string): Option => new Option(flags, description);
-  const one =
-    (value: string, where: string) =>
-    (text: string): string => {
-      if (text !== value) throw new InvalidArgumentError(`Only '${value}' is part of this version${where}.`);
-      return text;
-    };
   addCommonFlags(command)
     .addOption(
       option(
@@ -23,7 +17,12 @@ export function addTrainFlags(command: Command): Command {
       ),
     )
     .addOption(mixOption())
-    .addOption(option('--method <method>', 'lora').argParser(one('lora', '')))
+    .addOption(
+      option('--method <method>', 'lora: an adapter; full: the model itself (default: lora)').choices([
+        'lora',
+        'full',
+      ]),
+    )
     .addOption(option('--rank <n>', 'LoRA rank (default: 16)').argParser(parseInteger))
     .addOption(option('--alpha <x>', 'LoRA alpha (default: 32)').argParser(parseNumber))
     .addOption(
@@ -39,7 +38,9 @@ export function addTrainFlags(command: Command): Command {
     .addOption(
       option('--init-adapter <dir>', 'start from a PEFT adapter (default: none)').argParser(parseNone),
     )
-    .addOption(option('--learning-rate <x>', 'peak learning rate (default: 2e-4)').argParser(parseNumber))
+    .addOption(
+      option('--learning-rate <x>', 'peak learning rate (default: 2e-4; full: 2e-5)').argParser(parseNumber),
+    )
     .addOption(
       option('--schedule <name>', 'constant, linear or cosine (default: linear)').choices([...SCHEDULES]),
     )

@@ -15,7 +15,9 @@ import { addTrainFlags, toTrainInput } from './train-flags';
 
 export function addTrain(program: Command): void {
   addTrainFlags(
-    program.command('train').description('tune a LoRA adapter; writes a run folder and a PEFT adapter'),
+    program
+      .command('train')
+      .description('tune a LoRA adapter, or the model itself; writes a run folder with the adapter or model'),
   )
     .option('--out <run>', "the run's folder")
     .option('--resume', 'go on from the newest checkpoint of --out')
@@ -53,8 +55,15 @@ async function train(command: Command): Promise<void> {
     const run = trainer.start();
     await show(run, plan.steps);
     const result = await run.done;
-    if (json) await printJson({ out, ...result, adapter: result.adapter ?? null, best: result.best ?? null });
-    else note(`adapter written to ${result.adapter}`);
+    if (json)
+      await printJson({
+        out,
+        ...result,
+        adapter: result.adapter ?? null,
+        model: result.model ?? null,
+        best: result.best ?? null,
+      });
+    else note(result.model ? `model written to ${result.model}` : `adapter written to ${result.adapter}`);
   } finally {
     loading.end();
     release();

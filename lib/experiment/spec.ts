@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { isTemplateFile } from '../model/template';
 import { MlitError } from '../native/errors';
 import { didYouMean } from '../text/suggest';
-import { describeIssues, trainOptionsSchema } from '../train/options';
+import { describeIssues, trainFields } from '../train/options';
 
 /** Which experiments there are, by name. */
 export const PROTOCOLS = [
@@ -29,7 +29,7 @@ const files = z
 const language = z.string().min(1);
 
 /** How models are tuned: options of `mlit train` that an experiment may fix, the same for every arm. */
-const trainSchema = trainOptionsSchema.pick({
+const trainSchema = trainFields.pick({
   rank: true,
   alpha: true,
   rslora: true,

@@ -6,6 +6,7 @@ import { MlitError } from '../native/errors';
 import { makeFolder, sha256File, syncFolder, writeFileAtomic } from '../native/files';
 
 const STEP_NAME = /^step-(\d{8})$/;
+export const MANIFEST = 'manifest.json';
 const BEST_NAME = /^best-(\d{8})$/;
 
 export interface BestSoFar {
@@ -52,7 +53,7 @@ async function publish(
     const files: Record<string, string> = {};
     for (const file of (await readdir(temporary)).sort())
       files[file] = await sha256File(join(temporary, file));
-    await writeFileAtomic(join(temporary, 'manifest.json'), `${JSON.stringify({ files }, null, 2)}\n`);
+    await writeFileAtomic(join(temporary, MANIFEST), `${JSON.stringify({ files }, null, 2)}\n`);
     await rename(temporary, target);
     await syncFolder(folder);
     return target;
@@ -82,13 +83,13 @@ export async function saveCheckpoint(
   return path;
 }
 
-/** Writes checkpoints/best-N, a PEFT folder with a manifest; then drops older ones. */
+/** Writes checkpoints/best-N, a folder as it will be published with a manifest beside it; then drops older ones. */
 export async function saveBest(
   folder: string,
   step: number,
-  saveAdapter: (path: string) => Promise<void>,
+  save: (path: string) => Promise<void>,
 ): Promise<string> {
-  const path = await publish(folder, name('best', step), saveAdapter);
+  const path = await publish(folder, name('best', step), save);
   for (const other of await listSteps(folder, BEST_NAME)) {
     if (other < step) await rm(join(folder, name('best', other)), { recursive: true, force: true });
   }
@@ -134,11 +135,11 @@ async function verify(path: string): Promise<void> {
     );
   let manifest: { files: Record<string, string> };
   try {
-    manifest = JSON.parse(await readFile(join(path, 'manifest.json'), 'utf8')) as typeof manifest;
+    manifest = JSON.parse(await readFile(join(path, MANIFEST), 'utf8')) as typeof manifest;
     if (typeof manifest.files?.['state.safetensors'] !== 'string')
       throw new Error('no entry for state.safetensors');
   } catch (cause) {
-    throw damaged('manifest.json', `cannot be read (${(cause as Error).message})`);
+    throw damaged(MANIFEST, `cannot be read (${(cause as Error).message})`);
   }
   for (const [file, expected] of Object.entries(manifest.files)) {
     const actual = await sha256File(join(path, file)).catch(() => undefined);

@@ -54,6 +54,8 @@ export interface EndEvent {
   early?: true;
   /** The PEFT folder; only when finished. */
   adapter?: string;
+  /** The tuned model's folder, of full tuning; only when finished. */
+  model?: string;
 }
 
 /** A line of events.jsonl. */

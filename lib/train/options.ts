@@ -13,6 +13,8 @@ export const RECOMPUTE = ['none', 'activations', 'layer'] as const satisfies rea
 /** What an adapter can be chosen by. */
 export const SELECTIONS = ['loss', 'rouge-l'] as const;
 
+const FULL_LEARNING_RATE = 2e-5;
+
 const count = z.int().min(1);
 
 /** A mixture's recipe in one line; its canonical form is what is kept. */
@@ -29,7 +31,11 @@ const recipe = z
   });
 const nonNegative = z.number().min(0);
 
-export const trainOptionsSchema = z.strictObject({
+/** Options that say what a LoRA adapter looks like; there is none in full tuning. */
+export const LORA_OPTIONS = ['rank', 'alpha', 'rslora', 'target', 'initAdapter'] as const;
+
+/** Every option by itself; {@link trainOptionsSchema} adds what `method` means for the others. */
+export const trainFields = z.strictObject({
   /** GGUF file, Hugging Face folder, or a name that `mlit pull` knows. */
   model: z.string().min(1),
   /** Files of examples. */
@@ -47,7 +53,8 @@ export const trainOptionsSchema = z.strictObject({
   /** `auto` is f32 in this version. */
   compute: z.enum(['f32', 'auto']).default('f32'),
   baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
-  method: z.literal('lora').default('lora'),
+  /** `lora` trains an adapter on a frozen base, `full` the model itself. */
+  method: z.enum(['lora', 'full']).default('lora'),
   rank: count.default(16),
   alpha: z.number().positive().default(32),
   rslora: z.boolean().default(false),
@@ -58,9 +65,11 @@ export const trainOptionsSchema = z.strictObject({
     .transform(canonicalTarget),
   /** A PEFT folder to go on from; its rank, alpha and targets are used. */
   initAdapter: z.string().optional(),
+  /** Default 2e-4; 2e-5 in full tuning. */
   learningRate: z.number().positive().default(2e-4),
   schedule: z.enum(SCHEDULES).default('linear'),
   warmupSteps: z.int().min(0).default(10),
+  /** Decoupled; in full tuning of matrices alone, not of norms and biases. */
   weightDecay: nonNegative.default(0),
   /** Global L2 clip; 0 = off. */
   maxGradNorm: nonNegative.default(1),
@@ -106,9 +115,35 @@ export const trainOptionsSchema = z.strictObject({
 });
 
 /** What a caller may give. */
-export type TrainOptionsInput = z.input<typeof trainOptionsSchema>;
+export type TrainOptionsInput = z.input<typeof trainFields>;
 /** With every default filled in. */
-export type TrainOptions = z.output<typeof trainOptionsSchema>;
+export type TrainOptions = z.output<typeof trainFields>;
+
+export const trainOptionsSchema = z.preprocess((input, context) => {
+  const given = input as Partial<TrainOptionsInput> | null;
+  if (given?.method !== 'full') return input;
+  for (const key of LORA_OPTIONS.filter((each) => given[each] !== undefined))
+    context.addIssue({ code: 'custom', path: [key], message: withFull(key) });
+  if (given.baseDtype === 'bf16') {
+    const message = 'full tuning needs the weights in f32';
+    context.addIssue({ code: 'custom', path: ['baseDtype'], message });
+  }
+  return { ...given, learningRate: given.learningRate ?? FULL_LEARNING_RATE };
+}, trainFields);
+
+/** Why an option of LoRA cannot be given. */
+export function withFull(option: (typeof LORA_OPTIONS)[number]): string {
+  return `${option} is of LoRA adapters, and method is full; leave it out`;
+}
+
+/** What is kept of a run's options: without those that its method knows nothing of. */
+export function optionsOfMethod(options: TrainOptions): Partial<TrainOptions> {
+  if (options.method === 'lora') return options;
+  const others = Object.entries(options).filter(
+    ([key]) => !(LORA_OPTIONS as readonly string[]).includes(key),
+  );
+  return Object.fromEntries(others);
+}
 
 /**
  * Fills in defaults and checks every value.

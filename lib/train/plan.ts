@@ -23,6 +23,7 @@ const LOGITS_BYTES = 64 * 2 ** 20;
 
 /** Memory by name in bytes, and the steps to come. */
 export interface TrainPlan {
+  method: TrainOptions['method'];
   /** Native bytes by name. */
   memory: NativeMemoryPlan;
   nativeBytes: number;
@@ -55,7 +56,8 @@ export async function planRun(
 ): Promise<RunShape> {
   const addon = loadAddon();
   const load = toLoadOptions(options);
-  const spec = await adapterSpec(options);
+  const full = options.method === 'full';
+  const spec = full ? undefined : await adapterSpec(options);
   const microTokens = chooseMicroTokens(options, data);
   const available = availableBytes();
   const config = await addon.readModelConfig(source.path);
@@ -63,8 +65,8 @@ export async function planRun(
   const planWith = (recompute: Recompute): Promise<NativeMemoryPlan> =>
     addon.planTraining(
       source.path,
-      [spec],
-      { maxTokens: microTokens, logitsBytes: LOGITS_BYTES, recompute, training: true },
+      spec ? [spec] : [],
+      { maxTokens: microTokens, logitsBytes: LOGITS_BYTES, recompute, full, training: true },
       load,
     );
   const measuring = await planMeasuring(evaluator, options, data, { path: source.path, adapter: spec, load });
@@ -76,6 +78,7 @@ export async function planRun(
   const supervisedTokens = sum(data.train.map((example) => countTargets(example.weights)));
   const passes = sum(data.steps.map((step) => step.length)) / data.train.length;
   const plan: TrainPlan = {
+    method: options.method,
     memory,
     nativeBytes: totalBytes(memory),
     nodeBytes: process.memoryUsage().rss,
@@ -121,7 +124,7 @@ export function checkMemory(plan: TrainPlan, heldBytes = 0): void {
   const parts = plan.memory.map((item) => `${item.name} ${gib(item.bytes)}`).join(', ');
   throw new MlitError(
     'OUT_OF_MEMORY',
-    `the run needs ${gib(plan.nativeBytes)} (${parts}) and ${gib(plan.availableBytes)} are available; lower --micro-tokens (now ${plan.microTokens}) or --max-length, use --recompute activations or layer, or --base-dtype bf16`,
+    `the run needs ${gib(plan.nativeBytes)} (${parts}) and ${gib(plan.availableBytes)} are available; lower --micro-tokens (now ${plan.microTokens}) or --max-length, use --recompute activations or layer, or ${plan.method === 'full' ? 'tune an adapter instead (--method lora)' : '--base-dtype bf16'}`,
     { fields: { neededBytes: plan.nativeBytes, availableBytes: plan.availableBytes } },
   );
 }
@@ -169,10 +172,13 @@ function chooseMicroTokens(options: TrainOptions, data: PreparedData): number {
   return Math.max(longest.tokens.length, Math.min(MICRO_TOKENS, Math.ceil(largest / 64) * 64));
 }
 
-/** Products of one pass: forward, the input gradients, and the adapter's six skinny ones; the head on supervised rows only. */
+/**
+ * Products of one pass: forward, the input gradients, and the adapter's six skinny ones, or without a spec (full tuning) the
+ * gradients of all matrices; the head on supervised rows only.
+ */
 export function stepFlops(
   config: NativeModelConfig,
-  spec: NativeAdapterSpec,
+  spec: NativeAdapterSpec | undefined,
   tokens: number,
   supervisedTokens: number,
   recompute: Recompute,
@@ -189,17 +195,17 @@ export function stepFlops(
     up_proj: [hidden, feedForward],
     down_proj: [feedForward, hidden],
   };
-  // A head's adapter alone needs no input gradients at all.
-  const passes = spec.targetModules.some((name) => name !== 'lm_head') ? 2 : 1;
-  const again = passes === 2 ? recomputedModules(config, recompute) : [];
+  // A head's adapter alone needs no input gradients at all; a matrix that is trained needs its own besides.
+  const passes = spec === undefined ? 3 : spec.targetModules.some((name) => name !== 'lm_head') ? 2 : 1;
+  const again = passes >= 2 ? recomputedModules(config, recompute) : [];
   let perToken = 0;
   for (const [name, [inputs, outputs]] of Object.entries(shapes)) {
     const base = 2 * inputs * outputs;
-    const lora = spec.targetModules.includes(name) ? 2 * spec.rank * (inputs + outputs) : 0;
+    const lora = spec?.targetModules.includes(name) ? 2 * spec.rank * (inputs + outputs) : 0;
     perToken += layers * (passes * base + 3 * lora);
     if (again.includes(name)) perToken += (layers - 1) * (base + lora); // the last layer's are still there
   }
-  const headLora = spec.targetModules.includes('lm_head') ? 2 * spec.rank * (hidden + vocabulary) : 0;
+  const headLora = spec?.targetModules.includes('lm_head') ? 2 * spec.rank * (hidden + vocabulary) : 0;
   return tokens * perToken + supervisedTokens * (passes * 2 * vocabulary * hidden + 3 * headLora);
 }
 

@@ -1,5 +1,5 @@
 // The folder of a run: run.yaml (every option as resolved and everything that was chosen), mixture.json, events.jsonl,
-// checkpoints/, adapter/. One process at a time writes to it.
+// checkpoints/, adapter/ or model/. One process at a time writes to it.
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
@@ -9,7 +9,7 @@ import { FolderLock, LOCK_FILE } from '../native/folder-lock';
 import type { Recompute } from '../native/types';
 import type { BestSoFar } from './checkpoint';
 import type { TrainEvent } from './events';
-import { resolveTrainOptions, type TrainOptions } from './options';
+import { optionsOfMethod, resolveTrainOptions, type TrainOptions } from './options';
 
 /** What was chosen or found rather than asked for; a resumed run uses it or refuses. */
 export interface RunChoices {
@@ -56,10 +56,6 @@ export class RunDirectory {
     return join(this.path, 'checkpoints');
   }
 
-  get adapter(): string {
-    return join(this.path, 'adapter');
-  }
-
   /**
    * Opens a folder for writing and locks it. A new run wants it absent or empty; a resumed one wants run.yaml in it.
    *
@@ -98,8 +94,11 @@ export class RunDirectory {
     return directory;
   }
 
-  async writeRecord(record: RunRecord): Promise<void> {
-    await writeFileAtomic(join(this.path, 'run.yaml'), stringify(record, { lineWidth: 0 }));
+  async writeRecord(record: RunRecord & { ended?: RunEnd }): Promise<void> {
+    await writeFileAtomic(
+      join(this.path, 'run.yaml'),
+      stringify({ ...record, options: optionsOfMethod(record.options) }, { lineWidth: 0 }),
+    );
   }
 
   /** @throws MlitError `RUN_INVALID` where run.yaml cannot be understood */
@@ -108,8 +107,7 @@ export class RunDirectory {
   }
 
   async recordEnd(end: RunEnd): Promise<void> {
-    const record = { ...(await this.readRecord()), ended: end };
-    await writeFileAtomic(join(this.path, 'run.yaml'), stringify(record, { lineWidth: 0 }));
+    await this.writeRecord({ ...(await this.readRecord()), ended: end });
   }
 
   async writeMixture(mixture: unknown): Promise<void> {
@@ -140,19 +138,20 @@ export class RunDirectory {
     await this.#events?.appendFile(`${JSON.stringify(event)}\n`);
   }
 
-  /** Publishes adapter/: a folder is written beside it and renamed over. */
-  async publishAdapter(write: (folder: string) => Promise<void>): Promise<string> {
-    const temporary = `${this.adapter}.tmp-${process.pid}`;
-    const old = `${this.adapter}.tmp-old-${process.pid}`;
+  /** Publishes adapter/ or model/: a folder is written beside it and renamed over. */
+  async publish(kind: 'adapter' | 'model', write: (folder: string) => Promise<void>): Promise<string> {
+    const target = join(this.path, kind);
+    const temporary = `${target}.tmp-${process.pid}`;
+    const old = `${target}.tmp-old-${process.pid}`;
     await rm(temporary, { recursive: true, force: true });
     await mkdir(temporary);
     await write(temporary);
     await syncFolder(temporary);
-    if (await stat(this.adapter).catch(() => undefined)) await rename(this.adapter, old);
-    await rename(temporary, this.adapter);
+    if (await stat(target).catch(() => undefined)) await rename(target, old);
+    await rename(temporary, target);
     await syncFolder(this.path);
     await rm(old, { recursive: true, force: true });
-    return this.adapter;
+    return target;
   }
 
   /** Takes back a new run that could not be made ready, so that the folder can be used for the next attempt. */

@@ -1,13 +1,19 @@
 // The loop. A step is: pack its examples into micro-batches, accumulate their gradients, one optimiser step, one event; then,
 // where due, score the dev set and save. Everything that happens in a training run happens in this order, here.
-import { copyFile } from 'node:fs/promises';
+import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { type PackedBatch, packExamples } from '../data/packing';
 import type { RenderedExample } from '../data/render';
-import type { Adapter } from '../model/adapter';
 import { MlitError } from '../native/errors';
-import { type BestSoFar, bestPath, saveBest, saveCheckpoint, type TrainerState } from './checkpoint';
+import {
+  type BestSoFar,
+  bestPath,
+  MANIFEST,
+  saveBest,
+  saveCheckpoint,
+  type TrainerState,
+} from './checkpoint';
 import { scoreDev } from './dev';
 import type { DevMeasuring } from './evaluator';
 import type { EvalEvent, EventStream, StepEvent, TrainEvent } from './events';
@@ -16,14 +22,17 @@ import type { PreparedData } from './prepare';
 import type { RunDirectory } from './run-directory';
 import { learningRateAt } from './schedule';
 import type { TrainingSession } from './session';
+import type { Tuned } from './tuned';
 
 /** How a run ended. */
 export interface TrainResult {
   /** `stopped`: by the caller; the state is saved and the run can be resumed. */
   reason: 'finished' | 'stopped';
   step: number;
-  /** The PEFT folder; only when finished. */
+  /** The PEFT folder; only when finished, and not of full tuning. */
   adapter: string | undefined;
+  /** The tuned model's Hugging Face folder; only when finished, and only of full tuning. */
+  model: string | undefined;
   best: BestSoFar | undefined;
   /** Whether patience ended the run before its last step. */
   early: boolean;
@@ -33,8 +42,7 @@ export interface TrainRunParts {
   options: TrainOptions;
   data: PreparedData;
   directory: RunDirectory;
-  adapter: Adapter;
-  baseName: string;
+  tuned: Tuned;
   session: TrainingSession;
   state: TrainerState;
   microTokens: number;
@@ -90,6 +98,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
         reason: result.reason,
         ...(result.early && { early: true }),
         ...(result.adapter !== undefined && { adapter: result.adapter }),
+        ...(result.model !== undefined && { model: result.model }),
       });
       if (result.reason === 'finished')
         await directory.recordEnd({ step: result.step, early: result.early, best: result.best });
@@ -213,8 +222,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
 
   /** False where the run was stopped before the score was there; it is still due then. */
   async #evaluate(): Promise<boolean> {
-    const { options, data, state, session, microTokens, measuring, directory, adapter, baseName } =
-      this.#parts;
+    const { options, data, state, session, microTokens, measuring, directory, tuned } = this.#parts;
     const started = performance.now();
     let scores: Omit<EvalEvent, 'type' | 'step' | 'best'>;
     try {
@@ -232,7 +240,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     const now: BestSoFar = { step: state.step, loss, ...(rougeL !== undefined && { rougeL }) };
     const best = state.best === undefined || isBetter(now, state.best);
     if (best) {
-      await saveBest(directory.checkpoints, state.step, (folder) => adapter.save(folder, baseName));
+      await saveBest(directory.checkpoints, state.step, (folder) => tuned.save(folder));
       state.best = now;
     }
     state.sinceBest = best ? 0 : (state.sinceBest ?? 0) + 1;
@@ -253,19 +261,20 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     await this.#say({ type: 'checkpoint', step: state.step, path });
   }
 
-  /** adapter/ is the best by the dev set where there is one, else the last. */
+  /** adapter/ or model/ is the best by the dev set where there is one, else the last. */
   #publish(): Promise<string> {
-    const { directory, state, adapter, baseName } = this.#parts;
-    return directory.publishAdapter(async (folder) => {
-      if (!state.best) return adapter.save(folder, baseName);
-      await copyAdapter(bestPath(directory.checkpoints, state.best.step), folder);
+    const { directory, state, tuned } = this.#parts;
+    return directory.publish(tuned.kind, async (folder) => {
+      if (!state.best) return tuned.save(folder);
+      await copyBest(bestPath(directory.checkpoints, state.best.step), folder);
     });
   }
 
-  #result(reason: TrainResult['reason'], adapter: string | undefined): TrainResult {
-    const { state, data } = this.#parts;
+  #result(reason: TrainResult['reason'], published: string | undefined): TrainResult {
+    const { state, data, tuned } = this.#parts;
+    const of = (kind: Tuned['kind']): string | undefined => (tuned.kind === kind ? published : undefined);
     const early = reason === 'finished' && state.step < data.steps.length;
-    return { reason, step: state.step, adapter, best: state.best, early };
+    return { reason, step: state.step, adapter: of('adapter'), model: of('model'), best: state.best, early };
   }
 
   async #say(event: TrainEvent): Promise<void> {
@@ -281,8 +290,8 @@ function isBetter(now: BestSoFar, best: BestSoFar): boolean {
     : now.loss < best.loss;
 }
 
-async function copyAdapter(from: string, to: string): Promise<void> {
-  for (const file of ['adapter_config.json', 'adapter_model.safetensors']) {
-    await copyFile(join(from, file), join(to, file));
+async function copyBest(from: string, to: string): Promise<void> {
+  for (const file of await readdir(from)) {
+    if (file !== MANIFEST) await copyFile(join(from, file), join(to, file));
   }
 }

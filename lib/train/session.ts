@@ -9,8 +9,13 @@ import type { NativeMemoryPlan, NativeTrainSession, Recompute } from '../native/
 /** Adapters of a session and the size of its micro-batches. */
 export interface TrainingSessionOptions {
   model: Model;
-  /** The adapters that a batch's `adapters` array indexes. */
-  adapters: readonly Adapter[];
+  /** The adapters that a batch's `adapters` array indexes. Default: none. */
+  adapters?: readonly Adapter[];
+  /**
+   * Trains the model itself, which the batch's adapter index 0 then means: no adapters, weights in f32, and no other session
+   * or adapter on this model while the session lives. A Sampler on it answers with the weights as they are. Default false.
+   */
+  full?: boolean;
   /** Tokens of a micro-batch at most. Default 2048. */
   microTokens?: number;
   /** Bytes of logits held at once. Default 64 MiB. */
@@ -36,7 +41,7 @@ export interface BatchSums {
 /** One AdamW step. */
 export interface OptimStepOptions {
   learningRate: number;
-  /** Index into the session's adapters. Default 0. */
+  /** Index into the session's adapters. Default 0, which in full tuning is the model. */
   adapter?: number;
   /** What the accumulated gradient is divided by. Default: the total weight since the last step of this adapter. */
   totalWeight?: number;
@@ -46,7 +51,7 @@ export interface OptimStepOptions {
   beta2?: number;
   /** Default 1e-8. */
   epsilon?: number;
-  /** Decoupled. Default 0. */
+  /** Decoupled; in full tuning of matrices alone, not of norms and biases. Default 0. */
   weightDecay?: number;
   /** Global L2 clip; 0 = off. Default 1. */
   maxGradNorm?: number;
@@ -66,16 +71,18 @@ export class TrainingSession implements AsyncDisposable {
 
   /** @throws MlitError `OUT_OF_MEMORY` when the memory cannot be had; nothing is left allocated then. */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
+    const { adapters = [], full = false } = options;
     const native = await options.model.native.createTrainSession(
-      options.adapters.map((adapter) => adapter.native),
+      adapters.map((adapter) => adapter.native),
       {
         maxTokens: options.microTokens ?? 2048,
         logitsBytes: options.logitsBytes ?? 64 * 2 ** 20,
         recompute: options.recompute ?? 'none',
+        full,
         training: options.training ?? true,
       },
     );
-    return new TrainingSession(native, options.adapters.length);
+    return new TrainingSession(native, full ? 1 : adapters.length);
   }
 
   /** What is allocated, by name, in bytes. */
@@ -157,7 +164,7 @@ export class TrainingSession implements AsyncDisposable {
     return this.#native.stepCount(adapter);
   }
 
-  /** Parameters, moments and step counts of all adapters, in one safetensors file written atomically. */
+  /** Parameters, moments and step counts of all adapters (or of the model itself), in one safetensors file written atomically. */
   saveState(path: string): Promise<void> {
     return this.#native.saveState(path);
   }

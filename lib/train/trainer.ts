@@ -1,7 +1,7 @@
-// A training run from options to adapter. The loop is in sight in run.ts; here everything that can be known before the first
+// A training run from options to its result. The loop is in sight in run.ts; here everything that can be known before the first
 // step is found out: data, order, memory, and where a resumed run goes on.
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture';
-import { Adapter, canonicalTarget, toAdapterSpec } from '../model/adapter';
+import { type Adapter, canonicalTarget } from '../model/adapter';
 import type { HubOptions } from '../model/hub/snapshot';
 import { pinHubModel } from '../model/hub-model';
 import { Model } from '../model/model';
@@ -14,13 +14,22 @@ import { latestCheckpoint, type TrainerState } from './checkpoint';
 import type { DevEvaluator, DevMeasuring } from './evaluator';
 import { EventStream } from './events';
 import { adoptInitAdapter } from './init-adapter';
-import { refuseIdleOptions, resolveTrainOptions, type TrainOptions, type TrainOptionsInput } from './options';
+import {
+  LORA_OPTIONS,
+  optionsOfMethod,
+  refuseIdleOptions,
+  resolveTrainOptions,
+  type TrainOptions,
+  type TrainOptionsInput,
+  withFull,
+} from './options';
 import { checkMemory, devContext, planRun, type TrainPlan } from './plan';
 import type { PreparedData } from './prepare';
 import { prepareData } from './prepare';
 import { TrainRun } from './run';
 import { type RunChoices, RunDirectory, type RunRecord, readRunRecord } from './run-directory';
 import { TrainingSession } from './session';
+import { makeTuned, type Tuned } from './tuned';
 
 /** Every option of a run, and where and how it is run. */
 export type TrainerOptions = TrainOptionsInput & {
@@ -38,7 +47,7 @@ export type TrainerOptions = TrainOptionsInput & {
   relocate?: boolean;
   /**
    * The model, loaded already: for many runs over one base. It stays when the trainer is disposed. Its threads and weights'
-   * dtype are what they are.
+   * dtype are what they are. Not with `method: 'full'`, which changes the weights.
    */
   base?: Model | undefined;
   /** ISO time that a template's clock shows. Default: when the run was started. */
@@ -116,7 +125,7 @@ export class Trainer implements AsyncDisposable {
   readonly #directory: RunDirectory;
   readonly #model: Model;
   readonly #ownsModel: boolean;
-  readonly #adapter: Adapter;
+  readonly #tuned: Tuned;
   readonly #session: TrainingSession;
   readonly #measuring: DevMeasuring | undefined;
   readonly #state: TrainerState;
@@ -129,7 +138,7 @@ export class Trainer implements AsyncDisposable {
     directory: RunDirectory;
     model: Model;
     ownsModel: boolean;
-    adapter: Adapter;
+    tuned: Tuned;
     session: TrainingSession;
     measuring: DevMeasuring | undefined;
     state: TrainerState;
@@ -139,7 +148,7 @@ export class Trainer implements AsyncDisposable {
     this.#directory = parts.directory;
     this.#model = parts.model;
     this.#ownsModel = parts.ownsModel;
-    this.#adapter = parts.adapter;
+    this.#tuned = parts.tuned;
     this.#session = parts.session;
     this.#measuring = parts.measuring;
     this.#state = parts.state;
@@ -183,6 +192,12 @@ export class Trainer implements AsyncDisposable {
     };
     const prepared = await planTraining(record ? asChosen(record) : input, context);
     if (record) refuseOtherChoices(record.chosen, prepared.chosen);
+    const full = prepared.options.method === 'full';
+    if (full && base) {
+      throw new RangeError(
+        "train options: base was given, but with method full the run changes the model's weights and needs one of its own; leave base out",
+      );
+    }
     checkMemory(prepared.plan, base?.bytes);
 
     const cleanup = new AsyncStack();
@@ -203,19 +218,19 @@ export class Trainer implements AsyncDisposable {
         }));
       if (!base) cleanup.add(() => model.dispose());
       if (!base) await refuseReplaced(prepared);
-      const adapter = await makeAdapter(model, prepared.options, onNote);
-      cleanup.add(() => adapter.dispose());
+      const tuned = await makeTuned(model, prepared.options, onNote);
+      cleanup.add(() => tuned.dispose());
       const session = await TrainingSession.create({
         model,
-        adapters: [adapter],
+        ...(tuned.adapter ? { adapters: [tuned.adapter] } : { full }),
         microTokens: prepared.chosen.microTokens,
         recompute: prepared.chosen.recompute,
       });
       cleanup.add(() => session.dispose());
       if (checkpoint) await session.loadState(`${checkpoint.path}/state.safetensors`);
-      const measuring = await openMeasuring(evaluator, prepared, model, adapter);
+      const measuring = await openMeasuring(evaluator, prepared, model, tuned.adapter);
       const state = checkpoint?.state ?? { step: 0 };
-      const own = { prepared, directory, model, ownsModel: !base, adapter, session };
+      const own = { prepared, directory, model, ownsModel: !base, tuned, session };
       return new Trainer({ ...own, measuring, state, signal });
     } catch (error) {
       await cleanup.run();
@@ -237,13 +252,14 @@ export class Trainer implements AsyncDisposable {
     return this.#prepared.options;
   }
 
-  /** Lives as long as the trainer: a Sampler on it answers with the adapter as it is between two steps. */
+  /** Lives as long as the trainer: a Sampler on it answers with what is trained as it is between two steps. */
   get model(): Model {
     return this.#model;
   }
 
-  get adapter(): Adapter {
-    return this.#adapter;
+  /** Undefined with `method: 'full'`. */
+  get adapter(): Adapter | undefined {
+    return this.#tuned.adapter;
   }
 
   /** Steps done so far, over all resumptions. */
@@ -263,8 +279,7 @@ export class Trainer implements AsyncDisposable {
       options: this.#prepared.options,
       data: this.#prepared.data,
       directory: this.#directory,
-      adapter: this.#adapter,
-      baseName: this.#model.source.baseName,
+      tuned: this.#tuned,
       session: this.#session,
       state: this.#state,
       microTokens: this.#prepared.chosen.microTokens,
@@ -287,7 +302,7 @@ export class Trainer implements AsyncDisposable {
     await this.#run?.done.catch(() => undefined);
     await this.#measuring?.[Symbol.asyncDispose]();
     await this.#session.dispose();
-    await this.#adapter.dispose();
+    await this.#tuned.dispose();
     if (this.#ownsModel) await this.#model.dispose();
     await this.#directory.close();
   }
@@ -298,21 +313,11 @@ export class Trainer implements AsyncDisposable {
   }
 }
 
-function makeAdapter(
-  model: Model,
-  options: TrainOptions,
-  onNote: TrainerOptions['onNote'],
-): Promise<Adapter> {
-  if (options.initAdapter !== undefined) return Adapter.load(model, options.initAdapter, { onNote });
-  const { rank, alpha, rslora, target, seed } = options;
-  return Adapter.create(model, { ...toAdapterSpec({ rank, alpha, rslora, targetModules: target }), seed });
-}
-
 async function openMeasuring(
   evaluator: DevEvaluator | undefined,
   { options, data }: TrainingPrepared,
   model: Model,
-  adapter: Adapter,
+  adapter: Adapter | undefined,
 ): Promise<DevMeasuring | undefined> {
   return options.select === 'loss' ? undefined : evaluator?.open(devContext(options, data), model, adapter);
 }
@@ -322,8 +327,9 @@ function placesOf({ model, data, template }: TrainOptions): Partial<TrainOptions
 }
 
 /** What was `auto` when the run was started stays what it became, whatever would be chosen now. */
-function asChosen({ options, chosen }: RunRecord): TrainOptions {
-  return { ...options, threads: chosen.threads, recompute: chosen.recompute };
+function asChosen({ options, chosen }: RunRecord): TrainOptionsInput {
+  const { model, data } = options;
+  return { ...optionsOfMethod(options), model, data, threads: chosen.threads, recompute: chosen.recompute };
 }
 
 function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOptionsInput>): void {
@@ -333,6 +339,9 @@ function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOption
     ...(mix !== undefined && { mix: formatMixtureSpec(parseMixtureSpec(mix)) }),
     ...(target !== undefined && { target: canonicalTarget(target) }),
   };
+  const foreign =
+    recorded.method === 'full' ? LORA_OPTIONS.find((key) => given[key] !== undefined) : undefined;
+  if (foreign !== undefined) throw new RangeError(`train options: ${withFull(foreign)}`);
   for (const [key, value] of Object.entries(asKept)) {
     const was = (recorded as Record<string, unknown>)[key];
     if (value === undefined || JSON.stringify(value) === JSON.stringify(was)) continue;

@@ -1,5 +1,5 @@
 // The promise that nothing is lost: real processes are killed with SIGKILL at random moments, in the middle of steps and of
-// checkpoint writes, and resumed; the adapter has the bytes of a run that nobody touched.
+// checkpoint writes, and resumed; the adapter, or the model itself, has the bytes of a run that nobody touched.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
@@ -9,9 +9,8 @@ import { fixture, root, scratch, writeRecords } from '../support/fixtures';
 
 const folder = scratch();
 const data = writeRecords(join(folder, 'train.jsonl'), 120);
-const KILLS = 20;
 
-function start(out: string, resume: boolean) {
+function start(out: string, resume: boolean, method: 'lora' | 'full', epochs: number) {
   const args = ['train', '--out', out];
   if (resume) args.push('--resume');
   else {
@@ -20,16 +19,15 @@ function start(out: string, resume: boolean) {
       fixture('smol-tiny', 'model'),
       '--data',
       data,
-      '--rank',
-      '4',
-      '--learning-rate',
-      '1e-2',
+      '--method',
+      method,
+      ...(method === 'lora' ? ['--rank', '4', '--learning-rate', '1e-2'] : ['--learning-rate', '1e-3']),
     );
     args.push(
       '--batch-examples',
       '4',
       '--epochs',
-      '24',
+      String(epochs),
       '--save-every',
       '1',
       '--threads',
@@ -53,9 +51,13 @@ function start(out: string, resume: boolean) {
   return { child, ended };
 }
 
-const weights = (run: string): string =>
+const weights = (run: string, method: 'lora' | 'full'): string =>
   createHash('sha256')
-    .update(readFileSync(join(run, 'adapter', 'adapter_model.safetensors')))
+    .update(
+      readFileSync(
+        join(run, method === 'lora' ? 'adapter/adapter_model.safetensors' : 'model/model.safetensors'),
+      ),
+    )
     .digest('hex');
 
 const lastStep = (run: string): number => {
@@ -70,35 +72,44 @@ const lastStep = (run: string): number => {
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('kill -9 and resume', () => {
-  it(`gives the bytes of an uninterrupted run after ${KILLS} kills`, { timeout: 400_000 }, async () => {
-    const whole = join(folder, 'whole');
-    const { code, stderr } = await start(whole, false).ended;
-    expect(stderr).toContain('adapter written');
-    expect(code).toBe(0);
-    const total = lastStep(whole);
+  it.each([
+    ['lora', 20, 24],
+    ['full', 6, 8],
+  ] as const)(
+    'gives the bytes of an uninterrupted run: %s, %i kills',
+    {
+      timeout: 400_000,
+    },
+    async (method, most, epochs) => {
+      const whole = join(folder, `whole-${method}`);
+      const { code, stderr } = await start(whole, false, method, epochs).ended;
+      expect(stderr).toContain(method === 'lora' ? 'adapter written' : 'model written');
+      expect(code).toBe(0);
+      const total = lastStep(whole);
 
-    const run = join(folder, 'killed');
-    let kills = 0;
-    let finished = false;
-    while (kills < KILLS) {
-      const before = lastStep(run);
-      const { child, ended } = start(run, existsSync(join(run, 'run.yaml')));
-      // Wait until this process has taken a step or two of its own, then kill it at a moment it does not choose.
-      const target = Math.min(before + 1 + (kills % 3), total);
-      const deadline = Date.now() + 60_000;
-      while (lastStep(run) < target && child.exitCode === null && Date.now() < deadline) await sleep(2);
-      await sleep(Math.random() * 25);
-      if (child.exitCode !== null) {
-        finished = true;
-        break;
+      const run = join(folder, `killed-${method}`);
+      let kills = 0;
+      let finished = false;
+      while (kills < most) {
+        const before = lastStep(run);
+        const { child, ended } = start(run, existsSync(join(run, 'run.yaml')), method, epochs);
+        // Wait until this process has taken a step or two of its own, then kill it at a moment it does not choose.
+        const target = Math.min(before + 1 + (kills % 3), total);
+        const deadline = Date.now() + 60_000;
+        while (lastStep(run) < target && child.exitCode === null && Date.now() < deadline) await sleep(2);
+        await sleep(Math.random() * 25);
+        if (child.exitCode !== null) {
+          finished = true;
+          break;
+        }
+        child.kill('SIGKILL');
+        await ended;
+        kills += 1;
       }
-      child.kill('SIGKILL');
-      await ended;
-      kills += 1;
-    }
-    expect(finished, `the run ended after ${kills} kills: it is too short for this test`).toBe(false);
-    const last = await start(run, true).ended;
-    expect(last.code, last.stderr).toBe(0);
-    expect(weights(run)).toBe(weights(whole));
-  });
+      expect(finished, `the run ended after ${kills} kills: it is too short for this test`).toBe(false);
+      const last = await start(run, true, method, epochs).ended;
+      expect(last.code, last.stderr).toBe(0);
+      expect(weights(run, method)).toBe(weights(whole, method));
+    },
+  );
 });

@@ -32,6 +32,7 @@ export const trainOptions: NativeTrainOptions = {
   maxTokens: 4096,
   logitsBytes: 1 << 22,
   recompute: 'none',
+  full: false,
   training: true,
 };
 export const sampleOptions: NativeSampleOptions = {

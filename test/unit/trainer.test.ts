@@ -127,7 +127,7 @@ describe('Trainer', () => {
     await using trainer = await Trainer.create({ ...base, out: out() });
     await using sampler = await Sampler.create({
       model: trainer.model,
-      adapters: [trainer.adapter],
+      adapters: [trainer.adapter!],
       maxRows: 2,
       cacheTokens: 256,
     });

@@ -1,0 +1,48 @@
+// What a run trains: a LoRA adapter on a frozen base, or the model itself. The loop and its checkpoints know no more of it
+// than how it is written.
+import { writeModelFolder } from '../export/model-folder';
+import { Adapter, toAdapterSpec } from '../model/adapter';
+import type { Model } from '../model/model';
+import type { TrainOptions } from './options';
+
+export interface Tuned {
+  /** Name of the result's folder in the run's. */
+  readonly kind: 'adapter' | 'model';
+  /** Undefined where the model itself is trained. */
+  readonly adapter: Adapter | undefined;
+  /** Into a folder that exists and is empty: PEFT's two files, or a Hugging Face folder in f32. */
+  save(folder: string): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export async function makeTuned(
+  model: Model,
+  options: TrainOptions,
+  onNote: ((note: string) => void) | undefined,
+): Promise<Tuned> {
+  if (options.method === 'full') {
+    return {
+      kind: 'model',
+      adapter: undefined,
+      save: async (out) => void (await writeModelFolder({ source: model, out, dtype: 'f32' })),
+      dispose: async () => undefined,
+    };
+  }
+  const adapter = await makeAdapter(model, options, onNote);
+  return {
+    kind: 'adapter',
+    adapter,
+    save: (folder) => adapter.save(folder, model.source.baseName),
+    dispose: () => adapter.dispose(),
+  };
+}
+
+function makeAdapter(
+  model: Model,
+  options: TrainOptions,
+  onNote: ((note: string) => void) | undefined,
+): Promise<Adapter> {
+  if (options.initAdapter !== undefined) return Adapter.load(model, options.initAdapter, { onNote });
+  const { rank, alpha, rslora, target, seed } = options;
+  return Adapter.create(model, { ...toAdapterSpec({ rank, alpha, rslora, targetModules: target }), seed });
+}
