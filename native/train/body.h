@@ -63,7 +63,7 @@ class Body {
   TrainOptions options_;
   LoraGroupBuilder lora_;
   LinearGroup lowest_ = LinearGroup::kDown;  // of layer 0, with any adapter
-  bool trainsLayers_ = false;  // with any adapter
+  bool trainsLayers_ = false;                // with any adapter
   const FullGradients* full_ = nullptr;
   const std::atomic<bool>* cancel_ = nullptr;
 };
