@@ -166,6 +166,7 @@ export { Store, type StoreOptions } from './experiment/store/store';
 export type { ExperimentGraph, FinishedJob, OutputFile } from './experiment/store/types';
 export type { Arm, ItemResult, ModelResult } from './experiment/types';
 export type { ExperimentEvent } from './experiment/walk';
+export { type Exported, type ExportFormat, type ExportOptions, exportModel } from './export/export';
 export { type ExportDtype, type ModelFolderOptions, writeModelFolder } from './export/model-folder';
 export { Adapter, type AdapterOptions } from './model/adapter';
 export { cacheDir } from './model/cache';

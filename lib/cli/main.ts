@@ -7,6 +7,7 @@ import { UsageError } from './common';
 import { addCompare } from './compare';
 import { addDoctor } from './doctor';
 import { addExperiment } from './experiment';
+import { addExport } from './export';
 import { addImport } from './import';
 import { addInspect } from './inspect';
 import { addMix } from './mix';
@@ -35,6 +36,7 @@ function createProgram(): Command {
     addSample,
     addScore,
     addCompare,
+    addExport,
     addExperiment,
   ])
     add(program);

@@ -9,6 +9,7 @@ import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import { writeFileAtomic } from '../native/files';
 import type { NativeExported } from '../native/types';
+import { substituteTemplate } from './chat-template';
 import { writeFolderAtomic } from './output';
 
 /** How exported weights are stored. */
@@ -28,6 +29,7 @@ export interface ModelFolderOptions {
   signal?: AbortSignal | undefined;
   /** Fraction written, 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined;
+  onNote?: ((note: string) => void) | undefined;
 }
 
 const GIGABYTE = 1e9;
@@ -68,7 +70,7 @@ export async function writeModelFolder(options: ModelFolderOptions): Promise<Nat
     const files =
       from.kind === 'folder'
         ? await copySmallFiles(from.path, folder, dtype, exported.untied)
-        : await makeSmallFiles(from, folder, dtype, exported.untied);
+        : await makeSmallFiles(from, folder, dtype, exported.untied, options.onNote);
     return { ...exported, files: [...exported.files, ...files] };
   });
 }
@@ -107,6 +109,7 @@ async function makeSmallFiles(
   to: string,
   dtype: ExportDtype,
   untied: boolean,
+  onNote: ModelFolderOptions['onNote'],
 ): Promise<string[]> {
   const addon = loadAddon();
   const [{ configJson }, { eosIds, tiedHead, contextLength }, tokenizer] = await Promise.all([
@@ -115,6 +118,8 @@ async function makeSmallFiles(
     loadTokenizer(from),
   ]);
   const ids = specialIds(tokenizer, eosIds);
+  const template = await substituteTemplate(tokenizer);
+  if (template?.note !== undefined) onNote?.(`${template.note}; it is written into the export`);
   await writeConfig(to, {
     ...(JSON.parse(configJson) as object),
     tie_word_embeddings: tiedHead && !untied,
@@ -124,7 +129,11 @@ async function makeSmallFiles(
   const files = {
     'generation_config.json': ids,
     'tokenizer.json': tokenizer.toJson(),
-    'tokenizer_config.json': { ...tokenizer.toConfig(), model_max_length: contextLength },
+    'tokenizer_config.json': {
+      ...tokenizer.toConfig(),
+      model_max_length: contextLength,
+      ...(template && { chat_template: template.source }),
+    },
   };
   for (const [file, value] of Object.entries(files)) await writeJson(join(to, file), value);
   return ['config.json', ...Object.keys(files)];

@@ -27,7 +27,7 @@ const LOWER = '[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]';
 const TAIL = '\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
 
 /** The value of `tokenizer.ggml.pre` → how words are cut before merging. */
-const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizerKind>> = {
+export const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizerKind>> = {
   'llama-bpe': {
     splits: [
       `${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${TAIL}`,

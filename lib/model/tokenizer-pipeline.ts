@@ -218,6 +218,11 @@ function byteLevelBytes(token: string): Uint8Array {
   return bytes;
 }
 
+/** A sequence's stages, nested ones too; none for null. `children`: the field that holds them. */
+export function flattenStage(stage: Stage | null, children: string): Stage[] {
+  return stage === null ? [] : flatten(stage, children);
+}
+
 function flatten(stage: Stage, children: string): Stage[] {
   if (stage.type !== 'Sequence') return [stage];
   return ((stage[children] as Stage[] | undefined) ?? []).flatMap((child) => flatten(child, children));

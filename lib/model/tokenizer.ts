@@ -1,7 +1,7 @@
 // Text to ids and back, with ids equal to the reference's (Rust `tokenizers`, transformers) for the families supported,
 // from a Hugging Face folder or from a GGUF's metadata alone.
 
-import type { GgufMetadata } from '../native/types';
+import type { GgufMetadata, NativeGgufEntry } from '../native/types';
 import { type AddedToken, AddedTokenMatcher } from './tokenizer-added';
 import { BytePairEncoder } from './tokenizer-bpe';
 import { specFromGguf } from './tokenizer-gguf';
@@ -20,6 +20,7 @@ import {
   type PreTokenizer,
 } from './tokenizer-pipeline';
 import { type TokenizerSpec, toTokenizerConfig, toTokenizerJson } from './tokenizer-spec';
+import { toGgufTokenizer } from './tokenizer-to-gguf';
 
 /** How text becomes ids. */
 export interface EncodeOptions {
@@ -236,5 +237,10 @@ export class Tokenizer {
   /** The object of the tokenizer_config.json beside it. */
   toConfig(): Record<string, unknown> {
     return toTokenizerConfig(this.#spec);
+  }
+
+  /** The `tokenizer.*` keys of a GGUF file for a model whose embedding has `rows` rows. */
+  toGguf(rows: number): NativeGgufEntry[] {
+    return toGgufTokenizer(this.#spec, rows);
   }
 }

@@ -212,6 +212,16 @@ export interface NativeExportOptions {
   onProgress?: (fraction: number) => void;
 }
 
+/** A metadata entry of a GGUF file that is written, with its exact type there. */
+export type NativeGgufEntry = { key: string } & (
+  | { type: 'u32' | 'f32'; value: number }
+  | { type: 'bool'; value: boolean }
+  | { type: 'text'; value: string }
+  | { type: 'texts'; value: string[] }
+  | { type: 'i32s'; value: Int32Array }
+  | { type: 'f32s'; value: Float32Array }
+);
+
 export interface NativeExported {
   files: string[];
   /** of all tensors */
@@ -240,6 +250,17 @@ export interface NativeAddon {
   exportSafetensors(
     source: string | NativeModel,
     options: NativeExportOptions & { folder: string; shardBytes: number },
+  ): Promise<NativeExported>;
+  /** entries: the tokenizer and names of a folder; those of a GGUF source are copied. */
+  exportGguf(
+    source: string | NativeModel,
+    options: NativeExportOptions & { path: string; entries: NativeGgufEntry[] },
+  ): Promise<NativeExported>;
+  /** A PEFT folder as llama.cpp's kind of adapter; model: a path, for names, shapes and the order of rows. */
+  exportGgufAdapter(
+    model: string,
+    adapter: string,
+    options: { path: string; dtype: 'f32' | 'bf16' | 'f16'; entries: NativeGgufEntry[] },
   ): Promise<NativeExported>;
   planTraining(
     path: string,

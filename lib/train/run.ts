@@ -6,6 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { type PackedBatch, packExamples } from '../data/packing';
 import type { RenderedExample } from '../data/render';
 import { MlitError } from '../native/errors';
+import { writeFileAtomic } from '../native/files';
 import {
   type BestSoFar,
   bestPath,
@@ -17,6 +18,7 @@ import {
 import { scoreDev } from './dev';
 import type { DevMeasuring } from './evaluator';
 import type { EvalEvent, EventStream, StepEvent, TrainEvent } from './events';
+import { modelCard } from './model-card';
 import type { TrainOptions } from './options';
 import type { PreparedData } from './prepare';
 import type { RunDirectory } from './run-directory';
@@ -263,10 +265,13 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
 
   /** adapter/ or model/ is the best by the dev set where there is one, else the last. */
   #publish(): Promise<string> {
-    const { directory, state, tuned } = this.#parts;
+    const { directory, state, tuned, options, data } = this.#parts;
     return directory.publish(tuned.kind, async (folder) => {
-      if (!state.best) return tuned.save(folder);
-      await copyBest(bestPath(directory.checkpoints, state.best.step), folder);
+      if (state.best) await copyBest(bestPath(directory.checkpoints, state.best.step), folder);
+      else await tuned.save(folder);
+      if (tuned.kind !== 'adapter') return;
+      const card = modelCard({ options, data, baseName: tuned.baseName, steps: state.step, best: state.best });
+      await writeFileAtomic(join(folder, 'README.md'), card);
     });
   }
 

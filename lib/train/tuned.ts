@@ -10,6 +10,8 @@ export interface Tuned {
   readonly kind: 'adapter' | 'model';
   /** Undefined where the model itself is trained. */
   readonly adapter: Adapter | undefined;
+  /** The base's name on the hub where there is one, else its path. */
+  readonly baseName: string;
   /** Into a folder that exists and is empty: PEFT's two files, or a Hugging Face folder in f32. */
   save(folder: string): Promise<void>;
   dispose(): Promise<void>;
@@ -24,6 +26,7 @@ export async function makeTuned(
     return {
       kind: 'model',
       adapter: undefined,
+      baseName: model.source.baseName,
       save: async (out) => void (await writeModelFolder({ source: model, out, dtype: 'f32' })),
       dispose: async () => undefined,
     };
@@ -32,6 +35,7 @@ export async function makeTuned(
   return {
     kind: 'adapter',
     adapter,
+    baseName: model.source.baseName,
     save: (folder) => adapter.save(folder, model.source.baseName),
     dispose: () => adapter.dispose(),
   };

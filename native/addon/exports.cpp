@@ -4,6 +4,7 @@
 #include "addon/progress.h"
 #include "addon/states.h"
 #include "export/config_json.h"
+#include "export/gguf_model.h"
 #include "export/safetensors_folder.h"
 #include "model/loader.h"
 
@@ -37,6 +38,48 @@ Source sourceArgument(Napi::Value value) {
 std::optional<HostAdapter> readAdapter(const ModelConfig& config, const std::string& folder) {
   if (folder.empty()) return std::nullopt;
   return readPeftAdapter(config, folder);
+}
+
+// [{ key, type, value }] as lib/native/types.ts has it.
+std::vector<GgufEntry> entriesOption(const OptionsReader& reader) {
+  const std::string name = reader.path("entries");
+  const Napi::Array array = arrayArgument(reader.get("entries"), name);
+  std::vector<GgufEntry> entries;
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    const OptionsReader item(array.Get(i), name + "[" + std::to_string(i) + "]");
+    const std::string key = item.text("key");
+    switch (item.oneOf("type", {"u32", "f32", "bool", "text", "texts", "i32s", "f32s"})) {
+      case 0:
+        entries.push_back(
+            ggufU32(key, static_cast<uint32_t>(item.integer("value", 0, std::numeric_limits<uint32_t>::max()))));
+        break;
+      case 1:
+        entries.push_back(ggufF32(key, static_cast<float>(item.number("value", std::numeric_limits<float>::lowest()))));
+        break;
+      case 2:
+        entries.push_back(ggufBool(key, item.boolean("value")));
+        break;
+      case 3:
+        entries.push_back(ggufText(key, item.get("value").ToString().Utf8Value()));
+        break;
+      case 4: {
+        const Napi::Array texts = arrayArgument(item.get("value"), item.path("value"));
+        std::vector<std::string> values(texts.Length());
+        for (uint32_t j = 0; j < texts.Length(); ++j) {
+          const Napi::HandleScope scope(array.Env());  // a vocabulary is a quarter of a million strings
+          values[j] = texts.Get(j).ToString().Utf8Value();
+        }
+        entries.push_back(ggufTexts(key, values));
+        break;
+      }
+      case 5:
+        entries.push_back(ggufI32s(key, item.int32s("value")));
+        break;
+      default:
+        entries.push_back(ggufF32s(key, item.float32s("value")));
+    }
+  }
+  return entries;
 }
 
 Napi::Object resultValue(Napi::Env env, const ExportResult& result) {
@@ -113,6 +156,32 @@ Napi::Value exportSafetensorsFor(const Napi::CallbackInfo& info) {
                      full.adapter = adapter;
                      return exportSafetensors(rows, full, pool, watch);
                    });
+}
+
+Napi::Value exportGgufFor(const Napi::CallbackInfo& info) {
+  const OptionsReader reader(info[1], "options");
+  GgufExport options;
+  options.path = reader.text("path");
+  options.dtype = dtypeOption(reader);
+  options.entries = entriesOption(reader);
+  return runExport(info,
+                   [options](WeightRows& rows, const HostAdapter* adapter, ThreadPool& pool, const ExportWatch& watch) {
+                     GgufExport full = options;
+                     full.adapter = adapter;
+                     return exportGguf(rows, full, pool, watch);
+                   });
+}
+
+Napi::Value exportGgufAdapterFor(const Napi::CallbackInfo& info) {
+  const OptionsReader reader(info[2], "options");
+  return runAsync(
+      info.Env(), nullptr,
+      [model = textArgument(info[0], "model"), folder = textArgument(info[1], "adapter"), path = reader.text("path"),
+       dtype = dtypeOption(reader), entries = entriesOption(reader)] {
+        const ModelConfig config = readModelConfig(model);
+        return exportGgufAdapter(config, readPeftAdapter(config, folder), path, dtype, entries);
+      },
+      resultValue);
 }
 
 }  // namespace mlit::addon

@@ -7,5 +7,7 @@ namespace mlit::addon {
 
 Napi::Value exportInfo(const Napi::CallbackInfo& info);
 Napi::Value exportSafetensorsFor(const Napi::CallbackInfo& info);
+Napi::Value exportGgufFor(const Napi::CallbackInfo& info);
+Napi::Value exportGgufAdapterFor(const Napi::CallbackInfo& info);
 
 }  // namespace mlit::addon

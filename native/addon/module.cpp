@@ -163,6 +163,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       method("loadModel", asyncFunction<loadModel>),
       method("exportInfo", asyncFunction<exportInfo>),
       method("exportSafetensors", asyncFunction<exportSafetensorsFor>),
+      method("exportGguf", asyncFunction<exportGgufFor>),
+      method("exportGgufAdapter", asyncFunction<exportGgufAdapterFor>),
       method("planTraining", asyncFunction<planTrainingFor>),
       method("planSampling", asyncFunction<planSamplingFor>),
   };

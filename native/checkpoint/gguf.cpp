@@ -23,7 +23,9 @@ class MappedGguf final : public GgufFile {
     reader.require(keyCount, kLeastPair, "the list of " + std::to_string(keyCount) + " metadata keys");
     for (uint64_t i = 0; i < keyCount; ++i) {
       std::string key = reader.readString("metadata key " + std::to_string(i));
+      const uint64_t begin = reader.position();
       GgufValue value = readGgufValue(reader, key);
+      stored_.emplace(key, std::pair(begin, reader.position()));
       if (!metadata_.emplace(key, std::move(value)).second)
         throw damagedFile(file_.path(), "metadata key \"" + printable(key) + "\" is there twice.",
                           {{"key", printable(key)}});
@@ -35,6 +37,12 @@ class MappedGguf final : public GgufFile {
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   const std::string& path() const override { return file_.path(); }
   const std::map<std::string, GgufValue>& metadata() const override { return metadata_; }
+  std::string storedValue(const std::string& key) const override {
+    required(key, "a value");
+    const auto [begin, end] = stored_.at(key);
+    file_.checkUnchanged();
+    return std::string(reinterpret_cast<const char*>(file_.data() + begin), static_cast<size_t>(end - begin));
+  }
   bool has(const std::string& key) const override { return metadata_.count(key) > 0; }
 
   const TensorInfo* find(const std::string& name) const override {
@@ -45,6 +53,8 @@ class MappedGguf final : public GgufFile {
   void readRows(const TensorInfo& tensor, int64_t first, int64_t count, float* out) const override {
     readStoredRows(file_, tensor, dtypeName(tensor.dtype), first, count, out);
   }
+
+  void forget(const TensorInfo& tensor) const override { file_.forget(tensor.offset, tensor.bytes); }
 
   const uint8_t* storedBytes(const TensorInfo& tensor) const override { return storedTensorBytes(file_, tensor); }
 
@@ -111,6 +121,7 @@ class MappedGguf final : public GgufFile {
 
   MappedFile file_;
   std::map<std::string, GgufValue> metadata_;
+  std::map<std::string, std::pair<uint64_t, uint64_t>> stored_;  // begin and end of each value, its type included
   std::vector<TensorInfo> tensors_;
   std::unordered_map<std::string, size_t> index_;
 };

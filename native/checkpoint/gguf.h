@@ -21,6 +21,9 @@ class GgufFile : public TensorSource {
  public:
   virtual const std::map<std::string, GgufValue>& metadata() const = 0;
 
+  // A value as the file has it, its type first: what GgufEntry holds. Throws kFileDamaged where there is none.
+  virtual std::string storedValue(const std::string& key) const = 0;
+
   // Typed access; a key of another type is kFileDamaged naming the key, what was expected and what is there.
   virtual bool has(const std::string& key) const = 0;
   virtual std::string text(const std::string& key) const = 0;  // throws if absent

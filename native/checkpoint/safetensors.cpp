@@ -56,6 +56,8 @@ class SafetensorsSource final : public TensorSource {
     readStoredRows(fileOf(tensor), tensor, storedType, first, count, out);
   }
 
+  void forget(const TensorInfo& tensor) const override { fileOf(tensor).forget(tensor.offset, tensor.bytes); }
+
   const uint8_t* storedBytes(const TensorInfo& tensor) const override {
     return storedTensorBytes(fileOf(tensor), tensor);
   }

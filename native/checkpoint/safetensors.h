@@ -18,17 +18,11 @@ std::unique_ptr<TensorSource> openSafetensors(const std::string& path);
 // The header's __metadata__ of a single file.
 std::map<std::string, std::string> safetensorsMetadata(const std::string& path);
 
-struct TensorLayout {
-  std::string name;
-  DType dtype = DType::kF32;  // F32, F16, BF16, I32, I64, U8
-  Shape shape;
-};
-
 // One file whose data come piece by piece, for what does not fit into memory. Tensors are laid out in the order given,
 // the header is padded to 8 bytes, so equal input gives equal bytes.
 class SafetensorsStream {
  public:
-  // Writes the header below a temporary name. kInvalidArgument for a name or shape that cannot be written, kFileIo.
+  // Types: F32, F16, BF16, I32, I64, U8. Writes the header below a temporary name. kInvalidArgument for a name or shape that cannot be written, kFileIo.
   SafetensorsStream(const std::string& path, const std::vector<TensorLayout>& tensors,
                     const std::map<std::string, std::string>& metadata);
   // The next bytes of the data, which follow each other without gaps. kFileIo, e.g. a full disk.

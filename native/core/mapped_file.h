@@ -19,6 +19,9 @@ class MappedFile {
   size_t size() const { return size_; }
   const std::string& path() const { return path_; }
 
+  // Gives the pages of a range back to the system; reading it again takes them from the file once more.
+  void forget(uint64_t offset, uint64_t bytes) const;
+
   // Throws kFileDamaged when size or mtime differ from those at opening.
   void checkUnchanged() const;
   // Copies bytes [offset, offset + count) to out without touching the map, for whose pages behind the end of a file that

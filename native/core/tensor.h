@@ -29,6 +29,13 @@ struct TensorInfo {
   int file = 0;  // index of the shard it lies in
 };
 
+// One tensor of a file that is to be written.
+struct TensorLayout {
+  std::string name;
+  DType dtype = DType::kF32;
+  Shape shape;
+};
+
 // A checkpoint that is open for reading. Implementations: safetensors (one file or shards), GGUF.
 class TensorSource {
  public:
@@ -42,6 +49,8 @@ class TensorSource {
   // The stored bytes of a tensor (tensor.bytes of them, at any alignment), valid as long as the source: for integers,
   // which a float32 cannot hold. nullptr when the implementation has no stored form.
   virtual const uint8_t* storedBytes(const TensorInfo& /*tensor*/) const { return nullptr; }
+  // The tensor will not be read again soon: the pages of the file that it lies in need not stay in memory.
+  virtual void forget(const TensorInfo& /*tensor*/) const {}
   virtual const std::string& path() const = 0;
 };
 

@@ -27,6 +27,8 @@ class CheckpointRows final : public WeightRows {
   const ModelConfig& config() const override { return config_; }
   const std::string& path() const override { return path_; }
 
+  void done(const ExportTensor& tensor) override { source_->forget(find(tensor)); }
+
   DType storedType() const override {
     DType common = DType::kOther;
     for (const ExportTensor& tensor : exportTensors(config_, !config_.tiedHead)) {
@@ -57,12 +59,6 @@ class CheckpointRows final : public WeightRows {
   }
 
  private:
-  // Where GGUF keeps a row of a head of `unit` rows: rows j and j + unit/2 lie at 2j and 2j + 1.
-  static int64_t interleavedRow(int64_t row, int64_t unit) {
-    const int64_t j = row % unit, half = unit / 2;
-    return row - j + (j < half ? 2 * j : 2 * (j - half) + 1);
-  }
-
   const TensorInfo& find(const ExportTensor& tensor) const {
     ExportTensor wanted = tensor;
     if (tensor.part == TensorPart::kHead && config_.tiedHead) {

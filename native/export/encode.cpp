@@ -64,21 +64,14 @@ TensorEncoder::TensorEncoder(WeightRows& rows, const HostAdapter* adapter, Threa
                              int64_t totalElements)
     : rows_(rows), adapter_(adapter), pool_(pool), watch_(watch), total_(totalElements) {}
 
-std::optional<LoraTerm> TensorEncoder::termOf(const ExportTensor& tensor) const {
-  const std::optional<Projection> projection = tensor.projection();
-  if (adapter_ == nullptr || !projection) return std::nullopt;
-  const AdapterLayout& layout = adapter_->layout;
-  for (const AdapterSlot& slot : layout.slots()) {
-    const bool ofThisLayer = slot.layer == tensor.layer || slot.projection == Projection::kHead;
-    if (!ofThisLayer || slot.projection != *projection) continue;
-    const float* flat = adapter_->flat.data();
-    return LoraTerm{layout.spec().rank, layout.spec().scale(), flat + slot.aOffset, flat + slot.bOffset, slot.out};
-  }
-  return std::nullopt;
-}
-
 void TensorEncoder::encode(const ExportTensor& tensor, DType dtype, Container container, const Sink& sink) {
-  const std::optional<LoraTerm> term = termOf(tensor);
+  const AdapterSlot* slot = adapter_ != nullptr ? slotOf(*adapter_, tensor) : nullptr;
+  LoraTerm term;
+  if (slot != nullptr) {
+    const AdapterSpec& spec = adapter_->layout.spec();
+    const float* flat = adapter_->flat.data();
+    term = {spec.rank, spec.scale(), flat + slot->aOffset, flat + slot->bOffset, slot->out};
+  }
   const int64_t in = tensor.columns(), row = in * blockShape(dtype).bytes;
   const bool interleave = container == Container::kGguf && tensor.rotaryHeads > 0;
   const int64_t unit = interleave ? tensor.rows() / tensor.rotaryHeads : 1;  // rows that must stay together
@@ -99,15 +92,14 @@ void TensorEncoder::encode(const ExportTensor& tensor, DType dtype, Container co
     pool_.run((count + share - 1) / share, [&](int64_t task, int) {
       const int64_t begin = task * share;
       encodeRows(buffer_.data() + begin * in, first + begin, std::min(share, count - begin), in,
-                 term ? &*term : nullptr, dtype, encoded_.data() + begin * row);
+                 slot != nullptr ? &term : nullptr, dtype, encoded_.data() + begin * row);
     });
     const uint8_t* bytes = encoded_.data();
     if (interleave) {
       ordered_.resize(encoded_.size());
       for (int64_t r = 0; r < count; ++r) {
-        const int64_t j = r % unit, head = r - j;  // row j of a head goes to 2j, row j + unit/2 to 2j + 1
-        const int64_t to = head + (j < unit / 2 ? 2 * j : 2 * (j - unit / 2) + 1);
-        std::memcpy(ordered_.data() + to * row, encoded_.data() + r * row, static_cast<size_t>(row));
+        std::memcpy(ordered_.data() + interleavedRow(r, unit) * row, encoded_.data() + r * row,
+                    static_cast<size_t>(row));
       }
       bytes = ordered_.data();
     }

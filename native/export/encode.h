@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <vector>
 
 #include "export/weight_rows.h"
@@ -45,8 +44,6 @@ class TensorEncoder {
   void encode(const ExportTensor& tensor, DType dtype, Container container, const Sink& sink);
 
  private:
-  std::optional<LoraTerm> termOf(const ExportTensor& tensor) const;
-
   WeightRows& rows_;
   const HostAdapter* adapter_;
   ThreadPool& pool_;

@@ -24,11 +24,8 @@ std::string shardName(size_t number, size_t of) {
 
 ExportResult exportSafetensors(WeightRows& rows, const SafetensorsExport& options, ThreadPool& pool,
                                const ExportWatch& watch) {
-  ExportResult result;
-  const bool tied = rows.config().tiedHead;
-  result.untied = tied && options.adapter != nullptr &&
-                  options.adapter->layout.spec().targets[static_cast<size_t>(Projection::kHead)];
-  const std::vector<ExportTensor> tensors = exportTensors(rows.config(), !tied || result.untied);
+  ExportResult result{{}, 0, untiesHead(rows.config(), options.adapter)};
+  const std::vector<ExportTensor> tensors = exportTensors(rows.config(), !rows.config().tiedHead || result.untied);
   std::vector<std::vector<const ExportTensor*>> shards(1);
   int64_t elements = 0;
   uint64_t inShard = 0;

@@ -2,14 +2,9 @@
 #pragma once
 
 #include "export/encode.h"
+#include "export/result.h"
 
 namespace mlit {
-
-struct ExportResult {
-  std::vector<std::string> files;  // names below the folder, or the one file's path
-  uint64_t bytes = 0;              // of all tensors
-  bool untied = false;             // the head became a matrix of its own, because the adapter changes it
-};
 
 struct SafetensorsExport {
   std::string folder;                    // must exist; files of these names in it are replaced

@@ -5,29 +5,6 @@
 
 namespace mlit {
 
-std::optional<Projection> ExportTensor::projection() const {
-  switch (part) {
-    case TensorPart::kQ:
-      return Projection::kQ;
-    case TensorPart::kK:
-      return Projection::kK;
-    case TensorPart::kV:
-      return Projection::kV;
-    case TensorPart::kO:
-      return Projection::kO;
-    case TensorPart::kGate:
-      return Projection::kGate;
-    case TensorPart::kUp:
-      return Projection::kUp;
-    case TensorPart::kDown:
-      return Projection::kDown;
-    case TensorPart::kHead:
-      return Projection::kHead;
-    default:
-      return std::nullopt;
-  }
-}
-
 std::vector<ExportTensor> exportTensors(const ModelConfig& c, bool ownHead) {
   const TensorNames names = tensorNames(c, false), gguf = tensorNames(c, true);
   const int64_t d = c.hidden, f = c.feedForward;
@@ -66,6 +43,23 @@ std::vector<ExportTensor> exportTensors(const ModelConfig& c, bool ownHead) {
   whole(TensorPart::kFinalNorm, &TensorNames::finalNorm, {d});
   if (ownHead) whole(TensorPart::kHead, &TensorNames::head, {c.vocabulary, d});
   return tensors;
+}
+
+const AdapterSlot* slotOf(const HostAdapter& adapter, const ExportTensor& tensor) {
+  const bool head = tensor.part == TensorPart::kHead;
+  if (!tensor.isMatrix() || tensor.part == TensorPart::kEmbedding) return nullptr;
+  for (const AdapterSlot& slot : adapter.layout.slots()) {
+    if (head ? slot.projection == Projection::kHead
+             : slot.layer == tensor.layer &&
+                   tensor.name.ends_with("." + std::string(projectionName(slot.projection)) + ".weight"))
+      return &slot;
+  }
+  return nullptr;
+}
+
+bool untiesHead(const ModelConfig& config, const HostAdapter* adapter) {
+  return adapter != nullptr && config.tiedHead &&
+         adapter->layout.spec().targets[static_cast<size_t>(Projection::kHead)];
 }
 
 }  // namespace mlit

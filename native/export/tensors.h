@@ -2,7 +2,6 @@
 // the model it is. Every reader and writer of this floor walks this table and knows nothing else about families.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,10 +45,21 @@ struct ExportTensor {
   bool isNorm() const { return !isMatrix() && part < TensorPart::kQBias; }
   int64_t rows() const { return isMatrix() ? shape[0] : 1; }
   int64_t columns() const { return shape.back(); }
-  std::optional<Projection> projection() const;  // where a LoRA may sit
 };
+
+// Where GGUF keeps a row of a head of `unit` rows: rows j and j + unit/2 lie at 2j and 2j + 1.
+inline int64_t interleavedRow(int64_t row, int64_t unit) {
+  const int64_t j = row % unit, half = unit / 2;
+  return row - j + (j < half ? 2 * j : 2 * (j - half) + 1);
+}
 
 // In the order of the model; the head only where it is a matrix of its own (ownHead).
 std::vector<ExportTensor> exportTensors(const ModelConfig& config, bool ownHead);
+
+// Where an adapter has this tensor's factors; null where it leaves the tensor alone.
+const AdapterSlot* slotOf(const HostAdapter& adapter, const ExportTensor& tensor);
+
+// The adapter (may be null) changes the head of a model whose head is its embedding: merged, the two must part.
+bool untiesHead(const ModelConfig& config, const HostAdapter* adapter);
 
 }  // namespace mlit

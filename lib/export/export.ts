@@ -1,0 +1,140 @@
+// `mlit export` as a function: a model, with an adapter merged into it or not, in a form that other programs load.
+import { mkdir } from 'node:fs/promises';
+import { basename, dirname, resolve } from 'node:path';
+import { loadTokenizer, type ModelSource, resolveModel } from '../model/source';
+import { loadAddon } from '../native/addon';
+import { MlitError } from '../native/errors';
+import type { NativeExported, NativeGgufEntry } from '../native/types';
+import { substituteTemplate } from './chat-template';
+import { type ExportDtype, writeModelFolder } from './model-folder';
+import { checkOutputIsFree } from './output';
+
+export const EXPORT_FORMATS = ['safetensors', 'gguf', 'gguf-adapter'] as const;
+export type ExportFormat = (typeof EXPORT_FORMATS)[number];
+
+export interface ExportOptions {
+  /** GGUF file, Hugging Face folder, or a name that `mlit pull` knows. */
+  model: string;
+  /** A PEFT folder: merged into the weights, or what `gguf-adapter` converts. */
+  adapter?: string | undefined;
+  /** A folder (`safetensors`) or a file (`….gguf`) that is not there yet. */
+  out: string;
+  format: ExportFormat;
+  /** Default: the checkpoint's own where that is a float type, else bf16; f32 for an adapter. */
+  dtype?: ExportDtype | undefined;
+  signal?: AbortSignal | undefined;
+  /** Fraction written, 0 to 1. */
+  onProgress?: ((fraction: number) => void) | undefined;
+  /** What a person should be told. */
+  onNote?: ((note: string) => void) | undefined;
+}
+
+export interface Exported {
+  out: string;
+  format: ExportFormat;
+  dtype: ExportDtype;
+  /** Bytes of all tensors. */
+  bytes: number;
+  /** Names below a folder; the file itself otherwise. */
+  files: string[];
+}
+
+/**
+ * Writes the model, whole or not at all; nothing is overwritten. Memory stays at a few buffers whatever the model's size.
+ *
+ * @throws RangeError for options that do not go together
+ * @throws MlitError `FILE_IO` (`out` is there, the disk is full), `MODEL_UNSUPPORTED`, `TOKENIZER_UNSUPPORTED`, and what
+ * reading model and adapter throws; the signal's reason when aborted
+ */
+export async function exportModel(options: ExportOptions): Promise<Exported> {
+  const { adapter, out, format, signal, onNote } = options;
+  checkTogether(options);
+  signal?.throwIfAborted();
+  await checkOutputIsFree(out, format === 'safetensors' ? 'folder' : 'file');
+  const source = await resolveModel(options.model);
+  if (adapter !== undefined) await compareBase(source, adapter, onNote);
+  const dtype = options.dtype ?? (format === 'gguf-adapter' ? 'f32' : await ownDtype(source, onNote));
+  const exported = await write(options, source, dtype);
+  if (exported.untied)
+    onNote?.(
+      'the adapter changes the output head, which this model shares with its embedding: they are two matrices now (tie_word_embeddings is false)',
+    );
+  return { out, format, dtype, bytes: exported.bytes, files: exported.files };
+}
+
+function checkTogether({ format, adapter, out, dtype }: ExportOptions): void {
+  if (!EXPORT_FORMATS.includes(format))
+    throw new RangeError(`format: expected one of ${EXPORT_FORMATS.join(', ')}, got ${format}`);
+  if (dtype !== undefined && !['f32', 'bf16', 'f16'].includes(dtype))
+    throw new RangeError(`dtype: expected f32, bf16 or f16, got ${dtype}`);
+  if (format === 'gguf-adapter' && adapter === undefined)
+    throw new RangeError('adapter: the format gguf-adapter converts one; name its PEFT folder');
+  if (format !== 'safetensors' && !out.endsWith('.gguf'))
+    throw new RangeError(`out: the format ${format} writes one file; end its name in .gguf, got ${out}`);
+}
+
+async function compareBase(
+  source: ModelSource,
+  adapter: string,
+  onNote: ExportOptions['onNote'],
+): Promise<void> {
+  const { baseModel } = await loadAddon().readPeftConfig(adapter);
+  if (baseModel !== '' && baseModel !== source.baseName)
+    onNote?.(`${adapter} was trained on ${baseModel}; here it is put on ${source.baseName}`);
+}
+
+async function ownDtype(source: ModelSource, onNote: ExportOptions['onNote']): Promise<ExportDtype> {
+  const { storedType } = await loadAddon().exportInfo(source.path);
+  if (storedType !== 'quantised') return storedType;
+  onNote?.('the model is quantised; its weights are written as bf16 (dtype f32 keeps their exact values)');
+  return 'bf16';
+}
+
+async function write(
+  options: ExportOptions,
+  source: ModelSource,
+  dtype: ExportDtype,
+): Promise<NativeExported> {
+  const { adapter, out, format, signal, onProgress, onNote } = options;
+  if (format === 'safetensors')
+    return writeModelFolder({ source, out, dtype, adapter, signal, onProgress, onNote });
+  await mkdir(dirname(resolve(out)), { recursive: true }).catch((cause: Error) => {
+    throw new MlitError('FILE_IO', `making the folder of ${out} failed: ${cause.message}`, {
+      fields: { file: out },
+      cause,
+    });
+  });
+  const name: NativeGgufEntry = { key: 'general.name', type: 'text', value: basename(out, '.gguf') };
+  const path = resolve(out);
+  if (format === 'gguf-adapter')
+    return loadAddon().exportGgufAdapter(source.path, adapter as string, { path, dtype, entries: [name] });
+  const exported = await loadAddon().exportGguf(source.path, {
+    path,
+    dtype,
+    ...(adapter !== undefined && { adapter }),
+    entries: await ggufEntries(source, name, onNote),
+    onProgress: (fraction) => {
+      signal?.throwIfAborted();
+      onProgress?.(fraction);
+    },
+  });
+  signal?.throwIfAborted();
+  return exported;
+}
+
+/** What the file needs beside the weights and the model's numbers; a GGUF file's own entries are copied natively. */
+async function ggufEntries(
+  source: ModelSource,
+  name: NativeGgufEntry,
+  onNote: ExportOptions['onNote'],
+): Promise<NativeGgufEntry[]> {
+  const tokenizer = await loadTokenizer(source);
+  const template = await substituteTemplate(tokenizer);
+  if (template?.note !== undefined) onNote?.(`${template.note}; it is written into the export`);
+  const added: NativeGgufEntry[] = template
+    ? [{ key: 'tokenizer.chat_template', type: 'text', value: template.source }]
+    : [];
+  if (source.kind === 'gguf') return added;
+  const { vocabulary } = await loadAddon().readModelConfig(source.path);
+  return [name, ...tokenizer.toGguf(vocabulary), ...added];
+}

@@ -1,0 +1,137 @@
+// Merging, GGUF files and GGUF adapters through the public function, with everything that it refuses.
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type ExportOptions, exportModel, Model, resolveModel } from '../../lib/index';
+import { loadTokenizer } from '../../lib/model/source';
+import { loadAddon } from '../../lib/native/addon';
+import { logprobsOf } from '../support/export';
+import { FAMILIES, fixture, fixtureJson, scratch } from '../support/fixtures';
+
+const folder = scratch();
+let serial = 0;
+const fresh = (suffix = ''): string => join(folder, `out-${serial++}${suffix}`);
+
+/** Exports to a new place and returns it. */
+async function exported(options: Omit<ExportOptions, 'out'>): Promise<string> {
+  const out = fresh(options.format === 'safetensors' ? '' : '.gguf');
+  expect((await exportModel({ ...options, out })).out).toBe(out);
+  return out;
+}
+
+const worst = (a: readonly number[], b: readonly number[]): number =>
+  a.length === b.length ? Math.max(...a.map((value, i) => Math.abs(value - (b[i] as number)))) : Infinity;
+
+for (const family of FAMILIES) {
+  describe(`exports of ${family}`, () => {
+    const model = fixture(family, 'model');
+    const file = fixture(family, 'model.gguf');
+
+    it('from folder to GGUF and back are the same model, bit for bit', async () => {
+      const gguf = await exported({ model, format: 'gguf', dtype: 'f32' });
+      const back = await exported({ model: gguf, format: 'safetensors' });
+      const own = await logprobsOf(model, family);
+      expect(await logprobsOf(gguf, family)).toEqual(own);
+      expect(await logprobsOf(back, family)).toEqual(own);
+      const [made, source] = [await resolveModel(gguf), await resolveModel(model)];
+      const [tokenizer, expected] = [await loadTokenizer(made), await loadTokenizer(source)];
+      const { cases } = fixtureJson<{ cases: { text: string }[] }>(family, 'tokenizer-cases.json');
+      for (const { text } of cases) expect(tokenizer.encode(text), text).toEqual(expected.encode(text));
+      expect([tokenizer.bosId, tokenizer.padId]).toEqual([expected.bosId, expected.padId]);
+      expect(new Set(tokenizer.eosIds)).toEqual(new Set(expected.eosIds));
+      expect(tokenizer.endOfTurnIds).toEqual(expected.endOfTurnIds);
+    });
+
+    it('from GGUF to GGUF keep every key and every tensor', async () => {
+      const out = await exported({ model: file, format: 'gguf' });
+      expect(await logprobsOf(out, family)).toEqual(await logprobsOf(file, family));
+      const addon = loadAddon();
+      const [made, own] = [await addon.readGgufMetadata(out), await addon.readGgufMetadata(file)];
+      expect(made).toMatchObject(own);
+    });
+
+    for (const adapter of ['adapter', 'adapter-rslora']) {
+      it(`merge ${adapter} as it is computed beside the base`, async () => {
+        const peft = fixture(family, adapter);
+        const apart = await logprobsOf(file, family, peft);
+        expect(worst(apart, await logprobsOf(file, family))).toBeGreaterThan(1e-3);
+        const merged = await exported({ model: file, adapter: peft, format: 'safetensors' });
+        const whole = await logprobsOf(merged, family);
+        expect(worst(whole, apart)).toBeLessThan(2e-5);
+        const gguf = await exported({ model: file, adapter: peft, format: 'gguf' });
+        expect(worst(await logprobsOf(gguf, family), whole)).toBeLessThan(
+          family === 'gemma3-tiny' ? 1e-6 : 1e-9,
+        );
+      });
+    }
+  });
+}
+
+describe('an export', () => {
+  const model = fixture('smol-tiny', 'model');
+  const adapter = fixture('smol-tiny', 'adapter');
+
+  it('takes the checkpoint’s own type, and bf16 where it is quantised', async () => {
+    const half = await exported({ model, format: 'safetensors', dtype: 'f16' });
+    expect(await exportModel({ model: half, out: fresh(), format: 'safetensors' })).toMatchObject({
+      dtype: 'f16',
+    });
+    const lora = await exportModel({ model, adapter, out: fresh('.gguf'), format: 'gguf-adapter' });
+    expect(lora.dtype).toBe('f32');
+  });
+
+  it('tells when the adapter was made for another base', async () => {
+    const notes: string[] = [];
+    await exportModel({
+      model,
+      adapter,
+      out: fresh(),
+      format: 'safetensors',
+      onNote: (note) => notes.push(note),
+    });
+    expect(notes.join()).toContain('was trained on');
+  });
+
+  it('can be loaded as a model and answers', async () => {
+    const out = await exported({ model, adapter, format: 'gguf', dtype: 'f16' });
+    await using loaded = await Model.load({ model: out, threads: 1 });
+    expect(loaded.config.layers).toBe(2);
+  });
+
+  it('refuses what does not go together', async () => {
+    const refused = (options: Partial<ExportOptions>, what: string) =>
+      expect(
+        exportModel({ model, out: fresh('.gguf'), format: 'gguf', ...options } as ExportOptions),
+      ).rejects.toThrow(what);
+    await refused({ format: 'gguf-adapter' }, 'name its PEFT folder');
+    await refused({ out: fresh() }, 'end its name in .gguf');
+    await refused({ format: 'onnx' as never }, 'expected one of safetensors, gguf, gguf-adapter');
+    await refused({ dtype: 'q4' as never }, 'expected f32, bf16 or f16');
+    await refused({ adapter: fixture('llama-tiny', 'adapter') }, 'expected');
+    const taken = fresh('.gguf');
+    writeFileSync(taken, 'mine');
+    await refused({ out: taken }, 'nothing is overwritten');
+    expect(readFileSync(taken, 'utf8')).toBe('mine');
+  });
+
+  it('refuses a tokenizer that GGUF has no words for', async () => {
+    const own = fresh();
+    mkdirSync(own);
+    for (const name of readdirSync(model)) writeFileSync(join(own, name), readFileSync(join(model, name)));
+    const json = JSON.parse(readFileSync(join(own, 'tokenizer.json'), 'utf8'));
+    json.pre_tokenizer = {
+      type: 'Sequence',
+      pretokenizers: [
+        { type: 'Split', pattern: { Regex: '\\p{Lu}' }, behavior: 'Isolated', invert: false },
+        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
+    };
+    writeFileSync(join(own, 'tokenizer.json'), JSON.stringify(json));
+    const out = fresh('.gguf');
+    await expect(exportModel({ model: own, out, format: 'gguf' })).rejects.toMatchObject({
+      code: 'TOKENIZER_UNSUPPORTED',
+      message: expect.stringContaining('none of llama-bpe'),
+    });
+    expect(existsSync(out)).toBe(false);
+  });
+});
