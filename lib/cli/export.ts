@@ -20,7 +20,7 @@ export function addExport(program: Command): void {
     .description('write a model for other programs, with an adapter merged into it, or an adapter as GGUF')
     .requiredOption(
       '--model <model>',
-      'a .gguf file, a Hugging Face folder, or a name that `mlit pull` knows',
+      'a .gguf file, a Hugging Face folder, hf:owner/name[@revision][:FILE.gguf], or a name that `mlit pull` knows',
     )
     .option('--adapter <folder>', 'a PEFT folder to merge, or to convert')
     .requiredOption('--out <path>', 'a folder (safetensors) or a .gguf file that is not there yet')

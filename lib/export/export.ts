@@ -13,7 +13,7 @@ export const EXPORT_FORMATS = ['safetensors', 'gguf', 'gguf-adapter'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
 export interface ExportOptions {
-  /** GGUF file, Hugging Face folder, or a name that `mlit pull` knows. */
+  /** GGUF file, Hugging Face folder, a model of the hub, or a name that `mlit pull` knows. */
   model: string;
   /** A PEFT folder: merged into the weights, or what `gguf-adapter` converts. */
   adapter?: string | undefined;
@@ -51,7 +51,7 @@ export async function exportModel(options: ExportOptions): Promise<Exported> {
   checkTogether(options);
   signal?.throwIfAborted();
   await checkOutputIsFree(out, format === 'safetensors' ? 'folder' : 'file');
-  const source = await resolveModel(options.model);
+  const source = await resolveModel(options.model, { signal, onNote });
   if (adapter !== undefined) await compareBase(source, adapter, onNote);
   const dtype = options.dtype ?? (format === 'gguf-adapter' ? 'f32' : await ownDtype(source, onNote));
   const exported = await write(options, source, dtype);

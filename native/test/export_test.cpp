@@ -104,7 +104,9 @@ TEST_P(Export, MergesAnAdapterAsItIsComputed) {
       const std::vector<float> before = rowsOf(*base, tensor), after = rowsOf(*merged, tensor.name);
       const AdapterSlot* slot = slotOf(adapter, tensor);
       if (slot == nullptr) {
-        if (tensor.isMatrix()) EXPECT_EQ(after, before) << tensor.name;
+        if (tensor.isMatrix()) {
+          EXPECT_EQ(after, before) << tensor.name;
+        }
         continue;
       }
       ++changed;
@@ -186,8 +188,8 @@ TEST_P(Export, FindsEveryTruncation) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Export, ::testing::Values("llama-tiny", "smol-tiny", "gemma3-tiny"),
-                         [](const auto& info) {
-                           std::string name = info.param;
+                         [](const auto& tested) {
+                           std::string name = tested.param;
                            std::erase(name, '-');
                            return name;
                          });
