@@ -34,6 +34,7 @@ export function modelCard(facts: ModelCardFacts): string {
   const { options, data, best } = facts;
   const base = hubName(facts.baseName);
   const shown = base ?? basename(facts.baseName);
+  const ours = base === undefined ? 'MODEL' : `hf:${base}`;
   const { languages, template, drawn, idsHash } = data.mixture;
   const codes = Object.keys(languages).filter((code) => code !== 'und');
   // YAML 1.1, as Python reads it: the language code `no` must not become false.
@@ -80,8 +81,8 @@ model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
 With mlit:
 
 \`\`\`
-mlit sample --model ${base ?? 'MODEL'} --adapter path/to/this/folder --prompts prompts.jsonl
-mlit export --model ${base ?? 'MODEL'} --adapter path/to/this/folder --out merged --format safetensors
+mlit sample --model ${ours} --adapter path/to/this/folder --prompts prompts.jsonl
+mlit export --model ${ours} --adapter path/to/this/folder --out merged --format safetensors
 \`\`\`
 
 Prompts were rendered with ${describeTemplate(template)}; use the same.
