@@ -9,9 +9,12 @@ import { substituteTemplate } from './chat-template';
 import { type ExportDtype, writeModelFolder } from './model-folder';
 import { checkOutputIsFree } from './output';
 
+/** Every form that a model or an adapter can be exported in. */
 export const EXPORT_FORMATS = ['safetensors', 'gguf', 'gguf-adapter'] as const;
+/** One of {@link EXPORT_FORMATS}. */
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
+/** What {@link exportModel} exports, from where and to where. */
 export interface ExportOptions {
   /** GGUF file, Hugging Face folder, a model of the hub, or a name that `mlit pull` knows. */
   model: string;
@@ -29,6 +32,7 @@ export interface ExportOptions {
   onNote?: ((note: string) => void) | undefined;
 }
 
+/** What {@link exportModel} wrote. */
 export interface Exported {
   out: string;
   format: ExportFormat;

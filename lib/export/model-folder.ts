@@ -13,9 +13,11 @@ import { substituteTemplate } from './chat-template';
 import { writeFolderAtomic } from './output';
 
 /** How exported weights are stored. */
+/** The type that exported weights are stored in. */
 export type ExportDtype = 'f32' | 'bf16' | 'f16';
 
 /** What is exported, and where to. */
+/** What {@link writeModelFolder} writes, from where and to where. */
 export interface ModelFolderOptions {
   /** A checkpoint, streamed from disk, or a model with its weights as they are in memory (after full tuning). */
   source: ModelSource | Model;

@@ -9,7 +9,9 @@ import type { PreparedData } from './prepare';
 
 export interface ModelCardFacts {
   options: TrainOptions;
-  data: Pick<PreparedData, 'mixture' | 'hash' | 'steps'>;
+  data: Pick<PreparedData, 'mixture' | 'hash'>;
+  /** Optimiser steps done. */
+  steps: number;
   /** The hub's name of the base, or its path. */
   baseName: string;
   /** Step and dev loss of the adapter where it was chosen by a dev set. */
@@ -64,7 +66,7 @@ ${head}---
 
 # LoRA adapter for ${shown}
 
-Trained with mlit-native ${packageVersion} for ${data.steps.length} optimiser steps.${chosen}
+Trained with mlit-native ${packageVersion} for ${facts.steps} optimiser steps.${chosen}
 
 No licence is stated here: the base model's licence and those of the training data apply. Add \`license:\` to the head of this
 file before you share the adapter.
