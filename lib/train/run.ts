@@ -270,7 +270,13 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
       if (state.best) await copyBest(bestPath(directory.checkpoints, state.best.step), folder);
       else await tuned.save(folder);
       if (tuned.kind !== 'adapter') return;
-      const card = modelCard({ options, data, baseName: tuned.baseName, steps: state.step, best: state.best });
+      const card = modelCard({
+        options,
+        data,
+        baseName: tuned.baseName,
+        steps: state.step,
+        best: state.best,
+      });
       await writeFileAtomic(join(folder, 'README.md'), card);
     });
   }
