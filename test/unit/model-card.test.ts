@@ -5,10 +5,10 @@ import { type ModelCardFacts, modelCard } from '../../lib/train/model-card';
 import { resolveTrainOptions } from '../../lib/train/options';
 
 const facts = (more: Partial<ModelCardFacts> = {}): ModelCardFacts => ({
-  options: resolveTrainOptions({ model: '/home/me/m.gguf', data: ['/home/me/secret/data.jsonl'] }),
+  options: resolveTrainOptions({ model: '/anywhere/m.gguf', data: ['/anywhere/secret/data.jsonl'] }),
   data: {
     mixture: {
-      files: ['/home/me/secret/data.jsonl'],
+      files: ['/anywhere/secret/data.jsonl'],
       idsHash: 'b'.repeat(64),
       languages: {
         fi: { examples: 2, tokens: 40, supervisedTokens: 20 },
