@@ -172,7 +172,7 @@ void SampleEngine::Impl::admit() {
 // holds it is not shared.
 bool SampleEngine::Impl::reservePages(Sequence& s) {
   const auto prompt = static_cast<int32_t>(s.tokens.size());
-  PagePool::Prefix prefix = roots[static_cast<size_t>(s.request.adapter) + 1];
+  PagePool::Prefix prefix = roots[static_cast<size_t>(int64_t{s.request.adapter} + 1)];
   std::vector<int32_t> found;
   int32_t revived = 0;
   while (static_cast<int32_t>(found.size()) < (prompt - 1) / kKvPageTokens) {
