@@ -84,7 +84,14 @@ async function copySmallFiles(
   dtype: ExportDtype,
   untied: boolean,
 ): Promise<string[]> {
-  const config = JSON.parse(await readFile(join(from, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const own = JSON.parse(await readFile(join(from, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const { configJson } = await loadAddon().exportInfo(from);
+  // Of a multimodal model the text part is written, under a configuration of its own.
+  const ids = Object.entries(own).filter(([key]) => key.endsWith('_token_id'));
+  const config =
+    configJson === ''
+      ? own
+      : { ...(JSON.parse(configJson) as Record<string, unknown>), ...Object.fromEntries(ids) };
   const { tiedHead } = await loadAddon().readModelConfig(from);
   const name = 'dtype' in config ? 'dtype' : 'torch_dtype';
   await writeConfig(to, {

@@ -13,7 +13,7 @@ export interface ModelLoadOptions {
   threads?: number | 'auto';
   /** `auto`, or an instruction set's name as `mlit doctor` lists them. Default `auto`. */
   isa?: string;
-  /** How the frozen weights are kept. Default f32 (`auto`); bf16 loses nothing where the checkpoint is bf16. */
+  /** How the frozen weights are kept. Default `auto`: bf16 where every matrix of the checkpoint is bf16, else f32. */
   baseDtype?: 'auto' | 'f32' | 'bf16';
   signal?: AbortSignal | undefined;
   /** Fraction loaded, 0 to 1. */
@@ -31,7 +31,7 @@ export function toLoadOptions(
   return {
     threads: threads === 'auto' ? 0 : threads,
     isa,
-    format: baseDtype === 'bf16' ? 'bf16' : 'f32',
+    format: baseDtype,
     ...(onProgress && { onProgress }),
   };
 }
@@ -98,6 +98,11 @@ export class Model implements AsyncDisposable {
   /** Bytes of the weights in memory. */
   get bytes(): number {
     return this.native.bytes;
+  }
+
+  /** How the frozen weights are kept: what `auto` came to. */
+  get baseDtype(): 'f32' | 'bf16' {
+    return this.native.format;
   }
 
   get disposed(): boolean {

@@ -19,6 +19,8 @@ interface PreTokenizerKind {
   splits: string[];
   ignoreMerges: boolean;
   normalizer: Stage | null;
+  /** Whether a BOS comes first where the file does not say; llama.cpp’s defaults. Default false. */
+  addsBos?: boolean;
 }
 
 const CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
@@ -34,6 +36,7 @@ export const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizerKind>> = {
     ],
     ignoreMerges: true,
     normalizer: null,
+    addsBos: true,
   },
   qwen2: {
     splits: [`${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|${TAIL}`],
@@ -49,6 +52,7 @@ export const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizerKind>> = {
     ],
     ignoreMerges: true,
     normalizer: null,
+    addsBos: true,
   },
   default: {
     splits: ['[\\p{P}\\$\\+<=>\\^~\\|]+', GPT2_SPLIT, '\\p{N}+', '[0-9][0-9][0-9]'],
@@ -141,7 +145,7 @@ function bpeSpec(
     normalizer: pre.normalizer,
     preTokenizer: { type: 'Sequence', pretokenizers: [...splits, byteLevel] },
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    addsBos: flag(metadata, 'tokenizer.ggml.add_bos_token', false),
+    addsBos: flag(metadata, 'tokenizer.ggml.add_bos_token', pre.addsBos ?? false),
   };
 }
 

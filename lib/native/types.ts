@@ -98,6 +98,8 @@ export interface NativeHandle {
 export interface NativeModel extends NativeHandle {
   readonly config: NativeModelConfig;
   readonly bytes: number;
+  /** How the frozen weights are kept. */
+  readonly format: 'f32' | 'bf16';
   readonly path: string;
   createAdapter(spec: NativeAdapterSpec, seed: bigint): Promise<NativeAdapter>;
   /** folder: a PEFT folder */
@@ -198,7 +200,8 @@ export interface NativeLoadOptions {
   threads: number;
   /** 'auto' | 'avx512' | 'avx2' | 'neon' */
   isa: string;
-  format: 'f32' | 'bf16';
+  /** auto: bf16 where every matrix of the file is bf16, else f32. */
+  format: 'auto' | 'f32' | 'bf16';
   /** Called up to a hundred times, the last time with 1. What it throws ends the load and is what the promise rejects with. */
   onProgress?: (fraction: number) => void;
 }
@@ -244,7 +247,7 @@ export interface NativeAddon {
   readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;
 
   loadModel(path: string, options: NativeLoadOptions): Promise<NativeModel>;
-  /** configJson: config.json for a GGUF file, empty for a folder. storedType: of the matrices. */
+  /** configJson: for a GGUF file and for the text part of a multimodal folder, else empty. storedType: of the matrices. */
   exportInfo(path: string): Promise<{ configJson: string; storedType: 'f32' | 'bf16' | 'f16' | 'quantised' }>;
   /** Writes the weights into a folder that exists. source: a path, streamed, or a model as it is in memory. */
   exportSafetensors(

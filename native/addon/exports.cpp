@@ -131,7 +131,9 @@ Napi::Value exportInfo(const Napi::CallbackInfo& info) {
       [path = textArgument(info[0], "path")] {
         ThreadPool pool(1);
         const std::unique_ptr<WeightRows> rows = checkpointRows(path, pool);
-        return Info{isGguf(path) ? configJson(rows->config(), path) : "", rows->storedType()};
+        // A multimodal folder's own config.json does not describe its text part, which is all that is written.
+        const bool made = isGguf(path) || rows->config().modulePath != "model.";
+        return Info{made ? configJson(rows->config(), path) : "", rows->storedType()};
       },
       [](Napi::Env env, const Info& found) {
         Napi::Object value = Napi::Object::New(env);

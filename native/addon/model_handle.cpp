@@ -31,6 +31,7 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
     Napi::Object handle = wrap(target, state);
     setReadOnly(handle, "config", configValue(target, model.config()));
     setReadOnly(handle, "bytes", Napi::Number::New(target, static_cast<double>(model.bytes())));
+    setReadOnly(handle, "format", Napi::String::New(target, model.format() == WeightFormat::kBF16 ? "bf16" : "f32"));
     setReadOnly(handle, "path", Napi::String::New(target, model.path()));
     return handle;
   };

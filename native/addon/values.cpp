@@ -52,7 +52,8 @@ LoadOptions loadOptions(Napi::Value value, const std::string& name) {
   LoadOptions options;
   options.threads = threadsArgument(reader.get("threads"), reader.path("threads"));
   options.isa = reader.text("isa");
-  options.format = reader.oneOf("format", {"f32", "bf16"}) == 0 ? WeightFormat::kF32 : WeightFormat::kBF16;
+  const auto format = reader.oneOf("format", {"auto", "f32", "bf16"});
+  if (format > 0) options.format = format == 1 ? WeightFormat::kF32 : WeightFormat::kBF16;
   return options;
 }
 
@@ -182,10 +183,18 @@ Napi::Float64Array float64Value(Napi::Env env, const std::vector<double>& values
   return typedValue<Napi::Float64Array>(env, values);
 }
 
+namespace {
+
+WeightFormat formatFor(const std::string& path, const LoadOptions& load) {
+  return load.format ? *load.format : losslessFormat(path);
+}
+
+}  // namespace
+
 MemoryPlan planTraining(const std::string& path, const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                         const LoadOptions& load) {
   const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(load.threads, load.isa);
-  return TrainSession::plan(readModelConfig(path), *backend, adapters, options, load.format);
+  return TrainSession::plan(readModelConfig(path), *backend, adapters, options, formatFor(path, load));
 }
 
 MemoryPlan planSampling(const std::string& path, const SampleOptions& options, int32_t maxAdapterRank,
@@ -194,7 +203,7 @@ MemoryPlan planSampling(const std::string& path, const SampleOptions& options, i
   const ModelConfig config = readModelConfig(path);
   MemoryPlan plan = SampleEngine::plan(config, *backend, options, maxAdapterRank);
   const bool hasBase = std::any_of(plan.begin(), plan.end(), [](const PlanItem& item) { return item.name == "base"; });
-  if (!hasBase) plan.insert(plan.begin(), {"base", Model::plannedBytes(config, *backend, load.format)});
+  if (!hasBase) plan.insert(plan.begin(), {"base", Model::plannedBytes(config, *backend, formatFor(path, load))});
   return plan;
 }
 

@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace mlit::addon {
 struct LoadOptions {
   int32_t threads = 0;
   std::string isa = "auto";
-  WeightFormat format = WeightFormat::kF32;
+  std::optional<WeightFormat> format;  // none: what loses nothing
 };
 
 LoadOptions loadOptions(Napi::Value value, const std::string& name);

@@ -58,9 +58,9 @@ bool isOff(const json& value) {
 }
 
 std::vector<std::string> readTargets(const std::string& file, const json& value) {
-  if (value == json("all-linear")) return {};
+  if (value.is_string() && value != json("")) return {};
   if (!value.is_array() || value.empty())
-    refuse(file, "target_modules", value.dump(), "a list of module names or \"all-linear\"");
+    refuse(file, "target_modules", value.dump(), "a list of module names, a pattern or \"all-linear\"");
   std::vector<std::string> targets;
   for (const json& name : value) {
     if (!name.is_string()) damaged(file, "target_modules", value.dump(), "a list of module names");
@@ -108,7 +108,25 @@ PeftOptions readPeftOptions(const std::string& file) {
   return options;
 }
 
-std::string peftOptionsText(const PeftOptions& options) {
+namespace {
+
+json targetsJson(const PeftOptions& options, const std::string& modulePath) {
+  if (modulePath == "model.") return options.targets;
+  std::string names, head;
+  for (const std::string& target : options.targets) {
+    if (target == kPeftHead) {
+      head = target;
+    } else {
+      names += (names.empty() ? "" : "|") + target;
+    }
+  }
+  if (names.empty()) return head;
+  return ".*language_model.*\\.(" + names + ")" + (head.empty() ? "" : "|" + head);
+}
+
+}  // namespace
+
+std::string peftOptionsText(const PeftOptions& options, const std::string& modulePath) {
   nlohmann::ordered_json config;
   config["peft_type"] = "LORA";
   config["task_type"] = "CAUSAL_LM";
@@ -127,7 +145,7 @@ std::string peftOptionsText(const PeftOptions& options) {
   config["bias"] = "none";
   config["fan_in_fan_out"] = false;
   config["init_lora_weights"] = true;
-  config["target_modules"] = options.targets;
+  config["target_modules"] = targetsJson(options, modulePath);
   config["modules_to_save"] = nullptr;
   config["rank_pattern"] = nlohmann::ordered_json::object();
   config["alpha_pattern"] = nlohmann::ordered_json::object();
@@ -136,12 +154,12 @@ std::string peftOptionsText(const PeftOptions& options) {
   return config.dump(2) + "\n";
 }
 
-std::string peftTensorName(int32_t layer, const std::string& module, char factor) {
+std::string peftTensorName(const std::string& modulePath, int32_t layer, const std::string& module, char factor) {
   const std::string factorName = std::string(".lora_") + factor + ".weight";
   if (module == kPeftHead) return "base_model.model." + module + factorName;
   const bool mlp = module == "gate_proj" || module == "up_proj" || module == "down_proj";
-  return "base_model.model.model.layers." + std::to_string(layer) + (mlp ? ".mlp." : ".self_attn.") + module +
-         factorName;
+  return "base_model.model." + modulePath + "layers." + std::to_string(layer) + (mlp ? ".mlp." : ".self_attn.") +
+         module + factorName;
 }
 
 }  // namespace mlit

@@ -18,17 +18,21 @@ struct PeftOptions {
   int32_t rank = 0;
   double alpha = 0;
   bool rslora = false;
-  std::vector<std::string> targets;  // names of linear modules; empty = "all-linear"
+  std::vector<std::string> targets;  // names of linear modules; empty: "all-linear" or a pattern, the tensors tell
   std::string baseModel;             // base_model_name_or_path, may be empty
 };
 
 // file: path of an adapter_config.json. kModelUnsupported naming the option, kFileDamaged naming the key.
 PeftOptions readPeftOptions(const std::string& file);
 // The text of an adapter_config.json that peft loads for a causal language model; equal input gives equal bytes.
-std::string peftOptionsText(const PeftOptions& options);
+// modulePath other than "model.": the targets are written as a pattern that leaves the model's other towers alone.
+std::string peftOptionsText(const PeftOptions& options, const std::string& modulePath);
 
 // "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight", "base_model.model.lm_head.lora_A.weight" (of no layer);
-// factor is 'A' or 'B'.
-std::string peftTensorName(int32_t layer, const std::string& module, char factor);
+// factor is 'A' or 'B'. modulePath: where the model's class keeps the decoder, "model." or one of kPeftMultimodalPaths.
+std::string peftTensorName(const std::string& modulePath, int32_t layer, const std::string& module, char factor);
+
+// The paths under which peft's files of a multimodal model may have the decoder: since transformers 4.52 and before.
+inline constexpr const char* kPeftMultimodalPaths[] = {"model.language_model.", "language_model.model."};
 
 }  // namespace mlit

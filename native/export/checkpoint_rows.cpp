@@ -12,26 +12,17 @@ namespace {
 
 class CheckpointRows final : public WeightRows {
  public:
-  CheckpointRows(const std::string& path, ThreadPool& pool) : path_(path), gguf_(isGguf(path)), pool_(pool) {
-    if (gguf_) {
-      std::unique_ptr<GgufFile> file = openGguf(path);
-      config_ = configFromGguf(*file);
-      source_ = std::move(file);
-    } else {
-      config_ = configFromHuggingFace(path);
-      source_ = openSafetensors(path);
-    }
-    normOffset_ = tensorNames(config_, gguf_).normOffset;
-  }
+  CheckpointRows(const std::string& path, ThreadPool& pool)
+      : path_(path), gguf_(isGguf(path)), pool_(pool), checkpoint_(path) {}
 
-  const ModelConfig& config() const override { return config_; }
+  const ModelConfig& config() const override { return checkpoint_.config; }
   const std::string& path() const override { return path_; }
 
-  void done(const ExportTensor& tensor) override { source_->forget(find(tensor)); }
+  void done(const ExportTensor& tensor) override { checkpoint_.source->forget(find(tensor)); }
 
   DType storedType() const override {
     DType common = DType::kOther;
-    for (const ExportTensor& tensor : exportTensors(config_, !config_.tiedHead)) {
+    for (const ExportTensor& tensor : exportTensors(checkpoint_.config, !checkpoint_.config.tiedHead)) {
       if (!tensor.isMatrix()) continue;
       const DType dtype = find(tensor).dtype;
       if (dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16) return DType::kOther;
@@ -49,41 +40,51 @@ class CheckpointRows final : public WeightRows {
     pool_.run((count + share - 1) / share, [&](int64_t task, int) {
       const int64_t begin = task * share, rows = std::min(share, count - begin);
       float* to = out + begin * columns;
-      if (unit == 0) return source_->readRows(stored, first + begin, rows, to);
+      if (unit == 0) return checkpoint_.source->readRows(stored, first + begin, rows, to);
       for (int64_t row = first + begin; row < first + begin + rows; ++row, to += columns)
-        source_->readRows(stored, interleavedRow(row, unit), 1, to);
+        checkpoint_.source->readRows(stored, interleavedRow(row, unit), 1, to);
     });
-    if (tensor.isNorm() && normOffset_ != 0) {
-      for (int64_t i = 0; i < columns; ++i) out[i] += normOffset_;
+    if (tensor.isNorm() && checkpoint_.names.normOffset != 0) {
+      for (int64_t i = 0; i < columns; ++i) out[i] += checkpoint_.names.normOffset;
     }
   }
 
  private:
+  // wanted: as in a file of the plain decoder; a multimodal model's file has it under another path.
+  std::string nameInFile(const std::string& wanted) const {
+    const std::string plain = "model.layers.", &stored = checkpoint_.names.layerPrefix;
+    if (wanted.starts_with(plain)) return stored + wanted.substr(plain.size());
+    if (wanted == "model.embed_tokens.weight") return checkpoint_.names.embedding;
+    return wanted == "model.norm.weight" ? checkpoint_.names.finalNorm : checkpoint_.names.head;
+  }
+
   const TensorInfo& find(const ExportTensor& tensor) const {
     ExportTensor wanted = tensor;
-    if (tensor.part == TensorPart::kHead && config_.tiedHead) {
-      wanted = exportTensors(config_, false).front();
+    if (tensor.part == TensorPart::kHead && checkpoint_.config.tiedHead) {
+      wanted = exportTensors(checkpoint_.config, false).front();
     }
-    const std::string& name = gguf_ ? wanted.ggufName : wanted.name;
-    const TensorInfo* stored = source_->find(name);
+    const std::string name = gguf_ ? wanted.ggufName : nameInFile(wanted.name);
+    const TensorInfo* stored = checkpoint_.source->find(name);
     const std::string expected = shapeText(tensor.shape);
     if (stored == nullptr)
-      throw Error(ErrorCode::kTensorMissing, name + ", of shape " + expected + ", is missing from " + source_->path(),
-                  {{"tensor", name}, {"expected", expected}, {"file", source_->path()}});
+      throw Error(ErrorCode::kTensorMissing,
+                  name + ", of shape " + expected + ", is missing from " + checkpoint_.source->path(),
+                  {{"tensor", name}, {"expected", expected}, {"file", checkpoint_.source->path()}});
     if (stored->shape != tensor.shape)
-      throw Error(
-          ErrorCode::kTensorMismatch,
-          name + " has shape " + shapeText(stored->shape) + ", expected " + expected + " in " + source_->path(),
-          {{"tensor", name}, {"found", shapeText(stored->shape)}, {"expected", expected}, {"file", source_->path()}});
+      throw Error(ErrorCode::kTensorMismatch,
+                  name + " has shape " + shapeText(stored->shape) + ", expected " + expected + " in " +
+                      checkpoint_.source->path(),
+                  {{"tensor", name},
+                   {"found", shapeText(stored->shape)},
+                   {"expected", expected},
+                   {"file", checkpoint_.source->path()}});
     return *stored;
   }
 
   std::string path_;
   bool gguf_;
   ThreadPool& pool_;
-  ModelConfig config_;
-  std::unique_ptr<TensorSource> source_;
-  float normOffset_ = 0;
+  Checkpoint checkpoint_;
 };
 
 }  // namespace

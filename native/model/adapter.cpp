@@ -2,6 +2,7 @@
 // device its transpose.
 #include "model/adapter.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -30,12 +31,25 @@ void transpose(const float* from, int64_t rows, int64_t columns, float* to) {
   }
 }
 
+// The projections that any tensor of an adapter's file belongs to.
+std::vector<std::string> targetsIn(const TensorSource& source) {
+  std::vector<std::string> targets;
+  for (int p = 0; p < kProjections; ++p) {
+    const std::string name = projectionName(static_cast<Projection>(p));
+    const auto& tensors = source.tensors();
+    const bool there = std::any_of(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
+      return tensor.name.find("." + name + ".lora_") != std::string::npos;
+    });
+    if (there) targets.push_back(name);
+  }
+  return targets;
+}
+
 AdapterSpec specOf(const PeftOptions& options, const std::string& file) {
   AdapterSpec spec;
   spec.rank = options.rank;
   spec.alpha = static_cast<float>(options.alpha);
   spec.rslora = options.rslora;
-  if (options.targets.empty()) return spec;  // all-linear
   spec.targets.fill(false);
   for (const std::string& target : options.targets) {
     bool known = false;
@@ -94,11 +108,23 @@ void acceptHeadCopy(const TensorSource& source, const ModelConfig& config, std::
   used.insert(kPeftHeadCopy);
 }
 
+// The path that the file's tensors have: adapters of the same decoder are exchanged between classes.
+std::string modulePathIn(const TensorSource& source) {
+  for (const char* path : kPeftMultimodalPaths) {
+    const std::string prefix = "base_model.model." + std::string(path) + "layers.";
+    for (const TensorInfo& tensor : source.tensors()) {
+      if (tensor.name.starts_with(prefix)) return path;
+    }
+  }
+  return "model.";
+}
+
 }  // namespace
 
 PeftConfig readPeftConfig(const std::string& folder) {
   const std::string file = pathIn(folder, kPeftConfigFile);
-  const PeftOptions options = readPeftOptions(file);
+  PeftOptions options = readPeftOptions(file);
+  if (options.targets.empty()) options.targets = targetsIn(*openSafetensors(pathIn(folder, kPeftTensorFile)));
   return {specOf(options, file), options.baseModel};
 }
 
@@ -109,9 +135,11 @@ HostAdapter readPeftAdapter(const ModelConfig& config, const std::string& folder
   adapter.flat.resize(static_cast<size_t>(adapter.layout.parameterCount()));
   std::vector<float> b;
   std::set<std::string> used;
+  const std::string path = modulePathIn(*source);
   for (const AdapterSlot& slot : adapter.layout.slots()) {
     const std::string module = projectionName(slot.projection);
-    const std::string nameA = peftTensorName(slot.layer, module, 'A'), nameB = peftTensorName(slot.layer, module, 'B');
+    const std::string nameA = peftTensorName(path, slot.layer, module, 'A'),
+                      nameB = peftTensorName(path, slot.layer, module, 'B');
     readFactor(*source, nameA, {rank, slot.in}, adapter.flat.data() + slot.aOffset);
     b.resize(static_cast<size_t>(slot.out) * static_cast<size_t>(rank));
     readFactor(*source, nameB, {slot.out, rank}, b.data());
@@ -181,23 +209,24 @@ void Adapter::save(const std::string& folder, const std::string& baseModel) cons
     throw Error(ErrorCode::kFileIo, "could not create the folder " + folder + ": " + failed.message(),
                 {{"file", folder}});
   const AdapterSpec& spec = layout_.spec();
+  const std::string& path = model_->config().modulePath;
   const std::vector<float> flat = toHost();
   std::vector<std::vector<float>> transposed;
   std::vector<TensorToWrite> tensors;
   for (const AdapterSlot& slot : layout_.slots()) {
     const std::string module = projectionName(slot.projection);
     tensors.push_back(
-        {peftTensorName(slot.layer, module, 'A'), DType::kF32, {spec.rank, slot.in}, flat.data() + slot.aOffset});
+        {peftTensorName(path, slot.layer, module, 'A'), DType::kF32, {spec.rank, slot.in}, flat.data() + slot.aOffset});
     std::vector<float>& b = transposed.emplace_back(static_cast<size_t>(slot.out) * static_cast<size_t>(spec.rank));
     transpose(flat.data() + slot.bOffset, spec.rank, slot.out, b.data());
-    tensors.push_back({peftTensorName(slot.layer, module, 'B'), DType::kF32, {slot.out, spec.rank}, b.data()});
+    tensors.push_back({peftTensorName(path, slot.layer, module, 'B'), DType::kF32, {slot.out, spec.rank}, b.data()});
   }
   writeSafetensors(pathIn(folder, kPeftTensorFile), tensors, {{"format", "pt"}});
   PeftOptions options{spec.rank, spec.alpha, spec.rslora, {}, baseModel};
   for (int p = 0; p < kProjections; ++p) {
     if (spec.targets[static_cast<size_t>(p)]) options.targets.emplace_back(projectionName(static_cast<Projection>(p)));
   }
-  writeTextFile(pathIn(folder, kPeftConfigFile), peftOptionsText(options));
+  writeTextFile(pathIn(folder, kPeftConfigFile), peftOptionsText(options, path));
 }
 
 }  // namespace mlit

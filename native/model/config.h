@@ -48,6 +48,8 @@ struct ModelConfig {
   std::vector<uint8_t> layerIsLocal;  // [layers]: 1 = window applies and ropeLocal is used
   RopeSpec rope;                      // global layers
   RopeSpec ropeLocal;
+  // Where transformers' class keeps the decoder: "model.language_model." in a Gemma3ForConditionalGeneration.
+  std::string modulePath = "model.";
   std::vector<int32_t> eosIds;  // ids after which generation stops, from the checkpoint (may be empty)
 
   int32_t queryDim() const { return heads * headDim; }

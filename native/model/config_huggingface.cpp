@@ -61,7 +61,8 @@ struct Family {
   int32_t kvHeads = 0;  // 0: as many as heads
   int32_t headDim = 0;  // 0: d / heads
   int32_t context = 0;
-  int32_t window = 0;  // where the file has no sliding_window
+  int32_t window = 0;       // where the file has no sliding_window
+  bool multimodal = false;  // the decoder's values are in text_config
 };
 
 constexpr Family kFamilies[] = {
@@ -70,6 +71,7 @@ constexpr Family kFamilies[] = {
     {"Qwen2ForCausalLM", "qwen2", Architecture::kQwen2, 32, 0, 32768, 4096},
     {"Qwen3ForCausalLM", "qwen3", Architecture::kQwen3, 32, 128, 32768, 4096},
     {"Gemma3ForCausalLM", "gemma3_text", Architecture::kGemma3, 4, 256, 131072, 4096},
+    {"Gemma3ForConditionalGeneration", "gemma3", Architecture::kGemma3, 4, 256, 131072, 4096, true},
 };
 
 const Family& familyOf(const Fields& fields) {
@@ -85,11 +87,24 @@ const Family& familyOf(const Fields& fields) {
   refuseArchitecture(fields.file, found, known);
 }
 
+Fields textConfig(const Fields& outer) {
+  const json* text = outer.find("text_config");
+  if (text == nullptr || !text->is_object())
+    damagedKey(outer.file, "text_config", text == nullptr ? "absent" : text->dump(), "an object");
+  return {*text, outer.file};
+}
+
+void requireWholeHeads(const Fields& fields) {
+  const double part = fields.number("partial_rotary_factor", 1);
+  if (part != 1) refuseOption(fields.file, "partial_rotary_factor", std::to_string(part), "1: whole heads are rotated");
+}
+
 // scaling: the object that holds rope_type, factor …; both generations of names are understood.
 void readScaling(const Fields& scaling, RopeSpec& rope) {
   const std::string type = scaling.text("rope_type", scaling.text("type", "default"));
   rope.scaling = ropeScaling(scaling.file, "rope_type", type);
   rope.base = scaling.number("rope_theta", rope.base);
+  requireWholeHeads(scaling);
   if (rope.scaling == RopeSpec::Scaling::kNone) return;
   if (scaling.find("factor") == nullptr) damagedKey(scaling.file, "the rotary factor", "absent", "a number");
   rope.factor = scaling.number("factor", 1);
@@ -102,6 +117,7 @@ void readScaling(const Fields& scaling, RopeSpec& rope) {
 // The global and the local rotation. transformers 4: rope_theta, rope_scaling, rope_local_base_freq; transformers 5:
 // rope_parameters, either flat or one object for each type of layer.
 void readRope(const Fields& fields, double defaultBase, ModelConfig& config) {
+  requireWholeHeads(fields);
   config.rope.base = fields.number("rope_theta", defaultBase);
   config.ropeLocal.base = fields.number("rope_local_base_freq", 10000);
   const json* parameters = fields.find("rope_parameters");
@@ -198,20 +214,26 @@ void readGemma3(const Fields& fields, const Family& family, ModelConfig& config)
 ModelConfig configFromHuggingFace(const std::string& folder) {
   const std::string file = (std::filesystem::path(folder) / "config.json").string();
   const json root = readJsonFile(file);
-  const Fields fields{root, file};
-  const Family& family = familyOf(fields);
+  const Fields outer{root, file};
+  const Family& family = familyOf(outer);
+  const Fields fields = family.multimodal ? textConfig(outer) : outer;
   ModelConfig config;
   config.architecture = family.architecture;
-  config.layers = fields.size("num_hidden_layers");
-  config.hidden = fields.size("hidden_size");
-  config.feedForward = fields.size("intermediate_size");
-  config.heads = fields.size("num_attention_heads");
+  // The hub's Gemma 3 files from 4B up leave out what equals the class's defaults.
+  const bool gemma = family.architecture == Architecture::kGemma3;
+  const auto size = [&](const char* key, int32_t ofGemma) {
+    return gemma ? fields.size(key, ofGemma) : fields.size(key);
+  };
+  config.layers = size("num_hidden_layers", 26);
+  config.hidden = size("hidden_size", 2304);
+  config.feedForward = size("intermediate_size", 9216);
+  config.heads = size("num_attention_heads", 8);
   config.kvHeads = fields.size("num_key_value_heads", family.kvHeads > 0 ? family.kvHeads : config.heads);
   config.headDim = fields.size("head_dim", family.headDim > 0 ? family.headDim : config.hidden / config.heads);
-  config.vocabulary = fields.size("vocab_size");
+  config.vocabulary = size("vocab_size", 262208);
   config.contextLength = fields.size("max_position_embeddings", family.context);
   config.rmsEps = static_cast<float>(fields.number("rms_norm_eps", 1e-6));
-  for (const char* option : {"mlp_bias", "quantization_config"}) fields.mustBeOff(option);
+  fields.mustBeOff("mlp_bias");
   // Qwen2's class has its biases whatever the file says.
   if (family.architecture != Architecture::kQwen2) fields.mustBeOff("attention_bias");
   switch (family.architecture) {
@@ -226,7 +248,13 @@ ModelConfig configFromHuggingFace(const std::string& folder) {
       readGemma3(fields, family, config);
       break;
   }
-  readEos(fields, config);
+  if (family.multimodal) {
+    config.modulePath = "model.language_model.";
+    config.tiedHead = outer.flag("tie_word_embeddings", true);
+  }
+  outer.mustBeOff("quantization_config");
+  readEos(outer, config);
+  if (family.multimodal) readEos(fields, config);
   const std::filesystem::path generation = std::filesystem::path(folder) / "generation_config.json";
   if (std::filesystem::exists(generation)) {
     const json values = readJsonFile(generation.string());

@@ -19,9 +19,17 @@ int64_t parameterCount(const ModelConfig& c) {
   return c.layers * layer + d * c.vocabulary * (c.tiedHead ? 1 : 2);
 }
 
+// Names of transformers' files below "model."; files of multimodal models put the decoder elsewhere, in two generations.
+std::string decoderPath(const TensorSource& source) {
+  for (const char* path : {"language_model.model.", "model.language_model."}) {
+    if (source.find(path + std::string("embed_tokens.weight")) != nullptr) return path;
+  }
+  return "model.";
+}
+
 }  // namespace
 
-TensorNames tensorNames(const ModelConfig& config, bool gguf) {
+TensorNames tensorNames(const ModelConfig& config, bool gguf, const std::string& path) {
   const bool gemma = config.architecture == Architecture::kGemma3;
   TensorNames n;
   if (gguf) {
@@ -35,8 +43,8 @@ TensorNames tensorNames(const ModelConfig& config, bool gguf) {
     n.qNorm = "attn_q_norm.weight", n.kNorm = "attn_k_norm.weight";
     n.rotaryPairsInterleaved = config.architecture == Architecture::kLlama;
   } else {
-    n.embedding = "model.embed_tokens.weight", n.finalNorm = "model.norm.weight", n.head = "lm_head.weight";
-    n.layerPrefix = "model.layers.";
+    n.embedding = path + "embed_tokens.weight", n.finalNorm = path + "norm.weight", n.layerPrefix = path + "layers.";
+    n.head = path == "language_model.model." ? "language_model.lm_head.weight" : "lm_head.weight";
     n.q = "self_attn.q_proj.weight", n.k = "self_attn.k_proj.weight", n.v = "self_attn.v_proj.weight",
     n.o = "self_attn.o_proj.weight";
     n.gate = "mlp.gate_proj.weight", n.up = "mlp.up_proj.weight", n.down = "mlp.down_proj.weight";
@@ -50,21 +58,51 @@ TensorNames tensorNames(const ModelConfig& config, bool gguf) {
   return n;
 }
 
-ModelLoader::ModelLoader(const std::string& path, std::shared_ptr<Backend> backend, const Model::Options& options)
-    : model_(new Model), options_(options), pool_(usableProcessors()) {
-  model_->backend_ = std::move(backend);
-  model_->path_ = path;
-  model_->format_ = options.format;
+namespace {
+
+// bf16 where every matrix that load() reads is bf16.
+WeightFormat formatOf(const Checkpoint& checkpoint) {
+  const TensorNames& n = checkpoint.names;
+  const auto isBf16 = [&](const std::string& name) {
+    const TensorInfo* tensor = checkpoint.source->find(name);
+    return tensor != nullptr && tensor->dtype == DType::kBF16;
+  };
+  if (!isBf16(n.embedding) || !(checkpoint.config.tiedHead || isBf16(n.head))) return WeightFormat::kF32;
+  for (int32_t layer = 0; layer < checkpoint.config.layers; ++layer) {
+    const std::string prefix = n.layerPrefix + std::to_string(layer) + ".";
+    for (const std::string* name : {&n.q, &n.k, &n.v, &n.o, &n.gate, &n.up, &n.down}) {
+      if (!isBf16(prefix + *name)) return WeightFormat::kF32;
+    }
+  }
+  return WeightFormat::kBF16;
+}
+
+}  // namespace
+
+Checkpoint::Checkpoint(const std::string& path) {
   const bool gguf = isGguf(path);
   if (gguf) {
     std::unique_ptr<GgufFile> file = openGguf(path);
-    model_->config_ = configFromGguf(*file);
-    source_ = std::move(file);
+    config = configFromGguf(*file);
+    source = std::move(file);
   } else {
-    model_->config_ = configFromHuggingFace(path);
-    source_ = openSafetensors(path);
+    config = configFromHuggingFace(path);
+    source = openSafetensors(path);
   }
-  names_ = tensorNames(model_->config_, gguf);
+  names = tensorNames(config, gguf, gguf ? "" : decoderPath(*source));
+}
+
+WeightFormat losslessFormat(const std::string& path) { return formatOf(Checkpoint(path)); }
+
+ModelLoader::ModelLoader(const std::string& path, std::shared_ptr<Backend> backend, const Model::Options& options)
+    : model_(new Model), options_(options), pool_(usableProcessors()) {
+  Checkpoint checkpoint(path);
+  model_->backend_ = std::move(backend);
+  model_->path_ = path;
+  model_->format_ = options.format.value_or(formatOf(checkpoint));
+  model_->config_ = std::move(checkpoint.config);
+  source_ = std::move(checkpoint.source);
+  names_ = std::move(checkpoint.names);
   elementsTotal_ = parameterCount(model_->config_);
 }
 
@@ -94,8 +132,9 @@ void ModelLoader::refuseOtherBiases() const {
                                        name.ends_with("." + names_.vBias));
   };
   for (const TensorInfo& tensor : source_->tensors()) {
-    if (computed(tensor.name)) continue;
-    if (tensor.name.ends_with("proj.bias") || (tensor.name.starts_with("blk.") && tensor.name.ends_with(".bias"))) {
+    // Vision towers beside the decoder have biases of their own.
+    if (!tensor.name.starts_with(names_.layerPrefix) || computed(tensor.name)) continue;
+    if (tensor.name.ends_with(".bias")) {
       throw Error(ErrorCode::kModelUnsupported,
                   source_->path() + " has a bias, " + tensor.name +
                       ", that this architecture's other implementations do not have; it is not supported",

@@ -23,7 +23,16 @@ struct TensorNames {
   bool rotaryPairsInterleaved = false;  // Llama in GGUF: rows 2j, 2j + 1 of a head are its rows j, j + dim/2
   float normOffset = 0;                 // added to norm vectors: 1 for Gemma's w
 };
-TensorNames tensorNames(const ModelConfig& config, bool gguf);
+// decoderPath: what the names of a safetensors file's decoder begin with; multimodal models' files have longer ones.
+TensorNames tensorNames(const ModelConfig& config, bool gguf, const std::string& decoderPath = "model.");
+
+// A checkpoint opened for reading: what it is, what it calls its tensors, and the tensors.
+struct Checkpoint {
+  ModelConfig config;
+  std::unique_ptr<TensorSource> source;
+  TensorNames names;
+  explicit Checkpoint(const std::string& path);
+};
 
 class ModelLoader {
  public:

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,8 @@ struct LayerWeights {
 class Model {
  public:
   struct Options {
-    WeightFormat format = WeightFormat::kF32;
+    // None: bf16 where every matrix of the checkpoint is bf16 (nothing is lost, half the memory), float32 otherwise.
+    std::optional<WeightFormat> format = WeightFormat::kF32;
     std::function<void(double fraction)> progress;  // called on the loading thread, may be empty
     const std::atomic<bool>* cancel = nullptr;      // read between tensors: kCancelled
   };
@@ -94,5 +96,7 @@ class ModelUse {
 
 // config of a checkpoint without loading its weights.
 ModelConfig readModelConfig(const std::string& path);
+// What Model::Options::format = none comes to.
+WeightFormat losslessFormat(const std::string& path);
 
 }  // namespace mlit

@@ -122,10 +122,16 @@ TEST(Adapter, PeftFilesRoundTrip) {
   }
 }
 
-TEST(Adapter, AllLinearMeansAllSeven) {
-  const AdapterCopy copy([](nlohmann::json& config) { config["target_modules"] = "all-linear"; });
-  EXPECT_EQ(readPeftConfig(copy.path()).spec.targets,
-            (std::array<bool, kProjections>{true, true, true, true, true, true, true, false}));
+TEST(Adapter, WhatAPatternMatchedTheTensorsTell) {
+  for (const std::string pattern : {"all-linear", ".*_proj"}) {
+    const AdapterCopy copy([&](nlohmann::json& config) { config["target_modules"] = pattern; });
+    EXPECT_EQ(readPeftConfig(copy.path()).spec.targets,
+              (std::array<bool, kProjections>{true, true, true, true, true, true, true, false}));
+    writeFile(copy.path() + "/adapter_model.safetensors",
+              readFile(fixture("llama-tiny/adapter-rslora/adapter_model.safetensors")));
+    EXPECT_EQ(readPeftConfig(copy.path()).spec.targets,
+              (std::array<bool, kProjections>{true, false, true, false, false, false, false, false}));
+  }
 }
 
 TEST(Adapter, OptionsThatChangeTheMathematicsAreRefusedByName) {
@@ -139,7 +145,6 @@ TEST(Adapter, OptionsThatChangeTheMathematicsAreRefusedByName) {
                                                                        {"layers_to_transform", {1}},
                                                                        {"lora_bias", true},
                                                                        {"init_lora_weights", "pissa_niter_4"},
-                                                                       {"target_modules", ".*_proj"},
                                                                        {"target_modules", {"q_proj", "embed_tokens"}}};
   for (const auto& [option, value] : options) {
     const AdapterCopy copy([&](nlohmann::json& config) { config[option] = value; });

@@ -3,6 +3,7 @@
 #include "model/config.h"
 
 #include <cmath>
+#include <set>
 
 #include "model/model.h"
 #include "model_support.h"
@@ -50,20 +51,28 @@ void expectSame(const ModelConfig& a, const ModelConfig& b) {
   EXPECT_EQ(a.embeddingScale, b.embeddingScale);
   EXPECT_EQ(a.window, b.window);
   EXPECT_EQ(a.layerIsLocal, b.layerIsLocal);
-  EXPECT_EQ(a.rope.base, b.rope.base);
-  EXPECT_EQ(a.rope.scaling, b.rope.scaling);
-  EXPECT_EQ(a.ropeLocal.base, b.ropeLocal.base);
+  EXPECT_EQ(a.qkvBias, b.qkvBias);
+  // Llama 3's scaling is a rule in one format and a tensor in the other: the angles count.
+  EXPECT_LE(maxError(ropeTable(a.rope, a.headDim, 200), ropeTable(b.rope, b.headDim, 200)), 1e-5);
+  EXPECT_LE(maxError(ropeTable(a.ropeLocal, a.headDim, 200), ropeTable(b.ropeLocal, b.headDim, 200)), 1e-5);
 }
 
 TEST(Config, BothGenerationsOfConfigJsonAndGgufAgree) {
-  for (const std::string family : {"llama-tiny", "smol-tiny", "gemma3-tiny"}) {
+  for (const std::string family : {"llama-tiny", "smol-tiny", "gemma3-tiny", "zoo/llama3-scaled", "zoo/mistral-window",
+                                   "zoo/qwen2", "zoo/qwen3", "zoo/gemma3-conditional"}) {
     SCOPED_TRACE(family);
     const ModelConfig first = readModelConfig(fixture(family + "/model"));
     const ModelConfig second = configOf(readJsonFile(fixture(family + "/model/config.v5.json")));
     const ModelConfig gguf = readModelConfig(fixture(family + "/model.gguf"));
     expectSame(first, second);
     expectSame(first, gguf);
-    EXPECT_EQ(first.eosIds, second.eosIds);
+    const std::string generation = fixture(family + "/model/generation_config.json");
+    if (std::filesystem::exists(generation)) {
+      const auto ids = readJsonFile(generation)["eos_token_id"].get<std::vector<int32_t>>();
+      EXPECT_EQ(std::set<int32_t>(first.eosIds.begin(), first.eosIds.end()), std::set<int32_t>(ids.begin(), ids.end()));
+    } else {
+      EXPECT_EQ(first.eosIds, second.eosIds);
+    }
     EXPECT_FLOAT_EQ(first.attentionScale, second.attentionScale);
     EXPECT_FLOAT_EQ(gguf.attentionScale, 1 / std::sqrt(static_cast<float>(gguf.headDim)));
   }
@@ -122,6 +131,64 @@ TEST(Config, MistralsWindowIsOptional) {
   EXPECT_EQ(configOf(json).layerIsLocal, (std::vector<uint8_t>{1, 1, 1}));
 }
 
+TEST(Config, QwensFilesNameAWindowThatIsNotUsed) {
+  nlohmann::json json = llamaJson();
+  json["architectures"] = {"Qwen2ForCausalLM"};
+  json["num_key_value_heads"] = 2;
+  json["sliding_window"] = 128;
+  json["max_window_layers"] = 2;
+  EXPECT_EQ(configOf(json).window, 0);
+  EXPECT_TRUE(configOf(json).qkvBias && !configOf(json).qkNorm);
+  json["use_sliding_window"] = true;
+  EXPECT_EQ(configOf(json).window, 128);
+  EXPECT_EQ(configOf(json).layerIsLocal, (std::vector<uint8_t>{0, 0, 1}));
+  json["max_window_layers"] = 3;
+  EXPECT_EQ(configOf(json).window, 0);
+  json["layer_types"] = {"sliding_attention", "full_attention", "full_attention"};
+  EXPECT_EQ(configOf(json).layerIsLocal, (std::vector<uint8_t>{1, 0, 0}));
+  json["use_sliding_window"] = false;
+  expectError(ErrorCode::kFileDamaged, {"window"}, [&] { configOf(json); });
+}
+
+TEST(Config, Qwen3sHeadsAreOfTheirOwnSize) {
+  nlohmann::json json = llamaJson();
+  json["model_type"] = "qwen3";
+  json.erase("architectures");
+  json["num_key_value_heads"] = 2;
+  EXPECT_EQ(configOf(json).headDim, 128);
+  EXPECT_FLOAT_EQ(configOf(json).attentionScale, 1 / std::sqrt(128.0f));
+  EXPECT_TRUE(configOf(json).qkNorm && !configOf(json).qkvBias);
+  json["attention_bias"] = true;
+  expectError(ErrorCode::kModelUnsupported, {"attention_bias"}, [&] { configOf(json); });
+}
+
+TEST(Config, Gemma3From4BUpLeavesOutWhatItsClassKnows) {
+  const nlohmann::json text = {{"hidden_size", 2560},
+                               {"intermediate_size", 10240},
+                               {"model_type", "gemma3_text"},
+                               {"num_hidden_layers", 34},
+                               {"rope_scaling", {{"factor", 8.0}, {"rope_type", "linear"}}},
+                               {"sliding_window", 1024}};
+  nlohmann::json json = {{"architectures", {"Gemma3ForConditionalGeneration"}},
+                         {"eos_token_id", {1, 106}},
+                         {"model_type", "gemma3"},
+                         {"text_config", text}};
+  const ModelConfig c = configOf(json);
+  EXPECT_EQ(c.heads, 8);
+  EXPECT_EQ(c.kvHeads, 4);
+  EXPECT_EQ(c.headDim, 256);
+  EXPECT_EQ(c.vocabulary, 262208);
+  EXPECT_EQ(c.contextLength, 131072);
+  EXPECT_TRUE(c.tiedHead);
+  EXPECT_EQ(c.modulePath, "model.language_model.");
+  EXPECT_EQ(c.rope.scaling, RopeSpec::Scaling::kLinear);
+  EXPECT_EQ(c.rope.factor, 8);
+  EXPECT_EQ(c.ropeLocal.scaling, RopeSpec::Scaling::kNone);
+  EXPECT_EQ(c.eosIds, (std::vector<int32_t>{1, 106}));
+  json.erase("text_config");
+  expectError(ErrorCode::kFileDamaged, {"text_config"}, [&] { configOf(json); });
+}
+
 TEST(Config, RotaryScalings) {
   nlohmann::json json = llamaJson();
   json["rope_scaling"] = {{"type", "linear"}, {"factor", 4.0}};
@@ -147,10 +214,11 @@ TEST(Config, WhatIsNotComputedIsRefusedByName) {
     expectError(ErrorCode::kModelUnsupported, {part}, [&] { configOf(json); });
   };
   refused(llamaJson(), "architectures", {"Olmo2ForCausalLM"}, "Olmo2ForCausalLM");
-  refused(llamaJson(), "architectures", {"Gemma3ForConditionalGeneration"}, "Gemma3ForConditionalGeneration");
+  refused(llamaJson(), "architectures", {"Gemma3nForConditionalGeneration"}, "Gemma3nForConditionalGeneration");
   refused(llamaJson(), "hidden_act", "gelu", "hidden_act");
   refused(llamaJson(), "attention_bias", true, "attention_bias");
   refused(llamaJson(), "mlp_bias", true, "mlp_bias");
+  refused(llamaJson(), "partial_rotary_factor", 0.5, "partial_rotary_factor");
   refused(llamaJson(), "rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}}, "yarn");
   refused(gemmaJson(), "hidden_activation", "gelu", "hidden_activation");
   refused(gemmaJson(), "final_logit_softcapping", 30.0, "final_logit_softcapping");

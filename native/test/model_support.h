@@ -130,19 +130,19 @@ inline std::vector<float> factorOf(const AdapterLayout& layout, const std::vecto
   return b;
 }
 
-inline std::string keyOf(const AdapterSlot& slot, char factor) {
-  return peftTensorName(slot.layer, projectionName(slot.projection), factor);
+inline std::string keyOf(const AdapterSlot& slot, char factor, const std::string& modulePath = "model.") {
+  return peftTensorName(modulePath, slot.layer, projectionName(slot.projection), factor);
 }
 
 // Largest l2Error over all factors against fixture tensors prefix + key; `scale` multiplies what was found.
 inline double worstFactorError(const Fixture& fixture, const std::string& prefix, const AdapterLayout& layout,
-                               std::vector<float> flat, float scale) {
+                               std::vector<float> flat, float scale, const std::string& modulePath = "model.") {
   for (float& value : flat) value *= scale;
   double worst = 0;
   for (const AdapterSlot& slot : layout.slots()) {
     for (const char factor : {'A', 'B'}) {
-      worst =
-          std::max(worst, l2Error(factorOf(layout, flat, slot, factor), fixture.tensor(prefix + keyOf(slot, factor))));
+      worst = std::max(worst, l2Error(factorOf(layout, flat, slot, factor),
+                                      fixture.tensor(prefix + keyOf(slot, factor, modulePath))));
     }
   }
   return worst;
