@@ -58,7 +58,7 @@ bool isOff(const json& value) {
 }
 
 std::vector<std::string> readTargets(const std::string& file, const json& value) {
-  if (value.is_string() && value != json("")) return {};
+  if (value.is_string() && value != json("")) return {};  // "all-linear" or a pattern
   if (!value.is_array() || value.empty())
     refuse(file, "target_modules", value.dump(), "a list of module names, a pattern or \"all-linear\"");
   std::vector<std::string> targets;
@@ -103,6 +103,8 @@ PeftOptions readPeftOptions(const std::string& file) {
   if (!rslora.is_boolean() && !rslora.is_null()) damaged(file, "use_rslora", rslora.dump(), "true or false");
   options.rslora = rslora == json(true);
   options.targets = readTargets(file, config.value("target_modules", json()));
+  const json targets = config.value("target_modules", json());
+  options.targetsByPattern = targets.is_string() && targets != json("all-linear");
   const json base = config.value("base_model_name_or_path", json());
   if (base.is_string()) options.baseModel = base.get<std::string>();
   return options;

@@ -18,8 +18,9 @@ struct PeftOptions {
   int32_t rank = 0;
   double alpha = 0;
   bool rslora = false;
-  std::vector<std::string> targets;  // names of linear modules; empty: "all-linear" or a pattern, the tensors tell
+  std::vector<std::string> targets;  // names of linear modules; empty: "all-linear"
   std::string baseModel;             // base_model_name_or_path, may be empty
+  bool targetsByPattern = false;     // a regular expression: which modules it met, the tensors tell
 };
 
 // file: path of an adapter_config.json. kModelUnsupported naming the option, kFileDamaged naming the key.

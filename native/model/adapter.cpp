@@ -50,6 +50,7 @@ AdapterSpec specOf(const PeftOptions& options, const std::string& file) {
   spec.rank = options.rank;
   spec.alpha = static_cast<float>(options.alpha);
   spec.rslora = options.rslora;
+  if (options.targets.empty() && !options.targetsByPattern) return spec;  // all-linear
   spec.targets.fill(false);
   for (const std::string& target : options.targets) {
     bool known = false;
@@ -124,7 +125,7 @@ std::string modulePathIn(const TensorSource& source) {
 PeftConfig readPeftConfig(const std::string& folder) {
   const std::string file = pathIn(folder, kPeftConfigFile);
   PeftOptions options = readPeftOptions(file);
-  if (options.targets.empty()) options.targets = targetsIn(*openSafetensors(pathIn(folder, kPeftTensorFile)));
+  if (options.targetsByPattern) options.targets = targetsIn(*openSafetensors(pathIn(folder, kPeftTensorFile)));
   return {specOf(options, file), options.baseModel};
 }
 

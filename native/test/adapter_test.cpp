@@ -122,11 +122,12 @@ TEST(Adapter, PeftFilesRoundTrip) {
   }
 }
 
-TEST(Adapter, WhatAPatternMatchedTheTensorsTell) {
+TEST(Adapter, AllLinearMeansAllSevenAndAPatternWhatItMet) {
   for (const std::string pattern : {"all-linear", ".*_proj"}) {
     const AdapterCopy copy([&](nlohmann::json& config) { config["target_modules"] = pattern; });
     EXPECT_EQ(readPeftConfig(copy.path()).spec.targets,
               (std::array<bool, kProjections>{true, true, true, true, true, true, true, false}));
+    if (pattern == "all-linear") continue;
     writeFile(copy.path() + "/adapter_model.safetensors",
               readFile(fixture("llama-tiny/adapter-rslora/adapter_model.safetensors")));
     EXPECT_EQ(readPeftConfig(copy.path()).spec.targets,
