@@ -128,7 +128,8 @@ export const trainOptionsSchema = z.preprocess((input, context) => {
     const message = 'full tuning needs the weights in f32';
     context.addIssue({ code: 'custom', path: ['baseDtype'], message });
   }
-  return { ...given, learningRate: given.learningRate ?? FULL_LEARNING_RATE };
+  // Weights that are trained stay f32 where `auto` would keep a bf16 file's.
+  return { ...given, baseDtype: 'f32', learningRate: given.learningRate ?? FULL_LEARNING_RATE };
 }, trainFields);
 
 /** Why an option of LoRA cannot be given. */
