@@ -1,7 +1,7 @@
 // Greedy text of exported files under llama.cpp, by node-llama-cpp, against `mlit sample`: the merged GGUF file, and the base
 // with the GGUF adapter. It is installed into .setup/, for this check alone.
 //
-//   node scripts/peers/llama-cpp.mjs --model M.gguf --adapter RUN/adapter [--prompts FILE] [--tokens 48]
+//   node scripts/peers/llama-cpp.mjs --model M.gguf --adapter RUN/adapter [--prompts FILE] [--tokens 24]
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -17,7 +17,7 @@ const { values } = parseArgs({
     model: { type: 'string' },
     adapter: { type: 'string' },
     prompts: { type: 'string' },
-    tokens: { type: 'string', default: '48' },
+    tokens: { type: 'string', default: '24' },
   },
 });
 if (!values.model || !values.adapter) {
@@ -79,6 +79,7 @@ async function sampleThere(llama, file, lora, records) {
   const model = await llama.loadModel({ modelPath: file, gpuLayers: 0 });
   const context = await model.createContext({
     contextSize: 1024,
+    threads: 1, // its threads wait by spinning, which on a busy machine is far slower than one
     ...(lora && { lora: { adapters: [{ filePath: lora, scale: 1 }] } }),
   });
   const results = [];

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type ExportOptions, exportModel, Model, resolveModel } from '../../lib/index';
+import { Adapter, type ExportOptions, exportModel, Model, resolveModel } from '../../lib/index';
 import { loadTokenizer } from '../../lib/model/source';
 import { loadAddon } from '../../lib/native/addon';
 import { logprobsOf } from '../support/export';
@@ -90,6 +90,30 @@ describe('an export', () => {
       onNote: (note) => notes.push(note),
     });
     expect(notes.join()).toContain('was trained on');
+  });
+
+  it('parts the head from the embedding where the adapter changes it, and says so', async () => {
+    const peft = fresh();
+    await using base = await Model.load({ model, threads: 1 });
+    await using changed = await Adapter.create(base, { rank: 2, targetModules: ['q_proj', 'lm_head'] });
+    await changed.save(peft, 'base');
+    const notes: string[] = [];
+    const out = fresh();
+    const onNote = (note: string): void => void notes.push(note);
+    await exportModel({ model, adapter: peft, out, format: 'safetensors', onNote });
+    expect(notes.join()).toContain('two matrices now');
+    const config = JSON.parse(readFileSync(join(out, 'config.json'), 'utf8'));
+    expect(config.tie_word_embeddings).toBe(false);
+    const gguf = await exported({ model, adapter: peft, format: 'gguf' });
+    for (const made of [out, gguf]) {
+      expect((await loadAddon().readModelConfig(made)).tiedHead).toBe(false);
+      expect(await logprobsOf(made, 'smol-tiny')).toEqual(await logprobsOf(model, 'smol-tiny'));
+    }
+    const lora = exportModel({ model, adapter: peft, out: fresh('.gguf'), format: 'gguf-adapter' });
+    await expect(lora).rejects.toMatchObject({
+      code: 'MODEL_UNSUPPORTED',
+      message: expect.stringContaining('merge it instead'),
+    });
   });
 
   it('can be loaded as a model and answers', async () => {
