@@ -28,7 +28,7 @@ export function addTrainFlags(command: Command): Command {
     .addOption(
       option('--rslora [on|off]', 'scale by alpha/√rank (default: off)').preset('on').argParser(parseSwitch),
     )
-    .addOption(option('--dropout <p>', 'LoRA dropout: 0 in this version').argParser(parseDropout))
+    .addOption(option('--dropout <p>', 'LoRA dropout, 0 to less than 1 (default: 0)').argParser(parseNumber))
     .addOption(
       option(
         '--target <modules>',
@@ -101,7 +101,9 @@ export function addTrainFlags(command: Command): Command {
     )
     .addOption(option('--keep <n>', 'checkpoints kept (default: 2)').argParser(parseInteger))
     .addOption(option('--no-shuffle', 'take examples in the order of the files'))
-    .addOption(option('--seed <n>', 'of the adapter and of the order (default: 0)').argParser(parseCount))
+    .addOption(
+      option('--seed <n>', 'of the adapter, of the order and of dropout (default: 0)').argParser(parseCount),
+    )
     .addOption(
       option('--preview <n>', 'print N records, supervised tokens coloured (default: 0)').argParser(
         parseCount,
@@ -112,7 +114,7 @@ export function addTrainFlags(command: Command): Command {
 
 /** Merged flags as options: those given only, in the schema's terms. */
 export function toTrainInput(flags: Record<string, unknown>): Record<string, unknown> {
-  const { json: _json, preview: _preview, out: _out, resume: _resume, dropout: _dropout, ...options } = flags;
+  const { json: _json, preview: _preview, out: _out, resume: _resume, ...options } = flags;
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
@@ -132,10 +134,4 @@ function parseNone(text: string): string | undefined {
 function parseDev(text: string): string | number | undefined {
   if (text === 'none') return undefined;
   return /^\d+$/.test(text) ? parseInteger(text) : text;
-}
-
-function parseDropout(text: string): number {
-  if (parseNumber(text) !== 0)
-    throw new InvalidArgumentError('LoRA dropout is not part of this version; only 0 is accepted.');
-  return 0;
 }

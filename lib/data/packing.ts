@@ -88,6 +88,7 @@ function layOut(
     targets: new Int32Array(total).fill(-1),
     weights: new Float32Array(total),
     adapters: new Int32Array(members.length),
+    records: Int32Array.from(members),
   };
   let from = 0;
   for (const [document, member] of members.entries()) {

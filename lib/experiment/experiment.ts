@@ -135,8 +135,8 @@ export class Experiment implements AsyncDisposable {
         evaluation: evaluation.examples,
         signal: this.#options.signal,
       }));
-    const { rank, alpha, rslora, target } = spec.train;
-    const adapter = toAdapterSpec({ rank, alpha, rslora, targetModules: target });
+    const { rank, alpha, rslora, dropout, target } = spec.train;
+    const adapter = toAdapterSpec({ rank, alpha, rslora, dropout, targetModules: target });
     await using sized = await Adapter.create(model, adapter);
     this.#plan = estimate({
       spec,

@@ -33,6 +33,7 @@ const trainSchema = trainFields.pick({
   rank: true,
   alpha: true,
   rslora: true,
+  dropout: true,
   target: true,
   learningRate: true,
   schedule: true,

@@ -56,8 +56,8 @@ export interface SpeedInputs {
 
 export async function measureSpeed(inputs: SpeedInputs): Promise<Speed> {
   const { spec, model } = inputs;
-  const { rank, alpha, rslora, target } = spec.train;
-  const adapterSpec = toAdapterSpec({ rank, alpha, rslora, targetModules: target });
+  const { rank, alpha, rslora, dropout, target } = spec.train;
+  const adapterSpec = toAdapterSpec({ rank, alpha, rslora, dropout, targetModules: target });
   await using adapter = await Adapter.create(model, { ...adapterSpec, seed: 0 });
   const training = await trainSpeed(inputs, adapter);
   const sampling = await sampleSpeed(inputs, adapter);

@@ -11,6 +11,8 @@ export interface AdapterOptions {
   alpha?: number;
   /** Scale by alpha / √rank instead (Kalajdzievski, 2023). Default false. */
   rslora?: boolean;
+  /** Share of each projection's input that its adapter does not see in training, as in peft. 0 to less than 1. Default 0. */
+  dropout?: number;
   /** PEFT's names: `all-linear` (the seven projections of a layer), or a list of them, of `lm_head`, of both. Default `all-linear`. */
   targetModules?: 'all-linear' | readonly string[];
   /** Seed of A; B starts at zero. Default 0. */
@@ -53,11 +55,18 @@ export function canonicalTarget(target: 'all-linear' | readonly string[]): Targe
 
 /** The form that native code takes, with the defaults filled in. */
 export function toAdapterSpec(options: Omit<AdapterOptions, 'seed'> = {}): NativeAdapterSpec {
-  const { rank = 16, alpha = 32, rslora = false, targetModules: target = 'all-linear' } = options;
+  const {
+    rank = 16,
+    alpha = 32,
+    rslora = false,
+    dropout = 0,
+    targetModules: target = 'all-linear',
+  } = options;
   return {
     rank,
     alpha,
     rslora,
+    dropout,
     targetModules: targetModules(target),
   };
 }

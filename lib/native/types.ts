@@ -35,6 +35,8 @@ export interface NativeAdapterSpec {
   rank: number;
   alpha: number;
   rslora: boolean;
+  /** Of training: 0 to less than 1. Default 0. */
+  dropout?: number;
   targetModules: string[];
 }
 
@@ -51,6 +53,8 @@ export interface NativePackedBatch {
   weights: Float32Array;
   /** [documents], index into the session's adapters, -1 = bare base */
   adapters: Int32Array;
+  /** [documents], number of each document's record within its step, by which dropout draws its masks; needed for that alone */
+  records?: Int32Array;
 }
 
 /** Bytes by name: base, adapter, parameters (full tuning), optimizer, activations, scratch, logits, cache, backend. */
@@ -66,6 +70,8 @@ export interface NativeTrainOptions {
   /** Trains the model itself: no adapters, and adapter index 0 means the model, which the session has to itself. */
   full: boolean;
   training: boolean;
+  /** Of dropout's masks. Default 0. */
+  seed?: bigint;
 }
 
 export interface NativeStepSums {

@@ -32,7 +32,7 @@ const recipe = z
 const nonNegative = z.number().min(0);
 
 /** Options that say what a LoRA adapter looks like; there is none in full tuning. */
-export const LORA_OPTIONS = ['rank', 'alpha', 'rslora', 'target', 'initAdapter'] as const;
+export const LORA_OPTIONS = ['rank', 'alpha', 'rslora', 'dropout', 'target', 'initAdapter'] as const;
 
 /** Every option by itself; {@link trainOptionsSchema} adds what `method` means for the others. */
 export const trainFields = z.strictObject({
@@ -58,12 +58,14 @@ export const trainFields = z.strictObject({
   rank: count.default(16),
   alpha: z.number().positive().default(32),
   rslora: z.boolean().default(false),
+  /** LoRA dropout: the share of a projection's input that its adapter does not see in a step. */
+  dropout: z.number().min(0).lt(1).default(0),
   /** `all-linear`, or a list of some of it, of the seven projections and of `lm_head`. */
   target: z
     .union([z.literal('all-linear'), z.array(z.enum(TARGETS)).min(1)])
     .default('all-linear')
     .transform(canonicalTarget),
-  /** A PEFT folder to go on from; its rank, alpha and targets are used. */
+  /** A PEFT folder to go on from; its rank, alpha, dropout and targets are used. */
   initAdapter: z.string().optional(),
   /** Default 2e-4; 2e-5 in full tuning. */
   learningRate: z.number().positive().default(2e-4),
@@ -110,7 +112,7 @@ export const trainFields = z.strictObject({
   /** Checkpoints kept. */
   keep: count.default(2),
   shuffle: z.boolean().default(true),
-  /** Seed of adapter initialisation and of the order of examples. */
+  /** Seed of adapter initialisation, of the order of examples and of dropout's masks. */
   seed: z.int().min(0).default(0),
 });
 

@@ -22,6 +22,8 @@ export interface TrainingSessionOptions {
   logitsBytes?: number;
   /** `activations` computes gate and up again, `layer` everything but each layer's input. Same bits. Default `none`. */
   recompute?: Recompute;
+  /** Of dropout's masks. Default 0. */
+  seed?: number | bigint;
   /** False: scores only, no gradients and no optimiser state. Default true. */
   training?: boolean;
 }
@@ -80,6 +82,7 @@ export class TrainingSession implements AsyncDisposable {
         recompute: options.recompute ?? 'none',
         full,
         training: options.training ?? true,
+        seed: BigInt(options.seed ?? 0),
       },
     );
     return new TrainingSession(native, full ? 1 : adapters.length);
@@ -90,7 +93,10 @@ export class TrainingSession implements AsyncDisposable {
     return this.#native.memory;
   }
 
-  /** Accumulates the gradient of the weighted SUM of negative log-likelihoods over the batch's targets. */
+  /**
+   * Accumulates the gradient of the weighted SUM of negative log-likelihoods over the batch's targets. Adapters with dropout
+   * drop here and in {@link forward}, never in {@link score}.
+   */
   async forwardBackward(batch: PackedBatch, options: { logprobs?: boolean } = {}): Promise<BatchSums> {
     const discards = this.#discards;
     const sums = await this.#native.forwardBackward(batch, options.logprobs ?? false).catch(this.#failed);

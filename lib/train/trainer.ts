@@ -225,6 +225,7 @@ export class Trainer implements AsyncDisposable {
         ...(tuned.adapter ? { adapters: [tuned.adapter] } : { full }),
         microTokens: prepared.chosen.microTokens,
         recompute: prepared.chosen.recompute,
+        seed: prepared.options.seed,
       });
       cleanup.add(() => session.dispose());
       if (checkpoint) await session.loadState(`${checkpoint.path}/state.safetensors`);

@@ -47,6 +47,7 @@ function makeAdapter(
   onNote: ((note: string) => void) | undefined,
 ): Promise<Adapter> {
   if (options.initAdapter !== undefined) return Adapter.load(model, options.initAdapter, { onNote });
-  const { rank, alpha, rslora, target, seed } = options;
-  return Adapter.create(model, { ...toAdapterSpec({ rank, alpha, rslora, targetModules: target }), seed });
+  const { rank, alpha, rslora, dropout, target, seed } = options;
+  const spec = toAdapterSpec({ rank, alpha, rslora, dropout, targetModules: target });
+  return Adapter.create(model, { ...spec, seed });
 }

@@ -23,15 +23,21 @@ using State = std::shared_ptr<TrainSessionState>;
 struct OwnedBatch {
   std::vector<int32_t> tokens, positions, cuSeqlens, targets;
   std::vector<float> weights;
-  std::vector<int32_t> adapters;
+  std::vector<int32_t> adapters, records;
 
-  PackedBatch view() const { return {tokens, positions, cuSeqlens, targets, weights, adapters}; }
+  PackedBatch view() const { return {tokens, positions, cuSeqlens, targets, weights, adapters, records}; }
 };
 
 OwnedBatch batchArgument(Napi::Value value) {
   const OptionsReader reader(value, "batch");
-  OwnedBatch batch{reader.int32s("tokens"),  reader.int32s("positions"), reader.int32s("cuSeqlens"),
-                   reader.int32s("targets"), reader.float32s("weights"), reader.int32s("adapters")};
+  OwnedBatch batch{reader.int32s("tokens"),
+                   reader.int32s("positions"),
+                   reader.int32s("cuSeqlens"),
+                   reader.int32s("targets"),
+                   reader.float32s("weights"),
+                   reader.int32s("adapters"),
+                   {}};
+  if (!reader.get("records").IsUndefined()) batch.records = reader.int32s("records");
   const Napi::Env env = value.Env();
   const std::string perToken = "as many as batch.tokens";
   requireLength(env, batch.positions.size(), batch.tokens.size(), "batch.positions", perToken);

@@ -63,6 +63,7 @@ AdapterSpec adapterSpec(Napi::Value value, const std::string& name) {
   spec.rank = reader.int32("rank", 1);
   spec.alpha = static_cast<float>(reader.number("alpha", 0));
   spec.rslora = reader.boolean("rslora");
+  if (!reader.get("dropout").IsUndefined()) spec.dropout = reader.number("dropout", 0);
   spec.targets.fill(false);
   const std::string modulesName = reader.path("targetModules");
   const Napi::Array modules = arrayArgument(reader.get("targetModules"), modulesName);
@@ -92,6 +93,7 @@ TrainOptions trainOptions(Napi::Value value, const std::string& name) {
   options.recompute = static_cast<Recompute>(reader.oneOf("recompute", {"none", "activations", "layer"}));
   options.full = reader.boolean("full");
   options.training = reader.boolean("training");
+  if (!reader.get("seed").IsUndefined()) options.seed = bigintArgument(reader.get("seed"), reader.path("seed"));
   return options;
 }
 
@@ -131,6 +133,7 @@ Napi::Object specValue(Napi::Env env, const AdapterSpec& spec) {
   value.Set("rank", spec.rank);
   value.Set("alpha", spec.alpha);
   value.Set("rslora", spec.rslora);
+  value.Set("dropout", spec.dropout);
   value.Set("targetModules",
             arrayValue(env, modules, [&](const std::string& name) { return Napi::String::New(env, name); }));
   return value;

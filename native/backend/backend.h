@@ -63,6 +63,16 @@ struct LoraSegment {
   int32_t rankBegin = 0;  // first row of this projection's A inside the stacked A
   DevConstF32 bT;         // [rank, outEnd - outBegin]: B transposed
   DevF32 dbT;             // gradient of bT, or null
+  uint32_t module = 0;    // number of this projection in the model: its masks differ from every other's
+};
+
+// Dropout of a group's x on its way into A (peft's lora_dropout): each segment sees a mask of its own, and what it keeps
+// scaled by 1 / (1 - probability). Element (row, i) is kept where core/dropout.h says so for (key, the segment's module,
+// records[row], positions[row], i).
+struct LoraDropout {
+  double probability = 0;  // 0 = off: nothing else is read; less than 1
+  uint64_t key = 0;
+  DevConstI32 records, positions;  // [rows of the call]
 };
 
 // The rows of a batch that use one adapter. Rows outside every group use the bare base.
@@ -74,6 +84,7 @@ struct LoraGroup {
   DevConstF32 a;          // [rankTotal, in]
   DevF32 dA;              // gradient of a, or null
   std::span<const LoraSegment> segments;
+  LoraDropout dropout;
 };
 
 // Rows with heads inside: element (row, head, i) is at base[row * ld + head * dim + i].
@@ -149,12 +160,13 @@ class Backend {
 
   // --- linear with LoRA ---------------------------------------------------------------------------------------
   // y[rows, out] = x·Wᵀ, then for each group y[group rows, segment columns] += scale * (x·Aᵀ)·bT.
-  // p: [rows, max rankTotal of the groups] scratch, may be null without groups. x: ld ldx; y: ld ldy.
+  // p: [rows, max rankTotal of the groups] scratch, may be null without groups. x: ld ldx; y: ld ldy. Under dropout the
+  // x of x·Aᵀ is what the segment's mask leaves of it.
   virtual void linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevF32 y, int64_t ldy,
                              std::span<const LoraGroup> groups, DevF32 p) = 0;
   // Given dy [rows, out] and the same x: dx = dy·W + scale * (dy·Bᵀ…)·A per group (skipped where dx is null);
   // dA += scale * (dy·B)ᵀ·x and dbT += scale * (x·Aᵀ)ᵀ·dy where those buffers are given. u, p: [rows, max rankTotal] scratch.
-  // accumulate: dx += instead of dx =.
+  // accumulate: dx += instead of dx =. Dropout masks (dy·Bᵀ…)·A segment by segment, and x wherever it meets an adapter.
   virtual void linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy,
                               DevF32 dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p,
                               DevF32 u) = 0;

@@ -102,6 +102,10 @@ PeftOptions readPeftOptions(const std::string& file) {
   const json rslora = config.value("use_rslora", json(false));
   if (!rslora.is_boolean() && !rslora.is_null()) damaged(file, "use_rslora", rslora.dump(), "true or false");
   options.rslora = rslora == json(true);
+  const json dropout = config.value("lora_dropout", json(0.0));
+  if (!dropout.is_number() || dropout.get<double>() < 0 || dropout.get<double>() >= 1)
+    damaged(file, "lora_dropout", dropout.dump(), "a number from 0 to less than 1");
+  options.dropout = dropout.get<double>();
   options.targets = readTargets(file, config.value("target_modules", json()));
   const json targets = config.value("target_modules", json());
   options.targetsByPattern = targets.is_string() && targets != json("all-linear");
@@ -141,7 +145,7 @@ std::string peftOptionsText(const PeftOptions& options, const std::string& modul
   } else {
     config["lora_alpha"] = options.alpha;
   }
-  config["lora_dropout"] = 0.0;
+  config["lora_dropout"] = options.dropout;
   config["use_rslora"] = options.rslora;
   config["use_dora"] = false;
   config["bias"] = "none";

@@ -20,6 +20,7 @@ struct PeftOptions {
   bool rslora = false;
   std::vector<std::string> targets;  // names of linear modules; empty: "all-linear"
   std::string baseModel;             // base_model_name_or_path, may be empty
+  double dropout = 0;                // lora_dropout
   bool targetsByPattern = false;     // a regular expression: which modules it met, the tensors tell
 };
 

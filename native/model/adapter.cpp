@@ -50,6 +50,7 @@ AdapterSpec specOf(const PeftOptions& options, const std::string& file) {
   spec.rank = options.rank;
   spec.alpha = static_cast<float>(options.alpha);
   spec.rslora = options.rslora;
+  spec.dropout = options.dropout;
   if (options.targets.empty() && !options.targetsByPattern) return spec;  // all-linear
   spec.targets.fill(false);
   for (const std::string& target : options.targets) {
@@ -165,8 +166,7 @@ std::shared_ptr<Adapter> Adapter::create(std::shared_ptr<Model> model, const Ada
   std::shared_ptr<Adapter> adapter(new Adapter(std::move(model), spec));
   std::vector<float> flat(static_cast<size_t>(adapter->layout_.parameterCount()), 0.0f);
   for (const AdapterSlot& slot : adapter->layout_.slots()) {
-    const uint64_t stream =
-        kInitStream + static_cast<uint64_t>(slot.layer) * kLayerProjections + static_cast<uint64_t>(slot.projection);
+    const uint64_t stream = kInitStream + slot.module();
     const auto bound = static_cast<float>(1 / std::sqrt(static_cast<double>(slot.in)));
     const int64_t n = int64_t{spec.rank} * slot.in;
     float* a = flat.data() + slot.aOffset;
@@ -223,7 +223,7 @@ void Adapter::save(const std::string& folder, const std::string& baseModel) cons
     tensors.push_back({peftTensorName(path, slot.layer, module, 'B'), DType::kF32, {slot.out, spec.rank}, b.data()});
   }
   writeSafetensors(pathIn(folder, kPeftTensorFile), tensors, {{"format", "pt"}});
-  PeftOptions options{spec.rank, spec.alpha, spec.rslora, {}, baseModel};
+  PeftOptions options{spec.rank, spec.alpha, spec.rslora, {}, baseModel, spec.dropout};
   for (int p = 0; p < kProjections; ++p) {
     if (spec.targets[static_cast<size_t>(p)]) options.targets.emplace_back(projectionName(static_cast<Projection>(p)));
   }

@@ -25,6 +25,7 @@ struct AdapterSpec {
   int32_t rank = 16;
   float alpha = 32;
   bool rslora = false;
+  double dropout = 0;  // of training, 0 to less than 1
   std::array<bool, kProjections> targets = {true, true, true, true, true, true, true, false};
   float scale() const;  // alpha / rank, or alpha / sqrt(rank)
 };
@@ -39,6 +40,9 @@ struct AdapterSlot {
   int32_t rankBegin = 0;  // row offset inside the group's stacked A
   int64_t aOffset = 0;    // floats: A [rank, in]
   int64_t bOffset = 0;    // floats: B transposed [rank, out]
+
+  // One number for each projection of a model, whatever has an adapter.
+  uint32_t module() const { return static_cast<uint32_t>(layer * kLayerProjections + static_cast<int>(projection)); }
 };
 
 class AdapterLayout {

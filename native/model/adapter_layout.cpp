@@ -73,6 +73,11 @@ AdapterLayout::AdapterLayout(const ModelConfig& config, const AdapterSpec& spec)
   }
   if (!std::isfinite(spec.alpha))
     throw Error(ErrorCode::kInvalidArgument, "an adapter's alpha must be a finite number", {{"field", "alpha"}});
+  if (!(spec.dropout >= 0 && spec.dropout < 1)) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "an adapter's dropout must be 0 to less than 1, not " + std::to_string(spec.dropout),
+                {{"field", "dropout"}, {"value", std::to_string(spec.dropout)}});
+  }
   for (int32_t layer = 0; layer < config.layers; ++layer) {
     for (int group = 0; group < kLayerGroups; ++group) placeGroup(config, layer, static_cast<LinearGroup>(group));
   }

@@ -38,7 +38,7 @@ std::vector<AdapterRows> adapterRowsOf(std::span<const AdapterRows> ranges, std:
 
 std::span<const LoraGroup> LoraGroupBuilder::build(std::span<const std::shared_ptr<Adapter>> adapters,
                                                    std::span<const AdapterRows> rows, int32_t layer, LinearGroup group,
-                                                   std::span<const DevF32> gradients) {
+                                                   std::span<const DevF32> gradients, const RowDropout& dropout) {
   groups_.clear();
   segments_.clear();
   if (adapters.empty()) return {};
@@ -62,6 +62,7 @@ std::span<const LoraGroup> LoraGroupBuilder::build(std::span<const std::shared_p
       segment.rankBegin = slot.rankBegin;
       segment.bT = parameters + slot.bOffset;
       if (gradient) segment.dbT = gradient + slot.bOffset;
+      segment.module = slot.module();
       segments_.push_back(segment);
     }
     LoraGroup lora;
@@ -73,6 +74,10 @@ std::span<const LoraGroup> LoraGroupBuilder::build(std::span<const std::shared_p
     lora.a = parameters + aOffset;
     if (gradient) lora.dA = gradient + aOffset;
     lora.segments = std::span(segments_).subspan(segmentBegin);
+    if (!dropout.keys.empty() && layout.spec().dropout > 0) {
+      lora.dropout = {layout.spec().dropout, dropout.keys[static_cast<size_t>(range.adapter)], dropout.records,
+                      dropout.positions};
+    }
     groups_.push_back(lora);
   }
   return groups_;

@@ -24,13 +24,19 @@ std::vector<AdapterRows> adapterRowsWithin(std::span<const AdapterRows> ranges, 
 // The ranges of chosen rows laid end to end: row i of the result is rows[i].
 std::vector<AdapterRows> adapterRowsOf(std::span<const AdapterRows> ranges, std::span<const int32_t> rows);
 
+// Dropout in one call of a training forward or backward; off without keys.
+struct RowDropout {
+  std::span<const uint64_t> keys;  // by adapter: core/dropout.h's, of its step
+  DevConstI32 records, positions;  // [rows]
+};
+
 // Reusable storage for the groups of one linear op; the result of build() points into it and is valid until the next build().
 class LoraGroupBuilder {
  public:
   // No adapters, no groups, whatever numbers the rows have (in full tuning, the model's). layer is not read for LinearGroup::kHead. gradients: one flat vector per adapter in its layout (same order as adapters), or empty for none.
   std::span<const LoraGroup> build(std::span<const std::shared_ptr<Adapter>> adapters,
                                    std::span<const AdapterRows> rows, int32_t layer, LinearGroup group,
-                                   std::span<const DevF32> gradients = {});
+                                   std::span<const DevF32> gradients = {}, const RowDropout& dropout = {});
 
  private:
   std::vector<LoraGroup> groups_;

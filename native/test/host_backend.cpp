@@ -154,6 +154,10 @@ std::shared_ptr<HostBackend::Groups> HostBackend::realGroups(std::span<const Lor
       segment.bT = matrix(segment.bT, segment.rank, width, width, "LoraSegment bT");
       segment.dbT = matrix(segment.dbT, segment.rank, width, width, "LoraSegment dbT", true);
     }
+    if (group.dropout.probability > 0) {
+      copied.dropout.records = array(group.dropout.records, rows, "LoraDropout records");
+      copied.dropout.positions = array(group.dropout.positions, rows, "LoraDropout positions");
+    }
     real->rank = std::max<int64_t>(real->rank, group.rankTotal);
     real->segments.push_back(std::move(segments));
     real->groups.push_back(copied);

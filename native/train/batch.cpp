@@ -33,6 +33,7 @@ void checkLengths(const PackedBatch& b, const BatchLimits& limits) {
   length("weights", b.weights.size(), n);
   if (b.cuSeqlens.size() < 2) refuse("the length of cuSeqlens", std::to_string(b.cuSeqlens.size()), "documents + 1");
   length("adapters", b.adapters.size(), b.cuSeqlens.size() - 1);
+  if (!b.records.empty()) length("records", b.records.size(), b.cuSeqlens.size() - 1);
 }
 
 void checkDocuments(const PackedBatch& b, const BatchLimits& limits) {
@@ -50,6 +51,7 @@ void checkDocuments(const PackedBatch& b, const BatchLimits& limits) {
   for (size_t i = 0; i < b.adapters.size(); ++i) {
     if (!limits.bareBase && b.adapters[i] != 0)
       refuse(at("adapters", i), std::to_string(b.adapters[i]), "0, the model itself: it is being tuned in full");
+    if (!b.records.empty() && b.records[i] < 0) refuse(at("records", i), std::to_string(b.records[i]), "0 or more");
     if (b.adapters[i] < -1 || b.adapters[i] >= limits.adapters) {
       refuse(at("adapters", i), std::to_string(b.adapters[i]), "-1 to " + std::to_string(limits.adapters - 1));
     }
@@ -82,6 +84,7 @@ void readBatch(const PackedBatch& packed, const BatchLimits& limits, Supervision
   batch.tokens.assign(packed.tokens.begin(), packed.tokens.end());
   batch.positions.assign(packed.positions.begin(), packed.positions.end());
   batch.cuSeqlens.assign(packed.cuSeqlens.begin(), packed.cuSeqlens.end());
+  batch.records.clear(), batch.rowRecords.clear(), batch.rowPositions.clear();
   batch.rows.clear(), batch.targets.clear(), batch.weights.clear(), batch.owners.clear();
   std::vector<AdapterRows> all, supervised;
   for (size_t document = 0; document + 1 < packed.cuSeqlens.size(); ++document) {
@@ -96,11 +99,16 @@ void readBatch(const PackedBatch& packed, const BatchLimits& limits, Supervision
       batch.weights.push_back(packed.weights[i]);
       batch.owners.push_back(adapter < 0 ? limits.adapters : adapter);
     }
+    if (!packed.records.empty()) {
+      batch.records.resize(static_cast<size_t>(end), packed.records[document]);
+      batch.rowRecords.resize(batch.rows.size(), packed.records[document]);
+    }
     all.push_back({begin, end, adapter});
     supervised.push_back({firstSupervised, static_cast<int32_t>(batch.rows.size()), adapter});
   }
-  batch.all = {static_cast<int64_t>(packed.tokens.size()), mergeAdapterRows(all)};
-  batch.supervised = {static_cast<int64_t>(batch.rows.size()), mergeAdapterRows(supervised)};
+  batch.all = {static_cast<int64_t>(packed.tokens.size()), mergeAdapterRows(all), {}};
+  batch.supervised = {static_cast<int64_t>(batch.rows.size()), mergeAdapterRows(supervised), {}};
+  for (const int32_t row : batch.rows) batch.rowPositions.push_back(batch.positions[static_cast<size_t>(row)]);
 }
 
 }  // namespace mlit

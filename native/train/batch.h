@@ -15,15 +15,17 @@ namespace mlit {
 struct RowSet {
   int64_t rows = 0;
   std::vector<AdapterRows> adapters;  // merged, without the bare base
+  RowDropout dropout;
 };
 
 struct Batch {
   RowSet all;
   RowSet supervised;
-  std::vector<int32_t> tokens, positions, cuSeqlens;  // as given
-  std::vector<int32_t> rows;                          // [supervised] ascending
-  std::vector<int32_t> targets;                       // [supervised]
-  std::vector<float> weights;                         // [supervised]
+  std::vector<int32_t> tokens, positions, cuSeqlens;       // as given
+  std::vector<int32_t> rows;                               // [supervised] ascending
+  std::vector<int32_t> targets;                            // [supervised]
+  std::vector<float> weights;                              // [supervised]
+  std::vector<int32_t> records, rowRecords, rowPositions;  // [T], [supervised] twice; empty where records are not given
   std::vector<int32_t> owners;  // [supervised] adapter index, or the number of adapters for the bare base
 };
 

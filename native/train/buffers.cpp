@@ -116,6 +116,13 @@ SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vecto
   b.positions = arena.ints("scratch", tokens);
   b.rows = arena.ints("scratch", tokens);
   b.targets = arena.ints("scratch", tokens);
+  const bool dropout =
+      std::any_of(adapters.begin(), adapters.end(), [](const AdapterSpec& spec) { return spec.dropout > 0; });
+  if (options.training && dropout) {
+    b.records = arena.ints("scratch", tokens);
+    b.rowRecords = arena.ints("scratch", tokens);
+    b.rowPositions = arena.ints("scratch", tokens);
+  }
   b.rope = arena.floats("scratch", b.positionCount * c.headDim);
   b.ropeLocal = c.window > 0 ? arena.floats("scratch", b.positionCount * c.headDim) : b.rope;
   b.logits = arena.floats("logits", b.chunkRows * c.vocabulary);

@@ -59,22 +59,23 @@ struct LayerBuffers {
 
 struct SessionBuffers {
   std::vector<LayerBuffers> layers;
-  DevF32 final, finalInvRms;                // [T, d], [T]: supervised rows after the last layer
-  DevF32 rowAttention, rowInput;            // [T, queryDim], [T, d]: the last layer's, supervised rows only
-  DevF32 normed;                            // [T, d] normalised input of the linear at hand
-  DevF32 narrow;                            // [T, d] output of a linear, or its gradient
-  DevF32 dx;                                // [T, d] gradient of the residual stream (training)
-  DevF32 wideA, wideB;                      // [T, max(f, queryDim)], [T, max(f, qkvDim)]
-  DevF32 delta;                             // [heads, T] (training)
-  DevF32 p, u;                              // [T, largest stacked rank] (u: training)
-  DevF32 logits;                            // [chunkRows, V]
-  DevF32 weights, logprobs;                 // [T]
-  DevI32 tokens, positions, rows, targets;  // [T]
-  DevF32 rope, ropeLocal;                   // [positions, headDim]; equal where no layer is local
-  DevF32 sumSquares;                        // [1] (training)
-  DevF32 parameters;                        // of the model itself, flat (full tuning)
-  std::vector<DevF32> gradients, m, v;      // by adapter, or one of the model itself (training)
-  int64_t chunkRows = 0;                    // rows of logits at once
+  DevF32 final, finalInvRms;                 // [T, d], [T]: supervised rows after the last layer
+  DevF32 rowAttention, rowInput;             // [T, queryDim], [T, d]: the last layer's, supervised rows only
+  DevF32 normed;                             // [T, d] normalised input of the linear at hand
+  DevF32 narrow;                             // [T, d] output of a linear, or its gradient
+  DevF32 dx;                                 // [T, d] gradient of the residual stream (training)
+  DevF32 wideA, wideB;                       // [T, max(f, queryDim)], [T, max(f, qkvDim)]
+  DevF32 delta;                              // [heads, T] (training)
+  DevF32 p, u;                               // [T, largest stacked rank] (u: training)
+  DevF32 logits;                             // [chunkRows, V]
+  DevF32 weights, logprobs;                  // [T]
+  DevI32 tokens, positions, rows, targets;   // [T]
+  DevI32 records, rowRecords, rowPositions;  // [T] with dropout (training)
+  DevF32 rope, ropeLocal;                    // [positions, headDim]; equal where no layer is local
+  DevF32 sumSquares;                         // [1] (training)
+  DevF32 parameters;                         // of the model itself, flat (full tuning)
+  std::vector<DevF32> gradients, m, v;       // by adapter, or one of the model itself (training)
+  int64_t chunkRows = 0;                     // rows of logits at once
   int64_t positionCount = 0;
   int64_t qkvStride = 0;
 };

@@ -35,7 +35,7 @@ DevConstF32 Body::ropeTableOf(int32_t layer) const {
 std::span<const LoraGroup> Body::groups(int32_t layer, LinearGroup group, const RowSet& rows, bool withGradients) {
   const std::span<const DevF32> gradients =
       withGradients ? std::span<const DevF32>(buffers_.gradients) : std::span<const DevF32>();
-  return lora_.build(adapters_, rows.adapters, layer, group, gradients);
+  return lora_.build(adapters_, rows.adapters, layer, group, gradients, rows.dropout);
 }
 
 void Body::forward(const Batch& batch) {

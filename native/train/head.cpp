@@ -10,7 +10,9 @@ std::span<const LoraGroup> Head::groups(const RowSet& rows, int64_t first, int64
       withGradients ? std::span<const DevF32>(buffers_.gradients) : std::span<const DevF32>();
   const std::vector<AdapterRows> ranges =
       adapterRowsWithin(rows.adapters, static_cast<int32_t>(first), static_cast<int32_t>(first + count));
-  return lora_.build(adapters_, ranges, 0, LinearGroup::kHead, gradients);
+  RowDropout dropout = rows.dropout;
+  if (!dropout.keys.empty()) dropout.records = dropout.records + first, dropout.positions = dropout.positions + first;
+  return lora_.build(adapters_, ranges, 0, LinearGroup::kHead, gradients, dropout);
 }
 
 void Head::logitsOf(const RowSet& rows, int64_t first, int64_t count) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/dropout.h"
 #include "core/error.h"
 #include "train/session_impl.h"
 
@@ -138,7 +139,29 @@ void TrainSession::Impl::checkLogprobsSpan(std::span<const float> logprobs, size
               {{"field", "logprobs"}});
 }
 
-bool TrainSession::Impl::runBody(const PackedBatch& packed, Supervision supervision) {
+// Who each row is, for the masks of the step that each adapter is in.
+void TrainSession::Impl::prepareDropout(const PackedBatch& packed) {
+  const bool any = std::any_of(packed.adapters.begin(), packed.adapters.end(), [&](int32_t adapter) {
+    return adapter >= 0 && adapters[static_cast<size_t>(adapter)]->layout().spec().dropout > 0;
+  });
+  if (!any) return;
+  if (batch.records.empty()) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "batch: records is empty, expected the number of each document's record within its step: an adapter "
+                "with dropout draws its masks by it",
+                {{"field", "records"}});
+  }
+  dropoutKeys.clear();
+  for (const int64_t step : steps) dropoutKeys.push_back(dropoutKey(options.seed, step + 1));
+  Backend& backend = model->backend();
+  uploadTo(backend, buffers.records.as<std::byte>(), batch.records.data(), batch.records.size());
+  uploadTo(backend, buffers.rowRecords.as<std::byte>(), batch.rowRecords.data(), batch.rowRecords.size());
+  uploadTo(backend, buffers.rowPositions.as<std::byte>(), batch.rowPositions.data(), batch.rowPositions.size());
+  batch.all.dropout = {dropoutKeys, buffers.records, buffers.positions};
+  batch.supervised.dropout = {dropoutKeys, buffers.rowRecords, buffers.rowPositions};
+}
+
+bool TrainSession::Impl::runBody(const PackedBatch& packed, Supervision supervision, bool dropout) {
   model->backend().synchronize();  // after a cancelled call copies may still wait that read `batch`
   readBatch(packed, limits, supervision, batch);
   activationsKept = false;
@@ -149,6 +172,7 @@ bool TrainSession::Impl::runBody(const PackedBatch& packed, Supervision supervis
   uploadTo(backend, buffers.rows.as<std::byte>(), batch.rows.data(), batch.rows.size());
   uploadTo(backend, buffers.targets.as<std::byte>(), batch.targets.data(), batch.targets.size());
   uploadTo(backend, buffers.weights.as<std::byte>(), batch.weights.data(), batch.weights.size());
+  if (dropout) prepareDropout(packed);
   body.forward(batch);
   return true;
 }
@@ -231,7 +255,7 @@ StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<floa
   if (!logprobs.empty()) s.checkLogprobsSpan(logprobs, packed.tokens.size());
   return s.guarded([&] {
     std::vector<float> values;
-    if (s.runBody(packed, logprobs.empty() ? Supervision::kWeighted : Supervision::kTargets)) {
+    if (s.runBody(packed, logprobs.empty() ? Supervision::kWeighted : Supervision::kTargets, true)) {
       const bool weighted =
           std::any_of(s.batch.weights.begin(), s.batch.weights.end(), [](float weight) { return weight != 0; });
       s.head.run(s.batch.supervised, weighted ? Head::Gradients::kOfFinal : Head::Gradients::kNone, s.body);
@@ -248,7 +272,7 @@ StepSums TrainSession::score(const PackedBatch& packed, std::span<float> logprob
   s.checkLogprobsSpan(logprobs, packed.tokens.size());
   try {
     std::vector<float> values;
-    if (s.runBody(packed, Supervision::kTargets)) {
+    if (s.runBody(packed, Supervision::kTargets, false)) {
       s.head.run(s.batch.supervised, Head::Gradients::kNone, s.body);
       values = s.fetchLogprobs();
     }
@@ -266,7 +290,7 @@ void TrainSession::forward(const PackedBatch& packed, std::span<float> logprobs)
   s.checkLogprobsSpan(logprobs, packed.tokens.size());
   s.guarded([&] {
     std::vector<float> values;
-    if (s.runBody(packed, Supervision::kTargets)) {
+    if (s.runBody(packed, Supervision::kTargets, true)) {
       s.head.run(s.batch.supervised, Head::Gradients::kNone, s.body);
       values = s.fetchLogprobs();
     }
@@ -325,7 +349,7 @@ std::vector<float> TrainSession::gradientsToHost(int32_t adapter) const {
 }
 
 std::vector<float> TrainSession::logitsToHost(const PackedBatch& packed) {
-  if (!impl_->runBody(packed, Supervision::kTargets)) return {};
+  if (!impl_->runBody(packed, Supervision::kTargets, false)) return {};
   return impl_->head.logitsToHost(impl_->batch.supervised);
 }
 

@@ -23,6 +23,7 @@ struct PackedBatch {
   std::span<const int32_t> targets;    // [T], the token to predict, -1 = none
   std::span<const float> weights;      // [T], weight of that target (0 = not supervised)
   std::span<const int32_t> adapters;   // [documents], index into the session's adapters, -1 = bare base
+  std::span<const int32_t> records;  // [documents], number of the record within its step; may be empty without dropout
 };
 
 // What of a layer's forward is run again in the backward rather than kept. The bits are the same.
@@ -37,6 +38,7 @@ struct TrainOptions {
   size_t logitsBytes = 64u << 20;  // budget of one chunk of logits: a stop flag is read between chunks
   Recompute recompute = Recompute::kNone;
   bool full = false;     // trains the model itself, in float32: no adapters, and adapter index 0 means the model
+  uint64_t seed = 0;     // of dropout's masks
   bool training = true;  // false: a scorer, no gradients, no moments, activations of one layer only
 };
 
@@ -57,6 +59,7 @@ class TrainSession {
 
   // Accumulates the gradient of sum(weight * nll). logprobs (optional, [T]): log-probability of each target with targets >= 0, else 0.
   // Validates the batch (ids in range, cuSeqlens, positions within the context, T <= maxTokens): kInvalidArgument.
+  // Adapters with dropout drop here and in forward(), by masks of their next step; never in score().
   // kNotFinite when a loss is not finite; the gradients are then discarded, parameters untouched.
   StepSums forwardBackward(const PackedBatch& batch, std::span<float> logprobs = {});
   // Forward only; every target >= 0 is scored whatever its weight. Gradients accumulated before stay, unless it is cancelled.

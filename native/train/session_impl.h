@@ -28,7 +28,8 @@ struct TrainSession::Impl {
   Impl& operator=(const Impl&) = delete;
 
   // Reads and uploads a batch, runs the body; false where no row is supervised (nothing was computed).
-  bool runBody(const PackedBatch& packed, Supervision supervision);
+  bool runBody(const PackedBatch& packed, Supervision supervision, bool dropout);
+  void prepareDropout(const PackedBatch& packed);
   // Log-probabilities of the supervised rows on the host; kNotFinite.
   std::vector<float> fetchLogprobs();
   void scatterLogprobs(std::span<const float> bySupervised, std::span<float> byRow) const;
@@ -56,6 +57,7 @@ struct TrainSession::Impl {
   std::optional<FullGradients> fullGradients;
   std::vector<TrainedVector> trained;
   Batch batch;
+  std::vector<uint64_t> dropoutKeys;  // by adapter, of the batch at hand
   BatchLimits limits;
   bool activationsKept = false;  // between forward() and backward()
   std::vector<uint8_t> pending;  // by trained vector

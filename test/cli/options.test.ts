@@ -65,6 +65,7 @@ describe('an adapter', () => {
     ['--rank', '8'],
     ['--alpha', '9'],
     ['--rslora', 'on'],
+    ['--dropout', '0.1'],
     ['--target', 'q_proj'],
   ])('to start from refuses %s %s, which its adapter_config.json contradicts', async (flag, value) => {
     const out = `contradicted${flag}`;
@@ -112,12 +113,22 @@ describe('an adapter', () => {
 
 it('a LoRA on the head is trained beside those of the layers, resumed, and used', async () => {
   const out = 'with-head';
-  const trained = await mlit(['train', ...small, '--out', out, '--target', 'lm_head,all-linear']);
+  const trained = await mlit([
+    'train',
+    ...small,
+    '--out',
+    out,
+    '--target',
+    'lm_head,all-linear',
+    '--dropout',
+    '0.1',
+  ]);
   expect(trained.code, trained.stderr).toBe(0);
-  expect(recorded(out).target).toEqual(['all-linear', 'lm_head']);
+  expect(recorded(out)).toMatchObject({ target: ['all-linear', 'lm_head'], dropout: 0.1 });
   const adapter = join(folder, out, 'adapter');
   const config = JSON.parse(readFileSync(join(adapter, 'adapter_config.json'), 'utf8'));
   expect(config.target_modules).toHaveLength(8);
+  expect(config.lora_dropout).toBe(0.1);
   expect(config.target_modules).toContain('lm_head');
   const spelled = 'lm_head,q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj';
   const resumed = await mlit(['train', '--resume', '--out', out, '--target', spelled]);

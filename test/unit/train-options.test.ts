@@ -13,11 +13,27 @@ describe('resolveTrainOptions', () => {
     [{ learningRate: -1 }, /learningRate/],
     [{ schedule: 'steps' }, /schedule.*got "steps"/],
     [{ target: ['qproj'] }, /target/],
+    [{ dropout: 1 }, /dropout.*got 1/],
     [{ learninRate: 1 }, /learninRate/],
     [{ maxLength: 1 }, /maxLength/],
   ])('names the option in %j', (wrong, message) => {
     expect(() => resolveTrainOptions({ ...minimal, ...wrong })).toThrow(message);
     expect(() => resolveTrainOptions({ ...minimal, ...wrong })).toThrow(RangeError);
+  });
+
+  it.each([
+    [['all-linear'], 'all-linear'],
+    [['down_proj', 'up_proj', 'gate_proj', 'o_proj', 'v_proj', 'k_proj', 'q_proj', 'q_proj'], 'all-linear'],
+    [
+      ['lm_head', 'all-linear'],
+      ['all-linear', 'lm_head'],
+    ],
+    [
+      ['lm_head', 'v_proj', 'q_proj'],
+      ['q_proj', 'v_proj', 'lm_head'],
+    ],
+  ])('spells the target %j in one way', (target, canonical) => {
+    expect(resolveTrainOptions({ ...minimal, target }).target).toEqual(canonical);
   });
 
   it('wants an object', () => {

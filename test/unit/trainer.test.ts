@@ -83,6 +83,31 @@ describe('Trainer', () => {
     expect(weights(layer)).toBe(weights(none));
   });
 
+  it('drops the same elements whether it is interrupted, packed otherwise or not', async () => {
+    const dropout = { ...base, dropout: 0.2 } as const;
+    const [without, whole, parts] = [out(), out(), out()];
+    await finish({ ...base, out: without });
+    await finish({ ...dropout, out: whole });
+    expect(weights(whole)).not.toBe(weights(without));
+    {
+      await using trainer = await Trainer.create({ ...dropout, out: parts });
+      for await (const event of trainer.start()) if (event.type === 'step' && event.step === 3) break;
+    }
+    await finish({ ...dropout, out: parts, resume: true });
+    expect(weights(parts)).toBe(weights(whole));
+    const losses = (run: string): number[] =>
+      readFileSync(join(run, 'events.jsonl'), 'utf8')
+        .split('\n')
+        .flatMap((line) => /"type":"step".*"loss":([\d.e-]+)/.exec(line)?.[1] ?? [])
+        .map(Number);
+    const packed = out();
+    await finish({ ...dropout, out: packed, microTokens: 64 });
+    expect(losses(packed)).toHaveLength(losses(whole).length);
+    losses(packed).forEach((loss, i) => {
+      expect(loss).toBeCloseTo(losses(whole)[i]!, 4);
+    });
+  });
+
   it('stops at a step boundary when the loop is left, and goes on to the same bytes', async () => {
     const whole = out();
     await finish({ ...base, out: whole });

@@ -15,7 +15,7 @@ namespace {
 #define MLIT_KERNEL_TABLE(isa)                                                                                 \
   KernelTable {                                                                                                \
 #isa, &isa::gemmKernels, &isa::rowKernels, &isa::attentionKernels, &isa::lossKernels, &isa::sampleKernels, \
-        &isa::optimizerKernels                                                                                 \
+        &isa::optimizerKernels, &isa::dropoutKernels                                                           \
   }
 
 // What the kernels of each instruction set were compiled for (CMakeLists.txt); widest first.

@@ -11,6 +11,7 @@ struct AttentionKernels;
 struct LossKernels;
 struct SampleKernels;
 struct OptimizerKernels;
+struct DropoutKernels;
 
 struct KernelTable {
   const char* isa;
@@ -20,6 +21,7 @@ struct KernelTable {
   const LossKernels* loss;
   const SampleKernels* sample;
   const OptimizerKernels* optimizer;
+  const DropoutKernels* dropout;
 };
 
 // What one instruction set exports; kernels/*.cpp define these inside namespace mlit::MLIT_ISA_NAMESPACE.
@@ -31,6 +33,7 @@ struct KernelTable {
   extern const LossKernels lossKernels;           \
   extern const SampleKernels sampleKernels;       \
   extern const OptimizerKernels optimizerKernels; \
+  extern const DropoutKernels dropoutKernels;     \
   }
 
 #if defined(__x86_64__)

@@ -3,6 +3,7 @@
 // tile is added while the tile is still in the cache.
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "backend/cpu/cpu_backend.h"
@@ -87,6 +88,22 @@ struct ConstMatrix {
   int64_t ld;
 };
 
+// x·Aᵀ of one group's rows, into p of the whole call; under dropout each segment by itself.
+void projectGroup(const KernelTable& kernels, const LoraGroup& group, ConstMatrix x, Range own, int64_t in, Matrix p,
+                  const Scratch& scratch) {
+  const float* from = x.data + own.begin * x.ld;
+  float* to = p.data + own.begin * p.ld;
+  if (group.dropout.probability <= 0) {
+    project(*kernels.gemm, from, x.ld, own.size(), in, group.a.raw(), group.rankTotal, group.scale, to, p.ld, scratch);
+    return;
+  }
+  for (const LoraSegment& segment : group.segments) {
+    const RowMask mask(kernels, group, segment);
+    project(*kernels.gemm, from, x.ld, own.size(), in, group.a.raw() + segment.rankBegin * in, segment.rank,
+            group.scale, to + segment.rankBegin, p.ld, scratch, {&mask, own.begin, 0});
+  }
+}
+
 // y's rows x panels: the base, then each adapter's share. nextPanel: where this thread will probably go on.
 void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Matrix y, Range rows, Range panels,
                  int64_t nextPanel, std::span<const LoraGroup> groups, ConstMatrix p, const Scratch& scratch) {
@@ -134,11 +151,26 @@ void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Mat
   }
 }
 
+// An adapter's share of columns [first, first + columns) of dx under dropout: masked segment by segment.
+void expandDropped(const KernelTable& kernels, const LoraGroup& group, int64_t in, ConstMatrix u, Range rows,
+                   int64_t first, int64_t columns, Matrix to, const Scratch& scratch) {
+  static_assert(kBackwardPass * kPanel <= kDroppedFloats);
+  for (const LoraSegment& segment : group.segments) {
+    if (segment.rank <= 0) continue;
+    std::fill_n(scratch.dropped, rows.size() * kPanel, 0.0f);
+    expand(*kernels.gemm, u.data + rows.begin * u.ld + segment.rankBegin, u.ld, rows.size(), segment.rank,
+           group.a.raw() + segment.rankBegin * in + first, in, columns, scratch.dropped, kPanel, scratch);
+    const RowMask mask(kernels, group, segment);
+    mask.apply(scratch.dropped, kPanel, rows.begin, rows.size(), first, columns, to.data, to.ld, true);
+  }
+}
+
 // dx's rows x blocks of 64 columns: each 64 x 64 block of W is transposed once and used by all rows of the task.
 // nextBlock: where this thread will probably go on.
-void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, Matrix dx, Range rows, Range blocks,
+void backwardTask(const KernelTable& kernels, const CpuWeight& w, ConstMatrix dy, Matrix dx, Range rows, Range blocks,
                   int64_t nextBlock, bool accumulate, std::span<const LoraGroup> groups, ConstMatrix u,
                   const Scratch& scratch) {
+  const GemmKernels& gemm = *kernels.gemm;
   const int64_t depth = depthOf(w.out, kBackwardDepth);
   const int64_t passes = ceilDiv(rows.size(), kBackwardPass);
   for (int64_t k0 = 0; k0 < w.out; k0 += depth) {
@@ -189,8 +221,13 @@ void backwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix dy, M
         for (const LoraGroup& group : groups) {
           const Range both = intersect({row, row + own.size()}, rowsOf(group));
           if (both.empty() || group.rankTotal <= 0) continue;
+          float* to = dx.data + both.begin * dx.ld + block * kPanel;
+          if (group.dropout.probability > 0) {
+            expandDropped(kernels, group, w.in, u, both, block * kPanel, inputs, {to, dx.ld}, scratch);
+            continue;
+          }
           expand(gemm, u.data + both.begin * u.ld, u.ld, both.size(), group.rankTotal, group.a.raw() + block * kPanel,
-                 w.in, inputs, dx.data + both.begin * dx.ld + block * kPanel, dx.ld, scratch);
+                 w.in, inputs, to, dx.ld, scratch);
         }
       }
     }
@@ -206,15 +243,25 @@ struct GradientTask {
   int64_t columns;
   float* gradient;
   int64_t ldGradient;
+  int64_t firstColumn;
+  std::optional<RowMask> mask;
 };
 
 void addGradientTasks(std::vector<GradientTask>& tasks, Range rows, const float* left, int64_t rank, ConstMatrix right,
-                      int64_t columns, float* gradient) {
+                      int64_t columns, float* gradient, const std::optional<RowMask>& mask = std::nullopt) {
   if (gradient == nullptr || rows.empty() || rank <= 0) return;
   const int64_t parts = ceilDiv(columns, kSumTiles * kPanel);
   for (int64_t i = 0; i < parts; ++i) {
     const Range own = part(columns, parts, i, kPanel);
-    tasks.push_back({rows, left, rank, {right.data + own.begin, right.ld}, own.size(), gradient + own.begin, columns});
+    tasks.push_back({rows,
+                     left,
+                     rank,
+                     {right.data + own.begin, right.ld},
+                     own.size(),
+                     gradient + own.begin,
+                     columns,
+                     own.begin,
+                     mask});
   }
 }
 
@@ -230,8 +277,7 @@ void CpuBackend::linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int6
   const std::vector<GroupRows> chunks = groupChunks(groups);
   pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t task, int thread) {
     const auto& [group, own] = chunks[static_cast<size_t>(task)];
-    project(gemm, x.raw() + own.begin * ldx, ldx, own.size(), w.in, group->a.raw(), group->rankTotal, group->scale,
-            p.raw() + own.begin * ldp, ldp, Scratch(scratch(thread)));
+    projectGroup(kernels_, *group, {x.raw(), ldx}, own, w.in, {p.raw(), ldp}, Scratch(scratch(thread)));
   });
 
   const int64_t rowParts = ceilDiv(rows, kForwardRows);
@@ -263,10 +309,7 @@ void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int
     const Scratch memory(scratch(thread));
     const bool needP =
         std::any_of(group->segments.begin(), group->segments.end(), [](const LoraSegment& s) { return bool(s.dbT); });
-    if (needP) {
-      project(gemm, x.raw() + own.begin * ldx, ldx, own.size(), w.in, group->a.raw(), group->rankTotal, group->scale,
-              p.raw() + own.begin * ldp, ldp, memory);
-    }
+    if (needP) projectGroup(kernels_, *group, {x.raw(), ldx}, own, w.in, {p.raw(), ldp}, memory);
     if (!dx && !group->dA) return;
     for (const LoraSegment& segment : group->segments) {
       project(gemm, dy.raw() + own.begin * lddy + segment.outBegin, lddy, own.size(), segment.outEnd - segment.outBegin,
@@ -281,8 +324,17 @@ void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int
                        {dy.raw() + group.rowBegin * lddy + segment.outBegin, lddy}, segment.outEnd - segment.outBegin,
                        segment.dbT.raw());
     }
-    addGradientTasks(gradients, rowsOf(group), u.raw() + group.rowBegin * ldp, group.rankTotal,
-                     {x.raw() + group.rowBegin * ldx, ldx}, w.in, group.dA.raw());
+    const ConstMatrix right{x.raw() + group.rowBegin * ldx, ldx};
+    const float* left = u.raw() + group.rowBegin * ldp;
+    if (group.dropout.probability <= 0) {
+      addGradientTasks(gradients, rowsOf(group), left, group.rankTotal, right, w.in, group.dA.raw());
+      continue;
+    }
+    for (const LoraSegment& segment : group.segments) {
+      float* dA = group.dA ? group.dA.raw() + segment.rankBegin * w.in : nullptr;
+      addGradientTasks(gradients, rowsOf(group), left + segment.rankBegin, segment.rank, right, w.in, dA,
+                       RowMask(kernels_, group, segment));
+    }
   }
 
   const int64_t columnBlocks = ceilDiv(w.in, kPanel);
@@ -295,7 +347,7 @@ void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int
     const Scratch memory(scratch(thread));
     if (task < baseTasks) {
       const int64_t nextTask = task + pool_.threads();
-      backwardTask(gemm, w, {dy.raw(), lddy}, {dx.raw(), lddx},
+      backwardTask(kernels_, w, {dy.raw(), lddy}, {dx.raw(), lddx},
                    part(rows, cut.rowParts, task % cut.rowParts, kGemmRows),
                    part(columnBlocks, cut.columnParts, task / cut.rowParts),
                    part(columnBlocks, cut.columnParts, nextTask / cut.rowParts).begin, accumulate, groups,
@@ -304,7 +356,7 @@ void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int
     }
     const GradientTask& g = gradients[static_cast<size_t>(task - baseTasks)];
     sumOverRows(gemm, g.left, ldp, g.rows.size(), g.rank, g.right.data, g.right.ld, g.columns, g.gradient, g.ldGradient,
-                memory);
+                memory, {g.mask ? &*g.mask : nullptr, g.rows.begin, g.firstColumn});
   });
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/dropped.h"
 #include "backend/cpu/kernels/gemm.h"
 #include "backend/cpu/weights.h"
 
@@ -20,14 +21,21 @@ inline constexpr int64_t kMaxTransposed = 2;   // column blocks of dx in one tas
 inline constexpr int64_t kTailFloats = 16 * 1024;
 inline constexpr int64_t kBlockFloats = kForwardDepth * kPanel;
 static_assert(gemmScratchFloats(kForwardDepth) <= kTailFloats);
-static_assert((kTailFloats + (kMaxTransposed + 1) * kBlockFloats) * sizeof(float) <= CpuBackend::kThreadScratchBytes);
+inline constexpr int64_t kDroppedFloats = kProjectPass * kForwardDepth;
+static_assert(kSumRows * kPanel <= kDroppedFloats);
+static_assert((kTailFloats + (kMaxTransposed + 1) * kBlockFloats + kDroppedFloats) * sizeof(float) <=
+              CpuBackend::kThreadScratchBytes);
 
 struct Scratch {
   float* tail;
   float* decoded;
   float* blocks;
+  float* dropped;
   explicit Scratch(float* memory)
-      : tail(memory), decoded(memory + kTailFloats), blocks(memory + kTailFloats + kBlockFloats) {}
+      : tail(memory),
+        decoded(memory + kTailFloats),
+        blocks(memory + kTailFloats + kBlockFloats),
+        dropped(blocks + kMaxTransposed * kBlockFloats) {}
 };
 
 struct Range {
@@ -60,7 +68,8 @@ inline GemmAhead aheadRows(const float* from, int64_t ld, int64_t count, int64_t
 
 // out[rows, rank] = factor * x[rows, k] · aᵀ, a [rank, k].
 inline void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows, int64_t k, const float* a,
-                    int64_t rank, float factor, float* out, int64_t ldo, const Scratch& scratch) {
+                    int64_t rank, float factor, float* out, int64_t ldo, const Scratch& scratch,
+                    const Masked& masked = {}) {
   const int64_t depth = depthOf(k);
   for (int64_t k0 = 0; k0 < k; k0 += depth) {
     const int64_t steps = std::min(depth, k - k0);
@@ -72,20 +81,14 @@ inline void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_
         const int64_t count = std::min(kProjectPass, rows - row);
         const float* from = x + row * ldx + k0;
         const GemmAhead next = aheadRows(from + count * ldx, ldx, std::min(kProjectPass, rows - row - count), steps);
-        gemm.block({count,
-                    columns,
-                    steps,
-                    from,
-                    ldx,
-                    1,
-                    scratch.blocks,
-                    width,
-                    true,
-                    out + row * ldo + r,
-                    ldo,
-                    k0 > 0,
-                    {next}},
-                   scratch.tail);
+        int64_t ld = ldx;
+        if (masked.mask != nullptr) {
+          masked.mask->apply(from, ldx, masked.row + row, count, k0, steps, scratch.dropped, steps, false);
+          from = scratch.dropped, ld = steps;
+        }
+        gemm.block(
+            {count, columns, steps, from, ld, 1, scratch.blocks, width, true, out + row * ldo + r, ldo, k0 > 0, {next}},
+            scratch.tail);
       }
     }
   }
@@ -121,7 +124,7 @@ inline void expand(const GemmKernels& gemm, const float* left, int64_t ldLeft, i
 // sum[rank, columns] += left[rows, rank]ᵀ · right[rows, columns], rows in order.
 inline void sumOverRows(const GemmKernels& gemm, const float* left, int64_t ldLeft, int64_t rows, int64_t rank,
                         const float* right, int64_t ldRight, int64_t columns, float* sum, int64_t ldSum,
-                        const Scratch& scratch) {
+                        const Scratch& scratch, const Masked& masked = {}) {
   for (int64_t row = 0; row < rows; row += kSumRows) {
     const int64_t steps = std::min(kSumRows, rows - row);
     for (int64_t j = 0; j < columns; j += kPanel) {
@@ -130,6 +133,12 @@ inline void sumOverRows(const GemmKernels& gemm, const float* left, int64_t ldLe
                                  ? aheadRows(from + kPanel, ldRight, steps, std::min(kPanel, columns - j - kPanel))
                                  : aheadRows(right + (row + steps) * ldRight, ldRight,
                                              std::min(kSumRows, rows - row - steps), std::min(kPanel, columns));
+      int64_t ld = ldRight;
+      if (masked.mask != nullptr) {
+        masked.mask->apply(from, ldRight, masked.row + row, steps, masked.first + j, std::min(kPanel, columns - j),
+                           scratch.dropped, kPanel, false);
+        from = scratch.dropped, ld = kPanel;
+      }
       gemm.block({rank,
                   std::min(kPanel, columns - j),
                   steps,
@@ -137,7 +146,7 @@ inline void sumOverRows(const GemmKernels& gemm, const float* left, int64_t ldLe
                   1,
                   ldLeft,
                   from,
-                  ldRight,
+                  ld,
                   false,
                   sum + j,
                   ldSum,
