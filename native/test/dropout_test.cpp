@@ -383,7 +383,7 @@ TEST_P(DropoutSession, ScoresAreWithoutDropoutAndTrainingWantsRecords) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, DropoutSession, ::testing::Values("llama-tiny", "gemma3-tiny"),
-                         [](const auto& info) { return std::string(info.param).substr(0, 5); });
+                         [](const auto& family) { return std::string(family.param).substr(0, 5); });
 
 }  // namespace
 }  // namespace mlit::test

@@ -23,7 +23,8 @@ struct PackedBatch {
   std::span<const int32_t> targets;    // [T], the token to predict, -1 = none
   std::span<const float> weights;      // [T], weight of that target (0 = not supervised)
   std::span<const int32_t> adapters;   // [documents], index into the session's adapters, -1 = bare base
-  std::span<const int32_t> records;  // [documents], number of the record within its step; may be empty without dropout
+  std::span<const int32_t> records =
+      {};  // [documents], number of the record within its step; may be empty without dropout
 };
 
 // What of a layer's forward is run again in the backward rather than kept. The bits are the same.

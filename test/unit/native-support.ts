@@ -45,6 +45,7 @@ export const spec: NativeAdapterSpec = {
   rank: 4,
   alpha: 8,
   rslora: false,
+  dropout: 0,
   targetModules: ['q_proj', 'down_proj'],
 };
 export const adamW: NativeAdamW = {
