@@ -5,6 +5,7 @@ import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import { createGunzip } from 'node:zlib';
 import { MlitError } from '../native/errors';
+import { shallow } from '../native/untrusted';
 import { checkLanguageCode } from '../text/language-codes';
 import { type Example, place } from './example';
 import { asTranslation, collision, describeHoles, tableHoles } from './join';
@@ -164,7 +165,7 @@ function parse(
   expected: string,
 ): unknown {
   try {
-    return JSON.parse(text);
+    return shallow(JSON.parse(text));
   } catch (cause) {
     const start = text.trim().slice(0, 40);
     throw new MlitError(

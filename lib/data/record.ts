@@ -2,6 +2,7 @@
 
 import type { ChatTurn } from '../model/template';
 import { MlitError } from '../native/errors';
+import { shown } from '../native/untrusted';
 import { type Example, place, type RecordSource } from './example';
 
 /**
@@ -208,9 +209,14 @@ function missing(source: RecordSource, record: Json, field: string, wanted: stri
   const hint = likely === undefined ? '' : `. If "${likely}" is meant, use --field ${wanted}=${likely}`;
   return new MlitError(
     'DATA_INVALID',
-    `${place(source)}: the field "${field}" is missing (${why}); the record has ${there.join(', ') || 'no fields'}${hint}`,
+    `${place(source)}: the field "${field}" is missing (${why}); the record has ${listed(there) || 'no fields'}${hint}`,
     { fields: { ...source, field } },
   );
+}
+
+function listed(names: readonly string[]): string {
+  const short = names.slice(0, 20).map((name) => (name.length > 40 ? `${name.slice(0, 39)}…` : name));
+  return short.join(', ') + (names.length > 20 ? ` and ${names.length - 20} others` : '');
 }
 
 function wrong(source: RecordSource, field: string, expected: string, got: unknown): MlitError {
@@ -228,7 +234,5 @@ function problem(source: RecordSource, what: string): MlitError {
 }
 
 function describe(value: unknown): string {
-  if (value === undefined) return 'nothing';
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  return value === undefined ? 'nothing' : shown(value);
 }

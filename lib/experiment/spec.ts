@@ -6,6 +6,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { isTemplateFile } from '../model/template';
 import { MlitError } from '../native/errors';
+import { shallow } from '../native/untrusted';
 import { didYouMean } from '../text/suggest';
 import { describeIssues, trainFields } from '../train/options';
 
@@ -160,7 +161,7 @@ export async function readExperiment(
 ): Promise<ExperimentSpec> {
   let value: unknown;
   try {
-    value = parse(await readFile(file, 'utf8'));
+    value = shallow(parse(await readFile(file, 'utf8')));
   } catch (cause) {
     const { syscall, code, message } = cause as NodeJS.ErrnoException;
     const missing = code === 'ENOENT';

@@ -232,9 +232,13 @@ function invalid(name: string, what: string, cause?: unknown): MlitError {
   });
 }
 
+/** As in Jinja's own sandbox. */
+const MAX_RANGE = 100_000;
+
 function range(start: number, stop: number | undefined, step: number): number[] {
   const [from, to] = stop === undefined ? [0, start] : [start, stop];
   const count = Math.max(0, Math.ceil((to - from) / step));
+  if (count > MAX_RANGE) throw new RangeError(`range() of ${count} numbers; expected at most ${MAX_RANGE}`);
   return Array.from({ length: count }, (_, i) => from + i * step);
 }
 

@@ -3,6 +3,7 @@
 
 import { MlitError } from '../native/errors';
 import type { GgufMetadata } from '../native/types';
+import { shown } from '../native/untrusted';
 import { GPT2_SPLIT, type Stage } from './tokenizer-pipeline';
 import { END_OF_TURN_TOKENS, mergeTriples, type TokenizerSpec } from './tokenizer-spec';
 import {
@@ -70,8 +71,15 @@ export function specFromGguf(metadata: GgufMetadata, file: string): TokenizerSpe
   if (kind === 'gpt2') return finish(bpeSpec(metadata, tokens, types, file), metadata, types);
   throw new MlitError(
     'TOKENIZER_UNSUPPORTED',
-    `${file}: tokenizer.ggml.model is ${JSON.stringify(kind ?? null)}; expected "llama" (SentencePiece) or "gpt2" (byte-level BPE)`,
-    { fields: { file, field: 'tokenizer.ggml.model', value: String(kind), expected: ['llama', 'gpt2'] } },
+    `${file}: tokenizer.ggml.model is ${shown(kind ?? null)}; expected "llama" (SentencePiece) or "gpt2" (byte-level BPE)`,
+    {
+      fields: {
+        file,
+        field: 'tokenizer.ggml.model',
+        value: shown(kind ?? null),
+        expected: ['llama', 'gpt2'],
+      },
+    },
   );
 }
 
@@ -88,7 +96,7 @@ function spmSpec(
   return {
     ...emptySpec(file, tokens, vocab),
     merges: mergesFromScores(tokens, scores, types),
-    unknownId: integer(metadata, 'tokenizer.ggml.unknown_token_id') ?? vocab.get('<unk>'),
+    unknownId: idOf(metadata, 'tokenizer.ggml.unknown_token_id', tokens.length) ?? vocab.get('<unk>'),
     fuseUnknown: true,
     byteFallback: true,
     addedTokens: addedTokensByType(tokens, types),
@@ -111,9 +119,9 @@ function bpeSpec(
     const known = Object.keys(PRE_TOKENIZERS);
     throw new MlitError(
       'TOKENIZER_UNSUPPORTED',
-      `${file}: tokenizer.ggml.pre is ${JSON.stringify(name ?? null)}; expected one of ${known.join(', ')}. ` +
+      `${file}: tokenizer.ggml.pre is ${shown(name ?? null)}; expected one of ${known.join(', ')}. ` +
         'Guessing would give other token ids than the model was trained with; use the model’s Hugging Face folder instead',
-      { fields: { file, field: 'tokenizer.ggml.pre', value: String(name), expected: known } },
+      { fields: { file, field: 'tokenizer.ggml.pre', value: shown(name ?? null), expected: known } },
     );
   }
   const vocab = vocabulary(tokens);
@@ -124,8 +132,8 @@ function bpeSpec(
   const complain = (rule: readonly [string, string], rank: number): never => {
     throw new MlitError(
       'FILE_DAMAGED',
-      `${file}: merge ${rank} of tokenizer.ggml.merges, ${JSON.stringify(rule.join(' '))}, joins or makes a token that is not in the vocabulary`,
-      { fields: { file, field: 'tokenizer.ggml.merges', value: rule.join(' ') } },
+      `${file}: merge ${rank} of tokenizer.ggml.merges, ${shown(rule.join(' '))}, joins or makes a token that is not in the vocabulary`,
+      { fields: { file, field: 'tokenizer.ggml.merges', value: shown(rule.join(' ')) } },
     );
   };
   const splits = pre.splits.map(
@@ -174,16 +182,17 @@ function emptySpec(file: string, tokens: string[], vocab: Map<string, number>): 
 
 /** Special ids, the chat template, and the holes that padding left in the vocabulary. */
 function finish(spec: TokenizerSpec, metadata: GgufMetadata, types: ArrayLike<number>): TokenizerSpec {
+  const count = spec.tokens.length;
   const control = (name: string): number | undefined => {
     const id = spec.vocab.get(name);
     return id !== undefined && types[id] === TOKEN_TYPE.control ? id : undefined;
   };
   const turn = new Set<number>();
-  const stated = integer(metadata, 'tokenizer.ggml.eot_token_id');
+  const stated = idOf(metadata, 'tokenizer.ggml.eot_token_id', count);
   if (stated !== undefined) turn.add(stated);
   else for (const name of END_OF_TURN_TOKENS) add(turn, control(name));
   const eos = new Set<number>();
-  add(eos, integer(metadata, 'tokenizer.ggml.eos_token_id'));
+  add(eos, idOf(metadata, 'tokenizer.ggml.eos_token_id', count));
   for (const id of turn) eos.add(id);
   for (let id = 0; id < spec.tokens.length; id += 1) {
     if (types[id] !== TOKEN_TYPE.unused) continue;
@@ -193,8 +202,8 @@ function finish(spec: TokenizerSpec, metadata: GgufMetadata, types: ArrayLike<nu
   const template = metadata['tokenizer.chat_template'];
   return {
     ...spec,
-    bosId: integer(metadata, 'tokenizer.ggml.bos_token_id'),
-    padId: integer(metadata, 'tokenizer.ggml.padding_token_id'),
+    bosId: idOf(metadata, 'tokenizer.ggml.bos_token_id', count),
+    padId: idOf(metadata, 'tokenizer.ggml.padding_token_id', count),
     eosIds: [...eos],
     endOfTurnIds: [...turn],
     chatTemplate: typeof template === 'string' ? template : undefined,
@@ -217,7 +226,8 @@ function vocabulary(tokens: readonly string[]): Map<string, number> {
 
 function strings(metadata: GgufMetadata, key: string, file: string): string[] {
   const value = metadata[key];
-  if (Array.isArray(value) && value.length > 0 && typeof value[0] === 'string') return value as string[];
+  if (Array.isArray(value) && value.length > 0 && value.every((each) => typeof each === 'string'))
+    return value as string[];
   throw damaged(file, key, 'a non-empty array of strings', value);
 }
 
@@ -241,9 +251,11 @@ function damaged(file: string, key: string, expected: string, value: unknown): M
   });
 }
 
-function integer(metadata: GgufMetadata, key: string): number | undefined {
+/** An id; undefined also where the vocabulary has none of that number, as files write for "none" (2³² − 1). */
+function idOf(metadata: GgufMetadata, key: string, count: number): number | undefined {
   const value = metadata[key];
-  return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined;
+  const id = typeof value === 'number' || typeof value === 'bigint' ? Number(value) : -1;
+  return Number.isInteger(id) && id >= 0 && id < count ? id : undefined;
 }
 
 function flag(metadata: GgufMetadata, key: string, absent: boolean): boolean {

@@ -4,29 +4,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MlitError } from '../native/errors';
+import { shallow, shown } from '../native/untrusted';
 import type { AddedToken } from './tokenizer-added';
+import { checkTokenizerJson, type TokenizerJson } from './tokenizer-check';
 import type { Stage } from './tokenizer-pipeline';
 import { END_OF_TURN_TOKENS, mergeTriples, type TokenizerSpec } from './tokenizer-spec';
-
-/** The parts of a tokenizer.json that are used here. */
-export interface TokenizerJson {
-  added_tokens?: Record<string, unknown>[];
-  normalizer?: Stage | null;
-  pre_tokenizer?: Stage | null;
-  post_processor?: Stage | null;
-  decoder?: Stage | null;
-  model?: {
-    type?: string;
-    vocab?: Record<string, number>;
-    merges?: (string | [string, string])[];
-    unk_token?: string | null;
-    fuse_unk?: boolean;
-    byte_fallback?: boolean;
-    ignore_merges?: boolean;
-    continuing_subword_prefix?: string | null;
-    end_of_word_suffix?: string | null;
-  };
-}
 
 /** The small files beside it; every one may be absent. */
 export interface TokenizerSideFiles {
@@ -65,25 +47,7 @@ export function specFromJson(
   file: string,
   side: TokenizerSideFiles = {},
 ): TokenizerSpec {
-  const model = json.model;
-  if (model?.type !== 'BPE' || model.vocab === undefined || model.merges === undefined) {
-    throw new MlitError(
-      'TOKENIZER_UNSUPPORTED',
-      `${file}: model.type is ${JSON.stringify(model?.type ?? null)}; expected "BPE" with vocab and merges`,
-      { fields: { file, field: 'model.type', value: String(model?.type), expected: 'BPE' } },
-    );
-  }
-  for (const field of ['continuing_subword_prefix', 'end_of_word_suffix'] as const) {
-    if (model[field]) {
-      throw new MlitError(
-        'TOKENIZER_UNSUPPORTED',
-        `${file}: model.${field} is not supported (got ${JSON.stringify(model[field])})`,
-        {
-          fields: { file, field: `model.${field}`, value: model[field] },
-        },
-      );
-    }
-  }
+  const model = checkTokenizerJson(json, file);
   const vocab = new Map(Object.entries(model.vocab));
   const rules = model.merges.map((rule): [string, string] => {
     if (typeof rule !== 'string') return rule;
@@ -93,21 +57,22 @@ export function specFromJson(
   const merges = mergeTriples(rules, vocab, (rule, rank) => {
     throw new MlitError(
       'FILE_DAMAGED',
-      `${file}: merge ${rank}, ${JSON.stringify(rule)}, joins or makes a token that is not in model.vocab`,
-      { fields: { file, field: 'model.merges', value: rule.join(' ') } },
+      `${file}: merge ${rank}, ${shown(rule)}, joins or makes a token that is not in model.vocab`,
+      { fields: { file, field: 'model.merges', value: shown(rule) } },
     );
   });
   const addedTokens = (json.added_tokens ?? []).map(addedToken);
   for (const token of addedTokens) vocab.set(token.content, token.id);
-  const tokens: (string | undefined)[] = [];
+  let last = -1;
+  for (const id of vocab.values()) last = Math.max(last, id);
+  const tokens = new Array<string | undefined>(last + 1).fill(undefined);
   for (const [token, id] of vocab) tokens[id] = token;
-  for (let id = 0; id < tokens.length; id += 1) tokens[id] ??= undefined;
 
   const named = (name: string): number | undefined => {
     const value = side.config?.[name] ?? side.specialTokens?.[name];
     const content =
-      typeof value === 'string' ? value : (value as { content?: string } | null | undefined)?.content;
-    return content === undefined ? undefined : vocab.get(content);
+      typeof value === 'string' ? value : (value as { content?: unknown } | null | undefined)?.content;
+    return typeof content === 'string' ? vocab.get(content) : undefined;
   };
   const templateBos = leadingSpecialToken(json.post_processor ?? null);
   const bosId = named('bos_token') ?? (templateBos === undefined ? undefined : vocab.get(templateBos));
@@ -118,7 +83,7 @@ export function specFromJson(
   const eos = new Set<number>();
   const eosId = named('eos_token');
   if (eosId !== undefined) eos.add(eosId);
-  for (const id of [side.generation?.eos_token_id ?? []].flat()) if (typeof id === 'number') eos.add(id);
+  for (const id of [side.generation?.eos_token_id ?? []].flat()) if (isId(id)) eos.add(id);
   for (const id of turn) eos.add(id as number);
   const stated = side.config?.add_bos_token;
   return {
@@ -143,11 +108,15 @@ export function specFromJson(
   };
 }
 
+function isId(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < 2 ** 31;
+}
+
 function addedToken(raw: Record<string, unknown>): AddedToken {
   const special = raw.special === true;
   return {
-    id: Number(raw.id),
-    content: String(raw.content),
+    id: raw.id as number,
+    content: raw.content as string,
     special,
     normalized: typeof raw.normalized === 'boolean' ? raw.normalized : !special,
     lstrip: raw.lstrip === true,
@@ -167,16 +136,20 @@ function leadingSpecialToken(stage: Stage | null): string | undefined {
     return undefined;
   }
   if (stage.type !== 'TemplateProcessing') return undefined;
-  const [first] = (stage.single as { SpecialToken?: { id: string } }[] | undefined) ?? [];
-  return first?.SpecialToken?.id;
+  const [first] = Array.isArray(stage.single)
+    ? (stage.single as ({ SpecialToken?: { id?: unknown } } | null)[])
+    : [];
+  const id = first?.SpecialToken?.id;
+  return typeof id === 'string' ? id : undefined;
 }
 
 /** A config holds one template, or a list of named ones of which `default` is meant. */
 function templateOf(value: unknown): string | undefined {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) return undefined;
-  const list = value as { name?: string; template?: string }[];
-  return (list.find((one) => one.name === 'default') ?? list[0])?.template;
+  const list = value as ({ name?: unknown; template?: unknown } | null)[];
+  const template = (list.find((one) => one?.name === 'default') ?? list[0])?.template;
+  return typeof template === 'string' ? template : undefined;
 }
 
 async function readIfThere(file: string): Promise<string | undefined> {
@@ -190,12 +163,20 @@ async function readIfThere(file: string): Promise<string | undefined> {
 
 async function readJson(file: string): Promise<Record<string, unknown> | undefined> {
   const text = await readIfThere(file);
-  return text === undefined ? undefined : (parse(text, file) as Record<string, unknown>);
+  return text === undefined ? undefined : asObject(parse(text, file), file);
+}
+
+function asObject(value: unknown, file: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as Record<string, unknown>;
+  throw new MlitError('FILE_DAMAGED', `${file}: expected a JSON object, got ${shown(value)}`, {
+    fields: { file },
+  });
 }
 
 function parse(text: string, file: string): unknown {
   try {
-    return JSON.parse(text);
+    return shallow(JSON.parse(text));
   } catch (cause) {
     throw new MlitError('FILE_DAMAGED', `${file}: not valid JSON (${(cause as Error).message})`, {
       fields: { file },

@@ -3,7 +3,8 @@
 // digits (١, ½) than the reference, the stage is rewritten to one that agrees.
 
 import { SequenceNormalizer, SequencePreTokenizer, SplitPreTokenizer } from '@huggingface/tokenizers';
-import { MlitError } from '../native/errors';
+import { isMlitError, MlitError } from '../native/errors';
+import { shown } from '../native/untrusted';
 
 /** A stage as a tokenizer.json states it: `type` and its own fields. */
 export interface Stage {
@@ -34,18 +35,41 @@ const NORMALIZERS = new Set([
 export function buildNormalizer(stage: Stage | null, file: string): Normalizer | null {
   if (stage === null) return null;
   checkStages(stage, 'normalizers', NORMALIZERS, 'normalizer', file);
-  const normalizer = new SequenceNormalizer({ type: 'Sequence', normalizers: [stage] } as never);
-  return (text) => normalizer.normalize(text);
+  const stages = flatten(stage, 'normalizers').map((one) =>
+    guarded(
+      'normalizer',
+      one.type,
+      file,
+      () => new SequenceNormalizer({ type: 'Sequence', normalizers: [one] } as never),
+    ),
+  );
+  return (text) =>
+    guarded('normalizer', stage.type, file, () => {
+      let result = text;
+      for (const one of stages) {
+        result = one.normalize(result);
+        checkGrowth(text, result.length, 'normalizer', file);
+      }
+      return result;
+    });
 }
 
 export function buildPreTokenizer(stage: Stage | null, file: string): PreTokenizer | null {
   if (stage === null) return null;
-  const stages = flatten(stage, 'pretokenizers').map((one) => preTokenizerStage(one, file));
-  return (text, first) => {
-    let words = [text];
-    for (const one of stages) words = words.flatMap((word) => one(word, first));
-    return words;
-  };
+  const stages = flatten(stage, 'pretokenizers').map((one) =>
+    guarded('pre-tokenizer', one.type, file, () => preTokenizerStage(one, file)),
+  );
+  return (text, first) =>
+    guarded('pre-tokenizer', stage.type, file, () => {
+      let words = [text];
+      for (const one of stages) {
+        words = words.flatMap((word) => one(word, first));
+        let length = 0;
+        for (const word of words) length += word.length;
+        checkGrowth(text, length, 'pre-tokenizer', file);
+      }
+      return words;
+    });
 }
 
 function preTokenizerStage(stage: Stage, file: string): PreTokenizer {
@@ -178,8 +202,8 @@ export function buildDecoder(stage: Stage | null, file: string): ByteDecoder {
   let strips = false;
   for (const one of stages) {
     if (one.type === 'Replace') {
-      const from = (one.pattern as { String?: string } | undefined)?.String;
-      if (from === undefined)
+      const from = (one.pattern as { String?: unknown } | null | undefined)?.String;
+      if (typeof from !== 'string')
         throw unsupported('decoder', 'Replace by a regular expression', 'a String pattern', file);
       replaces.push([from, String(one.content ?? '')]);
     } else if (one.type === 'ByteFallback') {
@@ -203,7 +227,12 @@ export function buildDecoder(stage: Stage | null, file: string): ByteDecoder {
     bytes: (token) => {
       if (fallback && /^<0x[0-9A-Fa-f]{2}>$/.test(token))
         return Uint8Array.of(Number.parseInt(token.slice(3, 5), 16));
-      return UTF8.encode(replaces.reduce((text, [from, to]) => text.replaceAll(from, to), token));
+      const text = replaces.reduce((before, [from, to]) => {
+        const after = before.replaceAll(from, to);
+        checkGrowth(token, after.length, 'decoder', file);
+        return after;
+      }, token);
+      return UTF8.encode(text);
     },
   };
 }
@@ -240,10 +269,34 @@ function checkStages(
   }
 }
 
+/** No tokenizer in use makes a text longer than that; stages that double it thirty times over would fill any memory. */
+function checkGrowth(text: string, length: number, what: string, file: string): void {
+  if (length <= 64 * text.length + 4096) return;
+  throw new MlitError(
+    'TOKENIZER_UNSUPPORTED',
+    `${file}: the ${what} makes ${length} characters of ${text.length}; expected at most 64 times as many`,
+    { fields: { file, field: what, value: length } },
+  );
+}
+
+/** What the package throws about a stage's fields (a pattern that is no regular expression, say) names no file. */
+function guarded<T>(what: string, type: string, file: string, action: () => T): T {
+  try {
+    return action();
+  } catch (cause) {
+    if (isMlitError(cause)) throw cause;
+    throw new MlitError(
+      'TOKENIZER_UNSUPPORTED',
+      `${file}: the ${what} ${shown(type)} cannot be used: ${(cause as Error).message.slice(0, 200)}`,
+      { fields: { file, field: what }, cause },
+    );
+  }
+}
+
 function unsupported(what: string, got: string, expected: string, file: string): MlitError {
   return new MlitError(
     'TOKENIZER_UNSUPPORTED',
-    `${file}: ${what} "${got}" is not supported; expected one of ${expected}`,
-    { fields: { file, value: got, expected } },
+    `${file}: ${what} ${shown(got)} is not supported; expected one of ${expected}`,
+    { fields: { file, value: shown(got), expected } },
   );
 }

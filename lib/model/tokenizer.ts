@@ -4,13 +4,9 @@
 import type { GgufMetadata, NativeGgufEntry } from '../native/types';
 import { type AddedToken, AddedTokenMatcher } from './tokenizer-added';
 import { BytePairEncoder } from './tokenizer-bpe';
+import type { TokenizerJson } from './tokenizer-check';
 import { specFromGguf } from './tokenizer-gguf';
-import {
-  readTokenizerFolder,
-  specFromJson,
-  type TokenizerJson,
-  type TokenizerSideFiles,
-} from './tokenizer-hf';
+import { readTokenizerFolder, specFromJson, type TokenizerSideFiles } from './tokenizer-hf';
 import {
   type ByteDecoder,
   buildDecoder,

@@ -1,9 +1,11 @@
 // Checkpoints that are whole or not there: a folder is filled under a temporary name, its manifest of hashes written last,
 // and renamed; a resumed run trusts only what its manifest vouches for.
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { makeFolder, sha256File, syncFolder, writeFileAtomic } from '../native/files';
+import { shown } from '../native/untrusted';
 
 const STEP_NAME = /^step-(\d{8})$/;
 export const MANIFEST = 'manifest.json';
@@ -25,6 +27,14 @@ export interface TrainerState {
   /** The dev set's score after `step` is due: the run was stopped before it was there. */
   evalDue?: true;
 }
+
+const count = z.int().min(0);
+const stateSchema = z.looseObject({
+  step: count,
+  best: z.looseObject({ step: count, loss: z.number(), rougeL: z.number().optional() }).optional(),
+  sinceBest: count.optional(),
+  evalDue: z.literal(true).optional(),
+});
 
 export interface Checkpoint {
   path: string;
@@ -114,8 +124,23 @@ export async function latestCheckpoint(folder: string): Promise<Checkpoint | und
   if (step === undefined) return undefined;
   const path = join(folder, name('step', step));
   await verify(path);
-  const state = JSON.parse(await readFile(join(path, 'trainer.json'), 'utf8')) as TrainerState;
-  return { path, state };
+  return { path, state: await readState(path, step) };
+}
+
+/** Its bytes are those of the manifest; what they say may still be of another version, or of no run. */
+async function readState(path: string, step: number): Promise<TrainerState> {
+  const file = join(path, 'trainer.json');
+  try {
+    const state = stateSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+    if (state.step !== step) throw new RangeError(`step is ${state.step}, but the folder's is ${step}`);
+    return state as TrainerState;
+  } catch (cause) {
+    throw new MlitError(
+      'FILE_DAMAGED',
+      `checkpoint ${path} is damaged: trainer.json cannot be used (${(cause as Error).message.slice(0, 300)}). Remove the folder to go on from the checkpoint before it.`,
+      { fields: { file }, cause },
+    );
+  }
 }
 
 async function listSteps(folder: string, pattern: RegExp): Promise<number[]> {
@@ -136,8 +161,11 @@ async function verify(path: string): Promise<void> {
   let manifest: { files: Record<string, string> };
   try {
     manifest = JSON.parse(await readFile(join(path, MANIFEST), 'utf8')) as typeof manifest;
-    if (typeof manifest.files?.['state.safetensors'] !== 'string')
-      throw new Error('no entry for state.safetensors');
+    for (const name of ['state.safetensors', 'trainer.json'])
+      if (typeof manifest.files?.[name] !== 'string') throw new Error(`no entry for ${name}`);
+    const foreign = Object.keys(manifest.files).find((name) => basename(name) !== name);
+    if (foreign !== undefined)
+      throw new Error(`an entry for ${shown(foreign)}, which is no name of a file in it`);
   } catch (cause) {
     throw damaged(MANIFEST, `cannot be read (${(cause as Error).message})`);
   }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture/spec';
 import { canonicalTarget, TARGETS } from '../model/adapter';
 import type { Recompute } from '../native/types';
+import { shown } from '../native/untrusted';
 import { didYouMean } from '../text/suggest';
 import { SCHEDULES } from './schedule';
 
@@ -195,7 +196,7 @@ export function describeIssues(error: z.ZodError, input: unknown): string {
         issue.code === 'invalid_value' && typeof value === 'string'
           ? didYouMean(value, issue.values.map(String))
           : '';
-      return `${path}: ${issue.message} (got ${JSON.stringify(value)})${meant}`;
+      return `${path}: ${issue.message} (got ${shown(value)})${meant}`;
     })
     .join('; ');
 }

@@ -3,13 +3,21 @@
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
+import { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { makeFolder, syncFolder, writeFileAtomic } from '../native/files';
 import { FolderLock, LOCK_FILE } from '../native/folder-lock';
 import type { Recompute } from '../native/types';
+import { shallow } from '../native/untrusted';
 import type { BestSoFar } from './checkpoint';
 import type { TrainEvent } from './events';
-import { optionsOfMethod, resolveTrainOptions, type TrainOptions } from './options';
+import {
+  describeIssues,
+  optionsOfMethod,
+  RECOMPUTE,
+  resolveTrainOptions,
+  type TrainOptions,
+} from './options';
 
 /** What was chosen or found rather than asked for; a resumed run uses it or refuses. */
 export interface RunChoices {
@@ -28,6 +36,19 @@ export interface RunChoices {
   /** When it was, ISO 8601; what a template's clock shows where it was not set. */
   startedAt: string;
 }
+
+const choicesSchema = z.looseObject({
+  version: z.string(),
+  threads: z.int().min(1),
+  isa: z.string(),
+  microTokens: z.int().min(1),
+  recompute: z.enum(RECOMPUTE),
+  totalSteps: z.int().min(0),
+  modelIdentity: z.string(),
+  modelCommit: z.string().optional(),
+  dataHash: z.string(),
+  startedAt: z.iso.datetime(),
+});
 
 export interface RunRecord {
   options: TrainOptions;
@@ -178,8 +199,10 @@ export class RunDirectory {
 export async function readRunRecord(path: string): Promise<RunRecord> {
   const file = join(path, 'run.yaml');
   try {
-    const record = parse(await readFile(file, 'utf8')) as RunRecord;
-    return { options: resolveTrainOptions(record.options), chosen: record.chosen };
+    const record = shallow(parse(await readFile(file, 'utf8'))) as Partial<RunRecord> | null;
+    const chosen = choicesSchema.safeParse(record?.chosen);
+    if (!chosen.success) throw new RangeError(`chosen: ${describeIssues(chosen.error, record?.chosen)}`);
+    return { options: resolveTrainOptions(record?.options), chosen: chosen.data as RunChoices };
   } catch (cause) {
     throw new MlitError('RUN_INVALID', `${file} cannot be read: ${(cause as Error).message}`, {
       fields: { file },

@@ -10,13 +10,13 @@
 
 namespace mlit {
 
-nlohmann::json readJsonFile(const std::string& path) {
+JsonDocument readJsonFile(const std::string& path) {
   const MappedFile file(path);
-  nlohmann::json value = parseJson({reinterpret_cast<const char*>(file.data()), file.size()}, path);
-  if (!value.is_object()) {
+  JsonDocument document = parseJson({reinterpret_cast<const char*>(file.data()), file.size()}, path);
+  if (!document.root().is_object()) {
     throw Error(ErrorCode::kFileDamaged, path + " must hold a JSON object", {{"file", path}});
   }
-  return value;
+  return document;
 }
 
 void writeTextFile(const std::string& path, const std::string& text) {

@@ -2,13 +2,14 @@
 // leaves either the old file or the new one.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include "core/json.h"
 
 namespace mlit {
 
 // kFileNotFound, kFileIo; kFileDamaged where it is not a JSON object, with the byte at which parsing stopped.
-nlohmann::json readJsonFile(const std::string& path);
+JsonDocument readJsonFile(const std::string& path);
 
 // Temporary name, write, fsync, rename, fsync of the folder. kFileIo names the step that failed.
 void writeTextFile(const std::string& path, const std::string& text);

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "checkpoint/json_file.h"
-#include "core/error.h"
+#include "core/file_error.h"
 
 namespace mlit {
 
@@ -46,15 +46,24 @@ bool isOff(const json& value) {
 
 [[noreturn]] void refuse(const std::string& file, const std::string& option, const std::string& value,
                          const std::string& expected) {
+  const std::string shown = printable(value);
   throw Error(ErrorCode::kModelUnsupported,
-              file + ": " + option + " = " + value + " is not supported; expected " + expected,
-              {{"file", file}, {"option", option}, {"value", value}, {"expected", expected}});
+              file + ": " + option + " = " + shown + " is not supported; expected " + expected,
+              {{"file", file}, {"option", option}, {"value", shown}, {"expected", expected}});
 }
 
 [[noreturn]] void damaged(const std::string& file, const std::string& key, const std::string& value,
                           const std::string& expected) {
-  throw Error(ErrorCode::kFileDamaged, file + ": " + key + " is " + value + ", expected " + expected,
-              {{"file", file}, {"key", key}, {"value", value}, {"expected", expected}});
+  const std::string shown = printable(value);
+  throw Error(ErrorCode::kFileDamaged, file + ": " + key + " is " + shown + ", expected " + expected,
+              {{"file", file}, {"key", key}, {"value", shown}, {"expected", expected}});
+}
+
+// The value of a key, null where there is none.
+const json& member(const json& config, const char* key) {
+  static const json absent;
+  const auto found = config.find(key);
+  return found == config.end() ? absent : *found;
 }
 
 std::vector<std::string> readTargets(const std::string& file, const json& value) {
@@ -70,15 +79,15 @@ std::vector<std::string> readTargets(const std::string& file, const json& value)
 }
 
 void refuseUnsupported(const std::string& file, const json& config) {
-  if (config.value("peft_type", json()) != json("LORA"))
-    refuse(file, "peft_type", config.value("peft_type", json()).dump(), "\"LORA\"");
+  if (member(config, "peft_type") != json("LORA"))
+    refuse(file, "peft_type", member(config, "peft_type").dump(), "\"LORA\"");
   for (const char* option : kMustBeOff) {
     if (config.contains(option) && !isOff(config[option]))
       refuse(file, option, config[option].dump(), "it to be absent or off");
   }
-  const json bias = config.value("bias", json("none"));
+  const json& bias = member(config, "bias");
   if (!isOff(bias) && bias != json("none")) refuse(file, "bias", bias.dump(), "\"none\"");
-  const json initial = config.value("init_lora_weights", json(true));
+  const json& initial = member(config, "init_lora_weights");
   for (const char* name : kBaseChanging) {
     if (initial.is_string() && initial.get<std::string>().starts_with(name)) {
       refuse(file, "init_lora_weights", initial.dump(), "an initialisation that leaves the base model as it is");
@@ -89,27 +98,30 @@ void refuseUnsupported(const std::string& file, const json& config) {
 }  // namespace
 
 PeftOptions readPeftOptions(const std::string& file) {
-  const json config = readJsonFile(file);
+  const JsonDocument document = readJsonFile(file);
+  const json& config = document.root();
   refuseUnsupported(file, config);
   PeftOptions options;
-  const json rank = config.value("r", json());
+  const json& rank = member(config, "r");
   if (!rank.is_number_integer() || rank.get<int64_t>() < 1 || rank.get<int64_t>() > 65536)
     damaged(file, "r", rank.dump(), "an integer from 1");
   options.rank = static_cast<int32_t>(rank.get<int64_t>());
-  const json alpha = config.value("lora_alpha", json());
+  const json& alpha = member(config, "lora_alpha");
   if (!alpha.is_number()) damaged(file, "lora_alpha", alpha.dump(), "a number");
   options.alpha = alpha.get<double>();
-  const json rslora = config.value("use_rslora", json(false));
+  const json& rslora = member(config, "use_rslora");
   if (!rslora.is_boolean() && !rslora.is_null()) damaged(file, "use_rslora", rslora.dump(), "true or false");
   options.rslora = rslora == json(true);
-  const json dropout = config.value("lora_dropout", json(0.0));
-  if (!dropout.is_number() || dropout.get<double>() < 0 || dropout.get<double>() >= 1)
-    damaged(file, "lora_dropout", dropout.dump(), "a number from 0 to less than 1");
-  options.dropout = dropout.get<double>();
-  options.targets = readTargets(file, config.value("target_modules", json()));
-  const json targets = config.value("target_modules", json());
+  const json& dropout = member(config, "lora_dropout");
+  if (!dropout.is_null()) {
+    if (!dropout.is_number() || dropout.get<double>() < 0 || dropout.get<double>() >= 1)
+      damaged(file, "lora_dropout", dropout.dump(), "a number from 0 to less than 1");
+    options.dropout = dropout.get<double>();
+  }
+  const json& targets = member(config, "target_modules");
+  options.targets = readTargets(file, targets);
   options.targetsByPattern = targets.is_string() && targets != json("all-linear");
-  const json base = config.value("base_model_name_or_path", json());
+  const json& base = member(config, "base_model_name_or_path");
   if (base.is_string()) options.baseModel = base.get<std::string>();
   return options;
 }

@@ -92,7 +92,8 @@ bool isPlainName(const std::string& name) {
 // Shard file name → names of the tensors in it.
 std::map<std::string, std::vector<std::string>> readIndex(const std::string& path) {
   const MappedFile file(path);
-  const nlohmann::json json = parseJson({reinterpret_cast<const char*>(file.data()), file.size()}, path);
+  const JsonDocument document = parseJson({reinterpret_cast<const char*>(file.data()), file.size()}, path);
+  const nlohmann::json& json = document.root();
   const auto map = json.is_object() ? json.find("weight_map") : json.end();
   if (!json.is_object() || map == json.end() || !map->is_object())
     throw damagedFile(path, "it has no object \"weight_map\".", {{"key", "weight_map"}, {"expected", "an object"}});

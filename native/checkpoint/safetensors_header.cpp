@@ -44,12 +44,12 @@ class HeaderReader {
     const std::string_view text(reinterpret_cast<const char*>(file_.data()) + 8, static_cast<size_t>(headerBytes));
     if (text[0] != '{')
       throw damagedFile(file_.path(), "its header does not begin with '{'.", {{"offset", "8"}, {"expected", "{"}});
-    const nlohmann::json json = parseJson(text, file_.path());
+    const JsonDocument document = parseJson(text, file_.path());
     dataStart_ = 8 + headerBytes;
 
     SafetensorsHeader header;
     std::vector<Entry> entries;
-    for (const auto& [name, value] : json.items()) {
+    for (const auto& [name, value] : document.root().items()) {
       if (name == "__metadata__")
         header.metadata = readMetadata(value);
       else

@@ -8,7 +8,26 @@
 
 namespace mlit {
 
-nlohmann::json parseJson(std::string_view text, const std::string& file, const JsonLimits& limits) {
+namespace {
+
+// An empty array or object, unlike a full one, is destroyed without a list of what was in it.
+void empty(nlohmann::json& value) {
+  if (value.is_array()) {
+    auto& list = value.get_ref<nlohmann::json::array_t&>();
+    for (nlohmann::json& child : list) empty(child);
+    list.clear();
+  } else if (value.is_object()) {
+    auto& members = value.get_ref<nlohmann::json::object_t&>();
+    for (auto& [key, child] : members) empty(child);
+    members.clear();
+  }
+}
+
+}  // namespace
+
+JsonDocument::~JsonDocument() { empty(root_); }
+
+JsonDocument parseJson(std::string_view text, const std::string& file, const JsonLimits& limits) {
   using Event = nlohmann::json::parse_event_t;
   std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open, innermost last
   size_t values = 0;
@@ -43,7 +62,7 @@ nlohmann::json parseJson(std::string_view text, const std::string& file, const J
     return true;
   };
   try {
-    return nlohmann::json::parse(text.begin(), text.end(), watch);
+    return JsonDocument(nlohmann::json::parse(text.begin(), text.end(), watch));
   } catch (const nlohmann::json::parse_error& error) {
     const std::string offset = std::to_string(error.byte > 0 ? error.byte - 1 : 0);
     throw damagedFile(file, "its JSON cannot be read at byte " + offset + " of " + std::to_string(text.size()) + ".",

@@ -45,6 +45,7 @@ std::string shapeText(const Shape& shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i) {
     if (i) text += ", ";
+    if (i == 8) return text + "… " + std::to_string(shape.size()) + " sizes]";
     text += std::to_string(shape[i]);
   }
   return text + "]";

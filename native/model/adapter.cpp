@@ -10,7 +10,7 @@
 #include "checkpoint/json_file.h"
 #include "checkpoint/peft.h"
 #include "checkpoint/safetensors.h"
-#include "core/error.h"
+#include "core/file_error.h"
 #include "core/philox.h"
 
 namespace mlit {
@@ -61,9 +61,9 @@ AdapterSpec specOf(const PeftOptions& options, const std::string& file) {
     }
     if (!known) {
       throw Error(ErrorCode::kModelUnsupported,
-                  file + ": target_modules names " + target +
+                  file + ": target_modules names " + printable(target) +
                       "; supported are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj and lm_head",
-                  {{"file", file}, {"option", "target_modules"}, {"value", target}});
+                  {{"file", file}, {"option", "target_modules"}, {"value", printable(target)}});
     }
   }
   return spec;
@@ -79,7 +79,7 @@ AdapterSpec specOf(const PeftOptions& options, const std::string& file) {
                {"file", source.path()}});
 }
 
-void readFactor(const TensorSource& source, const std::string& name, const Shape& shape, float* out) {
+const TensorInfo& requireFactor(const TensorSource& source, const std::string& name, const Shape& shape) {
   const TensorInfo* tensor = source.find(name);
   if (tensor == nullptr) {
     throw Error(ErrorCode::kTensorMissing,
@@ -87,7 +87,7 @@ void readFactor(const TensorSource& source, const std::string& name, const Shape
                 {{"tensor", name}, {"expected", shapeText(shape)}, {"file", source.path()}});
   }
   if (tensor->shape != shape) refuseShape(source, *tensor, shape);
-  source.readRows(*tensor, 0, shape[0], out);
+  return *tensor;
 }
 
 // A tensor that no slot asked for would be a part of the adapter that is silently lost.
@@ -95,9 +95,9 @@ void refuseUnused(const TensorSource& source, const std::set<std::string>& used)
   for (const TensorInfo& tensor : source.tensors()) {
     if (used.contains(tensor.name)) continue;
     throw Error(ErrorCode::kTensorMismatch,
-                source.path() + " holds " + tensor.name +
+                source.path() + " holds " + printable(tensor.name) +
                     ", which adapter_config.json does not name or this model does not have",
-                {{"tensor", tensor.name}, {"file", source.path()}});
+                {{"tensor", printable(tensor.name)}, {"file", source.path()}});
   }
 }
 
@@ -134,22 +134,30 @@ HostAdapter readPeftAdapter(const ModelConfig& config, const std::string& folder
   HostAdapter adapter{AdapterLayout(config, readPeftConfig(folder).spec), {}};
   const int32_t rank = adapter.layout.spec().rank;
   const std::unique_ptr<TensorSource> source = openSafetensors(pathIn(folder, kPeftTensorFile));
-  adapter.flat.resize(static_cast<size_t>(adapter.layout.parameterCount()));
-  std::vector<float> b;
+  // All factors are looked for before memory is taken for a rank that only the configuration claims.
   std::set<std::string> used;
   const std::string path = modulePathIn(*source);
   for (const AdapterSlot& slot : adapter.layout.slots()) {
     const std::string module = projectionName(slot.projection);
     const std::string nameA = peftTensorName(path, slot.layer, module, 'A'),
                       nameB = peftTensorName(path, slot.layer, module, 'B');
-    readFactor(*source, nameA, {rank, slot.in}, adapter.flat.data() + slot.aOffset);
-    b.resize(static_cast<size_t>(slot.out) * static_cast<size_t>(rank));
-    readFactor(*source, nameB, {slot.out, rank}, b.data());
-    transpose(b.data(), slot.out, rank, adapter.flat.data() + slot.bOffset);
+    requireFactor(*source, nameA, {rank, slot.in});
+    requireFactor(*source, nameB, {slot.out, rank});
     used.insert({nameA, nameB});
   }
   if (adapter.layout.spec().targets[static_cast<size_t>(Projection::kHead)]) acceptHeadCopy(*source, config, used);
   refuseUnused(*source, used);
+  adapter.flat.resize(static_cast<size_t>(adapter.layout.parameterCount()));
+  std::vector<float> b;
+  for (const AdapterSlot& slot : adapter.layout.slots()) {
+    const std::string module = projectionName(slot.projection);
+    const std::string nameA = peftTensorName(path, slot.layer, module, 'A'),
+                      nameB = peftTensorName(path, slot.layer, module, 'B');
+    source->readRows(*source->find(nameA), 0, rank, adapter.flat.data() + slot.aOffset);
+    b.resize(static_cast<size_t>(slot.out) * static_cast<size_t>(rank));
+    source->readRows(*source->find(nameB), 0, slot.out, b.data());
+    transpose(b.data(), slot.out, rank, adapter.flat.data() + slot.bOffset);
+  }
   return adapter;
 }
 

@@ -3,8 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_set>
 
-#include "core/error.h"
+#include "core/file_error.h"
 #include "model/config_check.h"
 
 namespace mlit {
@@ -24,22 +25,25 @@ const char* architectureName(Architecture architecture) {
 }
 
 void refuseArchitecture(const std::string& file, const std::string& found, const std::string& supported) {
+  const std::string shown = printable(found);
   throw Error(ErrorCode::kModelUnsupported,
-              "the architecture '" + found + "' of " + file + " is not supported; supported are " + supported,
-              {{"file", file}, {"architecture", found}, {"supported", supported}});
+              "the architecture '" + shown + "' of " + file + " is not supported; supported are " + supported,
+              {{"file", file}, {"architecture", shown}, {"supported", supported}});
 }
 
 void refuseOption(const std::string& file, const std::string& option, const std::string& value,
                   const std::string& expected) {
+  const std::string shown = printable(value);
   throw Error(ErrorCode::kModelUnsupported,
-              "the option " + option + " = " + value + " of " + file + " is not supported; expected " + expected,
-              {{"file", file}, {"option", option}, {"value", value}, {"expected", expected}});
+              "the option " + option + " = " + shown + " of " + file + " is not supported; expected " + expected,
+              {{"file", file}, {"option", option}, {"value", shown}, {"expected", expected}});
 }
 
 void damagedKey(const std::string& file, const std::string& key, const std::string& value,
                 const std::string& expected) {
-  throw Error(ErrorCode::kFileDamaged, file + ": " + key + " is " + value + ", expected " + expected,
-              {{"file", file}, {"key", key}, {"value", value}, {"expected", expected}});
+  const std::string shown = printable(value);
+  throw Error(ErrorCode::kFileDamaged, file + ": " + key + " is " + shown + ", expected " + expected,
+              {{"file", file}, {"key", key}, {"value", shown}, {"expected", expected}});
 }
 
 int32_t checkedSize(const std::string& file, const std::string& key, int64_t value) {
@@ -62,6 +66,18 @@ void everySixthGlobal(ModelConfig& config, int64_t pattern) {
   }
 }
 
+void checkSizes(const std::string& file, const ModelConfig& config) {
+  const auto atMost = [&](const char* what, int64_t value, int64_t largest) {
+    if (value > largest) damagedKey(file, what, std::to_string(value), "at most " + std::to_string(largest));
+  };
+  atMost("the number of layers", config.layers, 1 << 12);
+  atMost("the hidden size", config.hidden, 1 << 20);
+  atMost("the size of the MLP", config.feedForward, 1 << 22);
+  atMost("the heads' size together", int64_t{config.heads} * config.headDim, 1 << 20);
+  atMost("the key-value heads' size together", int64_t{config.kvHeads} * config.headDim, 1 << 20);
+  atMost("the vocabulary", config.vocabulary, 1 << 24);
+}
+
 void checkConfig(const std::string& file, ModelConfig& config) {
   if (config.heads % config.kvHeads != 0) {
     damagedKey(file, "the number of attention heads", std::to_string(config.heads),
@@ -73,6 +89,10 @@ void checkConfig(const std::string& file, ModelConfig& config) {
   for (const RopeSpec* rope : {&config.rope, &config.ropeLocal}) {
     if (!(rope->base > 0)) damagedKey(file, "the rotary base", std::to_string(rope->base), "a positive number");
     if (!(rope->factor > 0)) damagedKey(file, "the rotary factor", std::to_string(rope->factor), "a positive number");
+    if (rope->scaling == RopeSpec::Scaling::kLlama3 &&
+        !(rope->lowFreqFactor > 0 && rope->highFreqFactor > rope->lowFreqFactor))
+      damagedKey(file, "the rotary high_freq_factor", std::to_string(rope->highFreqFactor),
+                 "more than low_freq_factor, a positive number");
   }
   if (config.window < 0) damagedKey(file, "the attention window", std::to_string(config.window), "a positive number");
   if (config.layerIsLocal.empty()) config.layerIsLocal.assign(static_cast<size_t>(config.layers), 0);
@@ -82,9 +102,9 @@ void checkConfig(const std::string& file, ModelConfig& config) {
     damagedKey(file, "the attention window", "absent", "its size, since some layers are local");
   if (!anyLocal) config.window = 0;
   std::vector<int32_t> eos;
+  std::unordered_set<int32_t> known;  // a hostile list is as long as the vocabulary
   for (const int32_t id : config.eosIds) {
-    const bool known = std::find(eos.begin(), eos.end(), id) != eos.end();
-    if (id >= 0 && id < config.vocabulary && !known) eos.push_back(id);
+    if (id >= 0 && id < config.vocabulary && known.insert(id).second) eos.push_back(id);
   }
   config.eosIds = eos;
 }

@@ -81,7 +81,7 @@ bool tokenIs(const GgufFile& file, size_t id, const std::string& text) {
 
 void readEos(const GgufFile& file, ModelConfig& config) {
   for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
-    if (file.has(key)) config.eosIds.push_back(static_cast<int32_t>(file.integer(key)));
+    if (file.has(key)) config.eosIds.push_back(idOf(file.integer(key)));
   }
   constexpr int32_t kGemmaEndOfTurn = 106;
   if (config.architecture == Architecture::kGemma3 && !file.has("tokenizer.ggml.eot_token_id") &&
@@ -148,6 +148,7 @@ ModelConfig configFromGguf(const GgufFile& file) {
                 {{"tensor", "token_embd.weight"}, {"file", path}});
   }
   config.vocabulary = checkedSize(path, "the rows of token_embd.weight", embedding->shape[0]);
+  checkSizes(path, config);
   config.tiedHead = file.find("output.weight") == nullptr;
   config.rope.base = keys.number("rope.freq_base", config.architecture == Architecture::kGemma3 ? 1e6 : 1e4);
   readRope(keys, config);

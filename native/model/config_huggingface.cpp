@@ -158,11 +158,12 @@ int32_t windowOf(const Fields& fields, int32_t otherwise) {
 void readEos(const Fields& fields, ModelConfig& config) {
   const json* value = fields.find("eos_token_id");
   if (value == nullptr) return;
-  const json list = value->is_array() ? *value : json::array({*value});
-  for (const json& id : list) {
+  const auto take = [&](const json& id) {
     if (!id.is_number_integer()) damagedKey(fields.file, "eos_token_id", value->dump(), "an id or a list of ids");
-    config.eosIds.push_back(static_cast<int32_t>(id.get<int64_t>()));
-  }
+    config.eosIds.push_back(idOf(id.get<int64_t>()));
+  };
+  if (!value->is_array()) return take(*value);
+  for (const json& id : *value) take(id);
 }
 
 void requireActivation(const Fields& fields, const std::string& key, const std::string& expected) {
@@ -213,8 +214,8 @@ void readGemma3(const Fields& fields, const Family& family, ModelConfig& config)
 
 ModelConfig configFromHuggingFace(const std::string& folder) {
   const std::string file = (std::filesystem::path(folder) / "config.json").string();
-  const json root = readJsonFile(file);
-  const Fields outer{root, file};
+  const JsonDocument document = readJsonFile(file);
+  const Fields outer{document.root(), file};
   const Family& family = familyOf(outer);
   const Fields fields = family.multimodal ? textConfig(outer) : outer;
   ModelConfig config;
@@ -232,6 +233,7 @@ ModelConfig configFromHuggingFace(const std::string& folder) {
   config.headDim = fields.size("head_dim", family.headDim > 0 ? family.headDim : config.hidden / config.heads);
   config.vocabulary = size("vocab_size", 262208);
   config.contextLength = fields.size("max_position_embeddings", family.context);
+  checkSizes(file, config);
   config.rmsEps = static_cast<float>(fields.number("rms_norm_eps", 1e-6));
   fields.mustBeOff("mlp_bias");
   // Qwen2's class has its biases whatever the file says.
@@ -257,8 +259,8 @@ ModelConfig configFromHuggingFace(const std::string& folder) {
   if (family.multimodal) readEos(fields, config);
   const std::filesystem::path generation = std::filesystem::path(folder) / "generation_config.json";
   if (std::filesystem::exists(generation)) {
-    const json values = readJsonFile(generation.string());
-    readEos(Fields{values, generation.string()}, config);
+    const JsonDocument values = readJsonFile(generation.string());
+    readEos(Fields{values.root(), generation.string()}, config);
   }
   checkConfig(file, config);
   return config;

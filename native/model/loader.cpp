@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "checkpoint/safetensors.h"
-#include "core/error.h"
+#include "core/file_error.h"
 
 namespace mlit {
 
@@ -136,9 +136,9 @@ void ModelLoader::refuseOtherBiases() const {
     if (!tensor.name.starts_with(names_.layerPrefix) || computed(tensor.name)) continue;
     if (tensor.name.ends_with(".bias")) {
       throw Error(ErrorCode::kModelUnsupported,
-                  source_->path() + " has a bias, " + tensor.name +
+                  source_->path() + " has a bias, " + printable(tensor.name) +
                       ", that this architecture's other implementations do not have; it is not supported",
-                  {{"tensor", tensor.name}, {"file", source_->path()}});
+                  {{"tensor", printable(tensor.name)}, {"file", source_->path()}});
     }
   }
 }
@@ -194,37 +194,42 @@ void ModelLoader::loadWeight(WeightId& weight, int64_t in, const std::vector<Par
 
 void ModelLoader::loadVectors() {
   const ModelConfig& c = model_->config_;
-  std::vector<float> host(vectorFloats(c));
-  model_->vectorsBytes_ = host.size() * sizeof(float);
-  model_->vectors_ = model_->backend_->allocate(model_->vectorsBytes_);
-  int64_t at = 0;
-  const auto place = [&](const std::string& name, int64_t n, float offset) {
-    source_->readRows(require(name, {n}), 0, 1, host.data() + at);
-    for (int64_t i = at; i < at + n; ++i) host[static_cast<size_t>(i)] += offset;
-    const DevConstF32 pointer = model_->vectors_.as<float>() + at;
-    at += n;
-    return pointer;
+  // Grows with what the file really holds: the sizes are only its configuration's word so far.
+  std::vector<float> host;
+  std::vector<std::pair<DevConstF32*, int64_t>> places;
+  const auto place = [&](DevConstF32* pointer, const std::string& name, int64_t n, float offset) {
+    const TensorInfo& tensor = require(name, {n});
+    const auto at = host.size();
+    host.resize(at + static_cast<size_t>(n));
+    source_->readRows(tensor, 0, 1, host.data() + at);
+    for (size_t i = at; i < host.size(); ++i) host[i] += offset;
+    if (pointer != nullptr) places.emplace_back(pointer, static_cast<int64_t>(at));
   };
-  const auto norm = [&](const std::string& name, int64_t n) { return place(name, n, names_.normOffset); };
+  const auto norm = [&](DevConstF32& pointer, const std::string& name, int64_t n) {
+    place(&pointer, name, n, names_.normOffset);
+  };
   for (int32_t layer = 0; layer < c.layers; ++layer) {
     LayerWeights& w = model_->layers_[static_cast<size_t>(layer)];
-    w.attentionNorm = norm(layerName(layer, names_.attentionNorm), c.hidden);
-    w.mlpNorm = norm(layerName(layer, names_.mlpNorm), c.hidden);
+    norm(w.attentionNorm, layerName(layer, names_.attentionNorm), c.hidden);
+    norm(w.mlpNorm, layerName(layer, names_.mlpNorm), c.hidden);
     if (c.postNorms) {
-      w.postAttentionNorm = norm(layerName(layer, names_.postAttentionNorm), c.hidden);
-      w.postMlpNorm = norm(layerName(layer, names_.postMlpNorm), c.hidden);
+      norm(w.postAttentionNorm, layerName(layer, names_.postAttentionNorm), c.hidden);
+      norm(w.postMlpNorm, layerName(layer, names_.postMlpNorm), c.hidden);
     }
     if (c.qkNorm) {
-      w.qNorm = norm(layerName(layer, names_.qNorm), c.headDim);
-      w.kNorm = norm(layerName(layer, names_.kNorm), c.headDim);
+      norm(w.qNorm, layerName(layer, names_.qNorm), c.headDim);
+      norm(w.kNorm, layerName(layer, names_.kNorm), c.headDim);
     }
     if (c.qkvBias) {
-      w.qkvBias = place(layerName(layer, names_.qBias), c.queryDim(), 0);
-      place(layerName(layer, names_.kBias), c.kvDim(), 0);
-      place(layerName(layer, names_.vBias), c.kvDim(), 0);
+      place(&w.qkvBias, layerName(layer, names_.qBias), c.queryDim(), 0);
+      place(nullptr, layerName(layer, names_.kBias), c.kvDim(), 0);
+      place(nullptr, layerName(layer, names_.vBias), c.kvDim(), 0);
     }
   }
-  model_->finalNorm_ = norm(names_.finalNorm, c.hidden);
+  norm(model_->finalNorm_, names_.finalNorm, c.hidden);
+  model_->vectorsBytes_ = host.size() * sizeof(float);
+  model_->vectors_ = model_->backend_->allocate(model_->vectorsBytes_);
+  for (const auto& [pointer, at] : places) *pointer = model_->vectors_.as<float>() + at;
   model_->backend_->upload(model_->vectors_, host.data(), model_->vectorsBytes_);
   model_->backend_->synchronize();
 }

@@ -155,6 +155,20 @@ TEST(Adapter, OptionsThatChangeTheMathematicsAreRefusedByName) {
   expectError(ErrorCode::kFileDamaged, {"r is 0"}, [&] { readPeftConfig(rank.path()); });
 }
 
+TEST(Adapter, ARankThatOnlyTheConfigurationClaimsTakesNoMemory) {
+  const auto model = loadFixture(fixture("llama-tiny/model"), anyBackend());
+  const AdapterCopy rank([](nlohmann::json& config) { config["r"] = 65536; });
+  struct rusage before, after;
+  getrusage(RUSAGE_SELF, &before);
+  expectError(ErrorCode::kTensorMismatch, {"[65536, 64]"}, [&] { Adapter::load(model, rank.path()); });
+  getrusage(RUSAGE_SELF, &after);
+  EXPECT_LT(after.ru_maxrss - before.ru_maxrss, 64 * 1024) << "KiB";
+  const AdapterCopy targets([](nlohmann::json& config) { config["target_modules"] = {std::string(100'000, 'x')}; });
+  const auto error = errorOf([&] { readPeftConfig(targets.path()); });
+  ASSERT_TRUE(error.has_value());
+  EXPECT_LT(std::string(error->what()).size(), 1000u);
+}
+
 TEST(Adapter, TensorsThatDoNotFitAreNamed) {
   const auto model = loadFixture(fixture("llama-tiny/model"), anyBackend());
   const AdapterCopy rank([](nlohmann::json& config) { config["r"] = 5; });

@@ -242,6 +242,32 @@ TEST(Config, ImpossibleValuesNameTheirKey) {
   expectError(ErrorCode::kFileNotFound, {"none"}, [&] { readModelConfig(folder.file("none")); });
 }
 
+TEST(Config, SizesThatNoModelHasAreRefusedBeforeMemoryIsTaken) {
+  const auto damaged = [](const char* key, const nlohmann::json& value, const std::string& part) {
+    nlohmann::json json = llamaJson();
+    json[key] = value;
+    expectError(ErrorCode::kFileDamaged, {part, "config.json"}, [&] { configOf(json); });
+  };
+  constexpr int kHuge = 1 << 30;
+  damaged("num_hidden_layers", kHuge, "number of layers");
+  damaged("hidden_size", kHuge, "hidden size");
+  damaged("intermediate_size", kHuge, "size of the MLP");
+  damaged("head_dim", kHuge, "heads' size");
+  damaged("vocab_size", kHuge, "vocabulary");
+  damaged("vocab_size", int64_t{1} << 40, "vocab_size");
+  const nlohmann::json llama3 = {{"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}, {"high_freq_factor", 4}};
+  damaged("rope_scaling", llama3, "high_freq_factor");
+  damaged("hidden_size", std::string(100'000, 'x'), "hidden_size is \"xxx");
+  nlohmann::json json = llamaJson();
+  json["eos_token_id"] = {int64_t{1} << 32, -1, 5, 5};  // 2^32 is no 0
+  EXPECT_EQ(configOf(json).eosIds, std::vector<int32_t>{5});
+  std::vector<int> many(200'000);
+  std::iota(many.begin(), many.end(), 0);
+  json["vocab_size"] = 200'000;
+  json["eos_token_id"] = many;
+  EXPECT_EQ(configOf(json).eosIds.size(), many.size());
+}
+
 TEST(Config, RotaryTableIsCosThenSin) {
   const std::vector<float> table = ropeTable(RopeSpec{}, 4, 3);
   EXPECT_FLOAT_EQ(table[2 * 4], std::cos(2.0f));

@@ -156,7 +156,7 @@ TEST(FileError, PrintableKeepsTextAndReplacesTheRest) {
 }
 
 TEST(Json, RefusesDepthRepetitionAndGarbage) {
-  EXPECT_EQ(parseJson(R"({"a":[1,{"a":2}],"b":{"a":3}})", "f")["b"]["a"], 3);
+  EXPECT_EQ(parseJson(R"({"a":[1,{"a":2}],"b":{"a":3}})", "f").root()["b"]["a"], 3);
   expectError(ErrorCode::kFileDamaged, {"f", "\"a\" twice"}, [] { parseJson(R"({"a":1,"b":2,"a":3})", "f"); });
   expectError(ErrorCode::kFileDamaged, {"deeper than 64"}, [] { parseJson(std::string(1'000'000, '['), "f"); });
   expectError(ErrorCode::kFileDamaged, {"more than 3 values"}, [] { parseJson("[1,2,3,4]", "f", {.values = 3}); });

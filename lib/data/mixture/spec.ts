@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { isMlitError, MlitError } from '../../native/errors';
+import { shallow, shown } from '../../native/untrusted';
 import { checkLanguageCode } from '../../text/language-codes';
 import { didYouMean } from '../../text/suggest';
 import type { MixtureInput, MixtureSpec } from './types';
@@ -79,22 +80,23 @@ const TEXTS = new Set(['language', 'languages', 'hub', 'order', 'a', 'b', 'polic
 export function parseMixtureSpec(value: unknown, defaults: { n: number }): MixtureSpec;
 export function parseMixtureSpec(value: unknown): MixtureInput;
 export function parseMixtureSpec(value: unknown, defaults: { n?: number } = {}): MixtureInput {
-  const shown = typeof value === 'string' ? ` '${value}'` : '';
+  const name =
+    typeof value === 'string' ? ` '${value.length > 120 ? `${value.slice(0, 119)}…` : value}'` : '';
   const input = typeof value === 'string' ? fromText(value) : value;
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
-    throw invalid(`mixture: expected KIND:key=value,… or a mapping with kind, got ${JSON.stringify(value)}`);
+    throw invalid(`mixture: expected KIND:key=value,… or a mapping with kind, got ${shown(value)}`);
   }
   const { kind } = input as { kind?: unknown };
   if (typeof kind !== 'string' || !Object.hasOwn(SCHEMAS, kind)) {
     const meant = typeof kind === 'string' ? didYouMean(kind, MIXTURE_KINDS) : '';
     throw invalid(
-      `mixture${shown}: kind: expected one of ${MIXTURE_KINDS.join(', ')}, got ${JSON.stringify(kind)}${meant}`,
+      `mixture${name}: kind: expected one of ${MIXTURE_KINDS.join(', ')}, got ${shown(kind)}${meant}`,
     );
   }
   const schema = SCHEMAS[kind as Kind] as z.ZodType<MixtureInput>;
   const result = schema.safeParse(input);
-  if (!result.success) throw invalid(`mixture${shown}: ${explain(result.error, kind as Kind, input)}`);
-  const spec = normalised(result.data, shown);
+  if (!result.success) throw invalid(`mixture${name}: ${explain(result.error, kind as Kind, input)}`);
+  const spec = normalised(result.data, name);
   return defaults.n === undefined || spec.kind === 'explicit' ? spec : { ...spec, n: spec.n ?? defaults.n };
 }
 
@@ -103,7 +105,7 @@ export async function readMixtureSpec(textOrFile: string): Promise<MixtureInput>
   if (!/\.ya?ml$/i.test(textOrFile)) return parseMixtureSpec(textOrFile);
   let value: unknown;
   try {
-    value = parse(await readFile(textOrFile, 'utf8'));
+    value = shallow(parse(await readFile(textOrFile, 'utf8')));
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     throw new MlitError(
@@ -234,7 +236,7 @@ function splitList(text: string): string[] {
   return text.split('+').map((part) => part.trim());
 }
 
-function normalised(spec: MixtureInput, shown: string): MixtureInput {
+function normalised(spec: MixtureInput, name: string): MixtureInput {
   const defined = Object.fromEntries(
     Object.entries(spec).filter(([, value]) => value !== undefined),
   ) as unknown as MixtureInput;
@@ -242,22 +244,22 @@ function normalised(spec: MixtureInput, shown: string): MixtureInput {
     case 'pinch': {
       if ('count' in defined === 'percent' in defined)
         throw invalid(
-          `mixture${shown}: pinch: expected one of count and percent, got ${'count' in defined ? 'both' : 'neither'}`,
+          `mixture${name}: pinch: expected one of count and percent, got ${'count' in defined ? 'both' : 'neither'}`,
         );
       const languages = defined.languages.filter((each) => each !== defined.hub).sort();
       if (languages.length === 0)
-        throw invalid(`mixture${shown}: languages: expected some besides the hub '${defined.hub}'`);
+        throw invalid(`mixture${name}: languages: expected some besides the hub '${defined.hub}'`);
       return { ...defined, languages };
     }
     case 'pair': {
-      if (defined.a === defined.b) throw invalid(`mixture${shown}: a and b are both '${defined.a}'`);
+      if (defined.a === defined.b) throw invalid(`mixture${name}: a and b are both '${defined.a}'`);
       const [a, b] = [defined.a, defined.b].sort() as [string, string];
       return { ...defined, a, b };
     }
     case 'prefix':
       if (defined.k > defined.order.length)
         throw invalid(
-          `mixture${shown}: k: expected at most ${defined.order.length}, the length of order, got ${defined.k}`,
+          `mixture${name}: k: expected at most ${defined.order.length}, the length of order, got ${defined.k}`,
         );
       return defined;
     case 'uniform':
@@ -267,7 +269,7 @@ function normalised(spec: MixtureInput, shown: string): MixtureInput {
     case 'weights': {
       const map = defined.kind === 'explicit' ? defined.counts : defined.weights;
       if (!Object.values(map).some((value) => value > 0))
-        throw invalid(`mixture${shown}: ${defined.kind}: expected at least one language with more than 0`);
+        throw invalid(`mixture${name}: ${defined.kind}: expected at least one language with more than 0`);
       return defined;
     }
     default:
@@ -297,9 +299,10 @@ function explain(error: z.ZodError, kind: Kind, input: unknown): string {
       value = (inside as Record<PropertyKey, unknown> | undefined)?.[step];
     }
     if (value === undefined) return `${path}: is needed, but was not given`;
-    return `${path}: ${issue.message} (got ${JSON.stringify(value)})`;
+    return `${path}: ${issue.message} (got ${shown(value)})`;
   });
-  return sentences.join('; ');
+  const more = sentences.length - 5;
+  return sentences.slice(0, 5).join('; ') + (more > 0 ? `; and ${more} others` : '');
 }
 
 function invalid(message: string): MlitError {

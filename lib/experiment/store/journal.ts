@@ -2,7 +2,11 @@
 // process left half written is cut off by the next writer; everything before it stands.
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { MlitError } from '../../native/errors';
+import { shallow, shown } from '../../native/untrusted';
 import type { FinishedJob } from './types';
+
+/** What a job is called by: hexadecimal digits. */
+export const HASH = /^[0-9a-f]{8,64}$/;
 
 export interface JournalContents {
   jobs: FinishedJob[];
@@ -37,9 +41,9 @@ export async function readJournal(file: string): Promise<JournalContents> {
 function parseLine(text: string, file: string, line: number): FinishedJob {
   let problem: string;
   try {
-    const job = JSON.parse(text) as FinishedJob;
-    if (job?.version === 1 && typeof job.hash === 'string' && typeof job.outputs === 'object') return job;
-    problem = `expected a finished job of version 1, found version ${JSON.stringify(job?.version)}`;
+    const job = shallow(JSON.parse(text)) as FinishedJob | null;
+    if (job?.version === 1 && isFinishedJob(job)) return job;
+    problem = `expected a finished job of version 1, found ${job?.version === 1 ? shown(job) : `version ${shown(job?.version)}`}`;
   } catch (error) {
     problem = (error as Error).message;
   }
@@ -47,6 +51,20 @@ function parseLine(text: string, file: string, line: number): FinishedJob {
     'STORE_INVALID',
     `${file}:${line}: ${problem}; remove the line, and its job is taken back from its folder or done again`,
     { fields: { file, line } },
+  );
+}
+
+/** Whether a line has what the store relies on; outputs lie inside the job's folder. */
+export function isFinishedJob(job: FinishedJob): boolean {
+  if (typeof job.hash !== 'string' || !HASH.test(job.hash) || typeof job.kind !== 'string') return false;
+  if (typeof job.outputs !== 'object' || job.outputs === null || Array.isArray(job.outputs)) return false;
+  return Object.entries(job.outputs).every(
+    ([path, file]) =>
+      !path.startsWith('/') &&
+      !path.split('/').includes('..') &&
+      !path.includes('\0') &&
+      typeof file?.bytes === 'number' &&
+      typeof file.sha256 === 'string',
   );
 }
 

@@ -11,14 +11,13 @@ import { FolderLock } from '../../native/folder-lock';
 import { packageVersion } from '../../native/version';
 import { explainFullDisk } from './disk';
 import { Experiments } from './experiments';
-import { Journal, readJournal } from './journal';
+import { HASH, isFinishedJob, Journal, readJournal } from './journal';
 import { findChange, JOB_FILE, sealOutputs } from './outputs';
 import type { FinishedJob } from './types';
 
 export { explainFullDisk } from './disk';
 
 const STORE_VERSION = 1;
-const HASH = /^[0-9a-f]{8,64}$/;
 
 /** How a store is opened. */
 export interface StoreOptions {
@@ -111,7 +110,12 @@ export class Store implements AsyncDisposable {
       const job = await readFile(join(folder, JOB_FILE), 'utf8')
         .then((text) => JSON.parse(text) as FinishedJob)
         .catch(() => undefined);
-      if (job?.hash !== name || (await findChange(folder, job.outputs, true)) !== undefined) continue;
+      if (
+        job?.hash !== name ||
+        !isFinishedJob(job) ||
+        (await findChange(folder, job.outputs, true)) !== undefined
+      )
+        continue;
       await this.#journal!.append(job);
       this.#jobs.set(name, job);
     }

@@ -1,0 +1,28 @@
+// Values out of files from anywhere: nested so deep that a recursion over them would overflow the stack, or so long that an
+// error naming them could not be read. JSON.parse and the YAML reader take both.
+
+/** Whether arrays and objects are nested deeper than `levels`. */
+export function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (levels === 0) return true;
+  const children = Array.isArray(value) ? value : Object.values(value);
+  for (const child of children) if (isDeeper(child, levels - 1)) return true;
+  return false;
+}
+
+/** Deeper than any file that is meant well. */
+const LEVELS = 128;
+
+/** The value itself. @throws SyntaxError where it is nested deeper than {@link LEVELS} levels */
+export function shallow(value: unknown): unknown {
+  if (isDeeper(value, LEVELS)) throw new SyntaxError(`nested deeper than ${LEVELS} levels`);
+  return value;
+}
+
+/** A value for a message: its JSON, at most 80 characters of it. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string' && value.length > 80) return JSON.stringify(`${value.slice(0, 79)}…`);
+  if (isDeeper(value, LEVELS)) return Array.isArray(value) ? '[[…' : '{…';
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}
