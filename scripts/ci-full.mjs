@@ -6,6 +6,9 @@ import { root, say } from './setup/common.mjs';
 
 const steps = {
   'node-versions': 'the packed package on Node 20, 22 and 24',
+  fuzz: 'every parser fuzzed, ten minutes each (an hour each: npm run fuzz -- --seconds 3600)',
+  tsan: 'training with sampling beside it, the thread pool and the loader, under ThreadSanitizer',
+  soak: 'ten minutes of models, runs, samples and scores made and disposed, with flat memory (two hours: node scripts/soak.mjs)',
   arm64: 'the native tests and the prebuilt addon for arm64, under QEMU',
 };
 

@@ -1,5 +1,5 @@
 // Every parser under fire: libFuzzer with sanitizers on the native ones, properties on those in TypeScript, two processes at a
-// time. `npm run fuzz -- [--seconds 60] [--only NAME] [--merge]`; --merge keeps in the corpus what reached new code.
+// time. `npm run fuzz -- [--seconds 60] [--only NAME|native] [--merge]`; --merge keeps in the corpus what reached new code.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ const corpus = join(root, 'native', 'fuzz', 'corpus');
 const work = join(stampDir, 'fuzz');
 const native = ['safetensors', 'gguf', 'peft', 'model', 'state'];
 const typescript = ['tokenizer', 'readers'];
-const wanted = (name) => values.only === undefined || values.only === name;
+const wanted = (name) => [undefined, name, native.includes(name) ? 'native' : name].includes(values.only);
 if (![...native, ...typescript].some(wanted)) {
   say(`fuzz: --only takes one of ${[...native, ...typescript].join(', ')}; got '${values.only}'`);
   process.exit(2);
@@ -39,7 +39,11 @@ async function buildFuzzers() {
     process.exit(1);
   }
   const launcher = hasCommand('ccache') ? ['-DCMAKE_CXX_COMPILER_LAUNCHER=ccache'] : [];
-  const options = ['-DMLIT_BUILD_FUZZERS=ON', '-DCMAKE_CXX_COMPILER=clang++', '-DMLIT_SANITIZE=address,undefined'];
+  const options = [
+    '-DMLIT_BUILD_FUZZERS=ON',
+    '-DCMAKE_CXX_COMPILER=clang++',
+    '-DMLIT_SANITIZE=address,undefined',
+  ];
   say('Building the fuzzers');
   await runLogged('cmake', ['-S', root, '-B', build, ...options, ...launcher], { log: 'fuzz-configure' });
   await runLogged('cmake', ['--build', build, '--parallel', '2'], { log: 'fuzz-build' });
@@ -63,13 +67,26 @@ async function fuzzNative(name) {
   rmSync(found, { recursive: true, force: true });
   mkdirSync(found, { recursive: true });
   const log = join(work, `${name}.log`);
-  const args = [`-max_total_time=${seconds}`, '-print_final_stats=1', '-reload=0', `-artifact_prefix=${join(work, `${name}-`)}`];
-  const { code, text } = await run(join(build, `mlit_fuzz_${name}`), [...LIMITS, ...args, found, join(corpus, name)], log);
+  const args = [
+    `-max_total_time=${seconds}`,
+    '-print_final_stats=1',
+    '-reload=0',
+    `-artifact_prefix=${join(work, `${name}-`)}`,
+  ];
+  const { code, text } = await run(
+    join(build, `mlit_fuzz_${name}`),
+    [...LIMITS, ...args, found, join(corpus, name)],
+    log,
+  );
   const runs = Number(/number_of_executed_units:\s+(\d+)/.exec(text)?.[1] ?? 0);
   const edges = Number([...text.matchAll(/ cov: (\d+) /g)].at(-1)?.[1] ?? 0);
   const features = Number([...text.matchAll(/ ft: (\d+) /g)].at(-1)?.[1] ?? 0);
   if (code === 0 && values.merge) {
-    const merged = spawnSync(join(build, `mlit_fuzz_${name}`), ['-merge=1', '-max_len=4096', join(corpus, name), found], { cwd: root });
+    const merged = spawnSync(
+      join(build, `mlit_fuzz_${name}`),
+      ['-set_cover_merge=1', '-max_len=4096', join(corpus, name), found],
+      { cwd: root },
+    );
     if (merged.status !== 0) say(`fuzz: merging the corpus of ${name} failed`);
   }
   return { name, code, runs, note: `${edges} edges, ${features} features`, log };
@@ -89,7 +106,7 @@ async function fuzzTypescript(name) {
   return { name, code, runs, note: `${counts.length} properties`, log };
 }
 
-await buildFuzzers();
+if (native.some(wanted)) await buildFuzzers();
 mkdirSync(work, { recursive: true });
 const queue = [
   ...native.filter(wanted).map((name) => () => fuzzNative(name)),
@@ -102,7 +119,11 @@ await Promise.all(
   }),
 );
 for (const { name, code, runs, note, log } of results.sort((a, b) => (a.name < b.name ? -1 : 1)))
-  say(`${code === 0 ? 'clean  ' : 'FINDING'}  ${name}: ${runs} executions in ${seconds} s, ${note}${code === 0 ? '' : `; see ${log}`}`);
-const findings = existsSync(work) ? readdirSync(work).filter((file) => /-(crash|oom|timeout|leak)-/.test(file)) : [];
+  say(
+    `${code === 0 ? 'clean  ' : 'FINDING'}  ${name}: ${runs} executions in ${seconds} s, ${note}${code === 0 ? '' : `; see ${log}`}`,
+  );
+const findings = existsSync(work)
+  ? readdirSync(work).filter((file) => /-(crash|oom|timeout|leak)-/.test(file))
+  : [];
 for (const file of findings) say(`input: ${join(work, file)}`);
 process.exitCode = results.some(({ code }) => code !== 0) ? 1 : 0;

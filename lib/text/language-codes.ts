@@ -69,6 +69,9 @@ export function suggestLanguageCode(code: string): string | undefined {
   return near === undefined ? undefined : byName.get(near);
 }
 
+/** Longer than any code and any language's name: such a text is neither kept nor compared with all names. */
+const LONGEST = 80;
+
 /**
  * Passes a canonical BCP 47 code through. `und` (language not known) is one.
  *
@@ -76,15 +79,15 @@ export function suggestLanguageCode(code: string): string | undefined {
  * @throws MlitError `DATA_INVALID` with the code that was probably meant
  */
 export function checkLanguageCode(code: string, where = 'language'): string {
-  if (!known.has(code)) known.set(code, canonical(code));
+  if (!known.has(code) && code.length <= LONGEST) known.set(code, canonical(code));
   const found = known.get(code);
   if (found === code) return code;
-  const meant = found ?? suggestLanguageCode(code);
+  const meant = found ?? (code.length <= LONGEST ? suggestLanguageCode(code) : undefined);
   const hint = meant === undefined ? '' : `; did you mean '${meant}' (${languageName(meant)})?`;
   throw new MlitError(
     'DATA_INVALID',
-    `${where}: '${code}' is no language code (canonical BCP 47 codes are expected, as en, sw or zh-Hant)${hint}`,
-    { fields: { value: code, ...(meant !== undefined && { suggestion: meant }) } },
+    `${where}: '${code.slice(0, LONGEST)}' is no language code (canonical BCP 47 codes are expected, as en, sw or zh-Hant)${hint}`,
+    { fields: { value: code.slice(0, LONGEST), ...(meant !== undefined && { suggestion: meant }) } },
   );
 }
 

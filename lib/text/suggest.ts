@@ -1,7 +1,11 @@
 // A word that was mistyped gets the likeliest one meant, in whatever list it should have come from.
 
+/** A longer word was not mistyped; comparing it would take its length times that of all candidates. */
+const LONGEST = 80;
+
 /** The candidate that is fewest edits away, where that is near enough to be what was meant; else undefined. */
 export function suggest(word: string, candidates: Iterable<string>): string | undefined {
+  if (word.length > LONGEST) return undefined;
   const folded = word.toLowerCase();
   let best: string | undefined;
   let fewest = Math.max(1, Math.floor(word.length * 0.4)) + 1;

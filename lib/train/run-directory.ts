@@ -200,9 +200,10 @@ export async function readRunRecord(path: string): Promise<RunRecord> {
   const file = join(path, 'run.yaml');
   try {
     const record = shallow(parse(await readFile(file, 'utf8'))) as Partial<RunRecord> | null;
+    const options = resolveTrainOptions(record?.options);
     const chosen = choicesSchema.safeParse(record?.chosen);
     if (!chosen.success) throw new RangeError(`chosen: ${describeIssues(chosen.error, record?.chosen)}`);
-    return { options: resolveTrainOptions(record?.options), chosen: chosen.data as RunChoices };
+    return { options, chosen: chosen.data as RunChoices };
   } catch (cause) {
     throw new MlitError('RUN_INVALID', `${file} cannot be read: ${(cause as Error).message}`, {
       fields: { file },

@@ -128,8 +128,16 @@ PeftOptions readPeftOptions(const std::string& file) {
 
 namespace {
 
-json targetsJson(const PeftOptions& options, const std::string& modulePath) {
-  if (modulePath == "model.") return options.targets;
+// JSON text; a path need not be UTF-8, and what is not becomes U+FFFD.
+std::string quoted(const std::string& text) { return json(text).dump(-1, ' ', false, json::error_handler_t::replace); }
+
+std::string targetsText(const PeftOptions& options, const std::string& modulePath) {
+  if (modulePath == "model.") {
+    std::string list;
+    for (const std::string& target : options.targets)
+      list.append(list.empty() ? "[\n    " : ",\n    ").append(quoted(target));
+    return list.empty() ? "[]" : list + "\n  ]";
+  }
   std::string names, head;
   for (const std::string& target : options.targets) {
     if (target == kPeftHead) {
@@ -138,38 +146,42 @@ json targetsJson(const PeftOptions& options, const std::string& modulePath) {
       names += (names.empty() ? "" : "|") + target;
     }
   }
-  if (names.empty()) return head;
-  return ".*language_model.*\\.(" + names + ")" + (head.empty() ? "" : "|" + head);
+  if (names.empty()) return quoted(head);
+  return quoted(".*language_model.*\\.(" + names + ")" + (head.empty() ? "" : "|" + head));
+}
+
+std::string numberText(double value) {
+  const bool whole = std::floor(value) == value && std::abs(value) < 1e9;
+  return whole ? std::to_string(static_cast<int64_t>(value)) : json(value).dump();
 }
 
 }  // namespace
 
 std::string peftOptionsText(const PeftOptions& options, const std::string& modulePath) {
-  nlohmann::ordered_json config;
-  config["peft_type"] = "LORA";
-  config["task_type"] = "CAUSAL_LM";
-  config["base_model_name_or_path"] = options.baseModel;
-  config["revision"] = nullptr;
-  config["inference_mode"] = true;
-  config["r"] = options.rank;
-  if (std::floor(options.alpha) == options.alpha && std::abs(options.alpha) < 1e9) {
-    config["lora_alpha"] = static_cast<int64_t>(options.alpha);
-  } else {
-    config["lora_alpha"] = options.alpha;
-  }
-  config["lora_dropout"] = options.dropout;
-  config["use_rslora"] = options.rslora;
-  config["use_dora"] = false;
-  config["bias"] = "none";
-  config["fan_in_fan_out"] = false;
-  config["init_lora_weights"] = true;
-  config["target_modules"] = targetsJson(options, modulePath);
-  config["modules_to_save"] = nullptr;
-  config["rank_pattern"] = nlohmann::ordered_json::object();
-  config["alpha_pattern"] = nlohmann::ordered_json::object();
-  config["layers_to_transform"] = nullptr;
-  config["layers_pattern"] = nullptr;
-  return config.dump(2) + "\n";
+  std::string text = "{\n";
+  const auto put = [&](const char* key, const std::string& value) {
+    text.append(text.size() > 2 ? ",\n" : "").append("  \"").append(key).append("\": ").append(value);
+  };
+  put("peft_type", "\"LORA\"");
+  put("task_type", "\"CAUSAL_LM\"");
+  put("base_model_name_or_path", quoted(options.baseModel));
+  put("revision", "null");
+  put("inference_mode", "true");
+  put("r", std::to_string(options.rank));
+  put("lora_alpha", numberText(options.alpha));
+  put("lora_dropout", json(options.dropout).dump());
+  put("use_rslora", options.rslora ? "true" : "false");
+  put("use_dora", "false");
+  put("bias", "\"none\"");
+  put("fan_in_fan_out", "false");
+  put("init_lora_weights", "true");
+  put("target_modules", targetsText(options, modulePath));
+  put("modules_to_save", "null");
+  put("rank_pattern", "{}");
+  put("alpha_pattern", "{}");
+  put("layers_to_transform", "null");
+  put("layers_pattern", "null");
+  return text + "\n}\n";
 }
 
 std::string peftTensorName(const std::string& modulePath, int32_t layer, const std::string& module, char factor) {

@@ -30,8 +30,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const int64_t steps = session->stepCount(0);
   if (!survives([] { session->loadState(folder.file("state.safetensors")); })) {
     const std::vector<float> after = session->adapters()[0]->toHost();
-    check(std::memcmp(before.data(), after.data(), before.size() * sizeof(float)) == 0 && session->stepCount(0) == steps,
-          "a refused state changed the session");
+    check(
+        std::memcmp(before.data(), after.data(), before.size() * sizeof(float)) == 0 && session->stepCount(0) == steps,
+        "a refused state changed the session");
     return 0;
   }
   const std::vector<float> loaded = session->adapters()[0]->toHost();

@@ -5,8 +5,8 @@
 
 #include "checkpoint/dequant.h"
 #include "checkpoint/peft.h"
-#include "fuzz/harness.h"
 #include "checkpoint/safetensors.h"
+#include "fuzz/harness.h"
 #include "train/session.h"
 
 using namespace mlit;
@@ -70,7 +70,12 @@ std::string everyType() {
   g.key("text", 8, Gguf::text("\xE2\x96\x81"));
   const std::string eight = "\1\0\1\0\1\0\1\0";
   for (const uint32_t type : {0u, 1u, 2u, 3u, 4u, 5u, 6u, 7u, 10u, 11u, 12u})
-    g.key("a" + std::to_string(type), 9, Gguf::bytes(type) + Gguf::bytes<uint64_t>(1) + eight.substr(0, type < 2 || type == 7 ? 1 : type < 4 ? 2 : type < 7 ? 4 : 8));
+    g.key("a" + std::to_string(type), 9,
+          Gguf::bytes(type) + Gguf::bytes<uint64_t>(1) +
+              eight.substr(0, type < 2 || type == 7 ? 1
+                              : type < 4            ? 2
+                              : type < 7            ? 4
+                                                    : 8));
   g.key("texts", 9, Gguf::bytes<uint32_t>(8) + Gguf::bytes<uint64_t>(2) + Gguf::text("a") + Gguf::text(""));
   return g.file();
 }
@@ -81,7 +86,19 @@ std::string everyFormat() {
     uint32_t number;
     uint64_t columns, bytes;
   };
-  for (const Format f : {Format{0, 2, 8}, {1, 2, 4}, {2, 32, 18}, {3, 32, 20}, {6, 32, 22}, {7, 32, 24}, {8, 32, 34}, {12, 256, 144}, {13, 256, 176}, {14, 256, 210}, {26, 2, 8}, {27, 1, 8}, {30, 2, 4}})
+  for (const Format f : {Format{0, 2, 8},
+                         {1, 2, 4},
+                         {2, 32, 18},
+                         {3, 32, 20},
+                         {6, 32, 22},
+                         {7, 32, 24},
+                         {8, 32, 34},
+                         {12, 256, 144},
+                         {13, 256, 176},
+                         {14, 256, 210},
+                         {26, 2, 8},
+                         {27, 1, 8},
+                         {30, 2, 4}})
     g.tensor("t" + std::to_string(f.number), {f.columns, 1}, f.number, f.bytes);
   return g.file(2);
 }
@@ -125,19 +142,23 @@ int main(int argc, char** argv) {
   };
   const Folder folder;
   const float numbers[] = {1, -2, 0.5f, 0, 1e-42f, 3e38f};
-  writeSafetensors(folder.file("s"), {{"w", DType::kF32, {2, 3}, numbers}, {"b", DType::kU8, {3}, numbers}}, {{"format", "pt"}});
+  writeSafetensors(folder.file("s"), {{"w", DType::kF32, {2, 3}, numbers}, {"b", DType::kU8, {3}, numbers}},
+                   {{"format", "pt"}});
   put("safetensors", "raw", std::string(1, '\0') + readAll(folder.file("s")));
   put("safetensors", "parts", "\1" + opened(folder.file("s")));
   const std::string one = R"({"w":{"dtype":"BF16","shape":[1,2],"data_offsets":[0,4]}})";
   const std::string two = R"({"v":{"dtype":"I64","shape":[],"data_offsets":[0,8]}})";
   put("safetensors", "shards",
-      "\2" + std::string(R"({"weight_map":{"w":"a.safetensors","v":"b.safetensors"}})") + kJoin + one + kJoin + "abcd" + kJoin + two + kJoin + "abcdefgh");
+      "\2" + std::string(R"({"weight_map":{"w":"a.safetensors","v":"b.safetensors"}})") + kJoin + one + kJoin + "abcd" +
+          kJoin + two + kJoin + "abcdefgh");
   put("gguf", "types", everyType());
   put("gguf", "formats", everyFormat());
   for (const char* name : {"llama", "qwen2", "qwen3", "gemma3_text"})
-    put("model", name, "\1" + test::tinyConfig(name) + kJoin + R"({"eos_token_id":2})" + kJoin +
-                           test::tinyWeights(name).first + kJoin + test::tinyWeights(name).second);
-  for (const char* name : {"llama", "gemma3"}) put("model", std::string("gguf-") + name, std::string(1, '\0') + ggufModel(name));
+    put("model", name,
+        "\1" + test::tinyConfig(name) + kJoin + R"({"eos_token_id":2})" + kJoin + test::tinyWeights(name).first +
+            kJoin + test::tinyWeights(name).second);
+  for (const char* name : {"llama", "gemma3"})
+    put("model", std::string("gguf-") + name, std::string(1, '\0') + ggufModel(name));
 
   AdapterSpec spec;
   spec.rank = 1;

@@ -18,7 +18,9 @@ namespace mlit {
 
 int32_t checkedSize(const std::string& file, const std::string& key, int64_t value);  // 1 … 2³⁰
 // A token id; -1, which checkConfig drops, for a number that can be none.
-inline int32_t idOf(int64_t value) { return value >= 0 && value < (int64_t{1} << 31) ? static_cast<int32_t>(value) : -1; }
+inline int32_t idOf(int64_t value) {
+  return value >= 0 && value < (int64_t{1} << 31) ? static_cast<int32_t>(value) : -1;
+}
 RopeSpec::Scaling ropeScaling(const std::string& file, const std::string& option, const std::string& type);
 // Layers pattern - 1, 2 · pattern - 1, … are global, all others local.
 void everySixthGlobal(ModelConfig& config, int64_t pattern = 6);

@@ -2,6 +2,8 @@
 // mathematics are refused by name.
 #include "model/adapter.h"
 
+#include <sys/resource.h>
+
 #include <set>
 
 #include "model_support.h"
@@ -118,6 +120,16 @@ TEST(Adapter, PeftFilesRoundTrip) {
       for (const std::string file : {"adapter_config.json", "adapter_model.safetensors"}) {
         EXPECT_EQ(readFile(folder.file("a/" + file)), readFile(folder.file("b/" + file))) << file;
       }
+    }
+  }
+}
+
+TEST(Adapter, ConfigurationsAreWrittenAsAnyJsonWriterWould) {
+  for (const std::vector<std::string>& targets : {std::vector<std::string>{}, {"q_proj", "down_proj"}}) {
+    for (const double alpha : {8.0, 0.1}) {
+      const std::string text = peftOptionsText({4, alpha, true, targets, "a \"path\"\n\xFF"}, "model.");
+      EXPECT_EQ(text, nlohmann::ordered_json::parse(text).dump(2) + "\n");
+      EXPECT_NE(text.find("\xEF\xBF\xBD"), std::string::npos) << "a byte that is no UTF-8 is replaced";
     }
   }
 }

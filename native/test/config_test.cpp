@@ -255,7 +255,8 @@ TEST(Config, SizesThatNoModelHasAreRefusedBeforeMemoryIsTaken) {
   damaged("head_dim", kHuge, "heads' size");
   damaged("vocab_size", kHuge, "vocabulary");
   damaged("vocab_size", int64_t{1} << 40, "vocab_size");
-  const nlohmann::json llama3 = {{"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}, {"high_freq_factor", 4}};
+  const nlohmann::json llama3 = {
+      {"rope_type", "llama3"}, {"factor", 8}, {"low_freq_factor", 4}, {"high_freq_factor", 4}};
   damaged("rope_scaling", llama3, "high_freq_factor");
   damaged("hidden_size", std::string(100'000, 'x'), "hidden_size is \"xxx");
   nlohmann::json json = llamaJson();

@@ -7,11 +7,11 @@
 namespace mlit::test {
 
 enum class FaultKind {
-  kNone,         // only counts
-  kAllocation,   // the N-th operator new throws std::bad_alloc
-  kCall,         // the N-th of open, write, fsync, rename and close fails, as on a full disk
-  kShortWrite,   // the N-th such call, where it is a write, takes one byte
-  kInterrupt,    // the N-th such call, where it is a write, is interrupted by a signal
+  kNone,        // only counts
+  kAllocation,  // the N-th operator new throws std::bad_alloc
+  kCall,        // the N-th of open, write, fsync, rename and close fails, as on a full disk
+  kShortWrite,  // the N-th such call, where it is a write, takes one byte
+  kInterrupt,   // the N-th such call, where it is a write, is interrupted by a signal
 };
 
 // One at a time. n from 1.

@@ -29,17 +29,13 @@ inline std::string tinyConfig(const std::string& architecture) {
 inline std::pair<std::string, std::string> tinyWeights(const std::string& architecture) {
   const bool gemma = architecture == "gemma3_text", qkNorm = gemma || architecture == "qwen3";
   const std::string layer = "model.layers.0.";
-  std::vector<std::pair<std::string, Shape>> tensors = {{"model.embed_tokens.weight", {16, 8}},
-                                                        {"model.norm.weight", {8}},
-                                                        {layer + "input_layernorm.weight", {8}},
-                                                        {layer + "post_attention_layernorm.weight", {8}},
-                                                        {layer + "self_attn.q_proj.weight", {8, 8}},
-                                                        {layer + "self_attn.k_proj.weight", {4, 8}},
-                                                        {layer + "self_attn.v_proj.weight", {4, 8}},
-                                                        {layer + "self_attn.o_proj.weight", {8, 8}},
-                                                        {layer + "mlp.gate_proj.weight", {8, 8}},
-                                                        {layer + "mlp.up_proj.weight", {8, 8}},
-                                                        {layer + "mlp.down_proj.weight", {8, 8}}};
+  std::vector<std::pair<std::string, Shape>> tensors = {
+      {"model.embed_tokens.weight", {16, 8}},      {"model.norm.weight", {8}},
+      {layer + "input_layernorm.weight", {8}},     {layer + "post_attention_layernorm.weight", {8}},
+      {layer + "self_attn.q_proj.weight", {8, 8}}, {layer + "self_attn.k_proj.weight", {4, 8}},
+      {layer + "self_attn.v_proj.weight", {4, 8}}, {layer + "self_attn.o_proj.weight", {8, 8}},
+      {layer + "mlp.gate_proj.weight", {8, 8}},    {layer + "mlp.up_proj.weight", {8, 8}},
+      {layer + "mlp.down_proj.weight", {8, 8}}};
   if (qkNorm) {
     tensors.push_back({layer + "self_attn.q_norm.weight", {4}});
     tensors.push_back({layer + "self_attn.k_norm.weight", {4}});

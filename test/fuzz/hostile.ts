@@ -18,7 +18,7 @@ export function property<T>(
   const options: fc.Parameters<[T]> =
     seconds > 0
       ? { numRuns: 1e9, interruptAfterTimeLimit: seconds * 1000, markInterruptAsFailure: false }
-      : { numRuns: 60, seed: 20260701 };
+      : { numRuns: 60, seed: 20260701, interruptAfterTimeLimit: 10_000, markInterruptAsFailure: false };
   it(
     name,
     async () => {
@@ -46,7 +46,8 @@ export function hostileFolder(): (name: string, content: string | Uint8Array) =>
   };
 }
 
-const SLOW_MS = 5000;
+/** The names of all languages, looked up once for the first suggestion, take seconds on a busy machine. */
+const SLOW_MS = 20_000;
 
 /** Undefined when `action` is refused as it should be; its result otherwise. `says` must be in the message. */
 export async function answers<T>(action: () => Promise<T> | T, says = ''): Promise<T | undefined> {
@@ -95,6 +96,15 @@ const hostileValue = fc.oneof(
   ),
   fc.jsonValue({ maxDepth: 3 }),
 );
+
+/** JSON, or what is none where a value is nested too deep to be written. */
+export function textOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? 'x';
+  } catch {
+    return deep('[', ']');
+  }
+}
 
 type Path = (string | number)[];
 

@@ -20,7 +20,7 @@ import {
 import { latestCheckpoint } from '../../lib/train/checkpoint';
 import { RunDirectory, readRunRecord } from '../../lib/train/run-directory';
 import { fixture, root } from '../support/fixtures';
-import { answers, damaged, deep, hostileFolder, mutated, property } from './hostile';
+import { answers, damaged, deep, hostileFolder, mutated, property, textOf } from './hostile';
 
 const write = hostileFolder();
 const jsonl = (...records: unknown[]): string =>
@@ -59,7 +59,7 @@ describe('records', () => {
   for (const need of ['response', 'prompt', 'reference', 'text'] as const) {
     for (const [i, record] of RECORDS.entries()) {
       property(`for ${need}: record ${i} with places replaced`, mutated(record), async (hostile) => {
-        const file = write('data.jsonl', `${JSON.stringify(hostile) ?? 'x'}\n`);
+        const file = write('data.jsonl', `${textOf(hostile)}\n`);
         const examples = await answers(() => readExamples([file], { need }), 'data.jsonl');
         labelItems(examples ?? []);
         for (const { checks } of examples ?? [])
@@ -113,7 +113,7 @@ describe('recipes', () => {
         await answers(() => parseMixtureSpec(value));
         let text: string;
         try {
-          text = stringify(value);
+          text = stringify(value) ?? '';
         } catch {
           return; // the writer of YAML is not what is asked here
         }
@@ -145,7 +145,7 @@ describe('experiments', () => {
     field: { a: 'b' },
   };
   property('with places replaced', mutated(spec), async (value) => {
-    const file = write('study.yaml', JSON.stringify(value) ?? 'x');
+    const file = write('study.yaml', textOf(value));
     await answers(() => readExperiment(file), 'study.yaml');
   });
   it('whose YAML is a bomb of aliases are refused', async () => {
@@ -180,7 +180,7 @@ describe('what a run keeps', () => {
     },
   };
   property('run.yaml with places replaced', mutated(record), async (value) => {
-    const file = write('run.yaml', JSON.stringify(value) ?? 'x');
+    const file = write('run.yaml', textOf(value));
     const read = await answers(() => readRunRecord(join(file, '..')), 'run.yaml');
     if (read) expect(read.chosen.threads).toBeGreaterThan(0);
   });
@@ -215,7 +215,7 @@ describe('what a run keeps', () => {
   property('a checkpoint whose manifest has places replaced', mutated(manifest), async (value) => {
     put('state.safetensors', tensors);
     put('trainer.json', state);
-    put('manifest.json', JSON.stringify(value) ?? 'x');
+    put('manifest.json', textOf(value));
     const found = await answers(() => latestCheckpoint(folder), 'step-00000003');
     if (found) expect(found.state.step).toBe(3);
   });
@@ -223,7 +223,7 @@ describe('what a run keeps', () => {
     'a checkpoint whose state has places replaced, under a manifest that vouches for it',
     mutated(JSON.parse(state)),
     async (value) => {
-      const text = JSON.stringify(value) ?? 'x';
+      const text = textOf(value);
       put('state.safetensors', tensors);
       put('trainer.json', text);
       put('manifest.json', JSON.stringify({ files: { ...manifest.files, 'trainer.json': sha(text) } }));
@@ -248,7 +248,7 @@ describe('what a store keeps', () => {
   };
   write('store.json', '{"version":1}');
   property('jobs.jsonl with places replaced', mutated(job), async (value) => {
-    const file = write('jobs.jsonl', `${JSON.stringify(value) ?? 'x'}\n`);
+    const file = write('jobs.jsonl', `${textOf(value)}\n`);
     write('store.json', '{"version":1}');
     const store = await answers(() => Store.open(join(file, '..'), { write: false }), 'jobs.jsonl');
     await store?.close();
