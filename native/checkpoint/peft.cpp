@@ -129,13 +129,15 @@ PeftOptions readPeftOptions(const std::string& file) {
 namespace {
 
 // JSON text; a path need not be UTF-8, and what is not becomes U+FFFD.
-std::string quoted(const std::string& text) { return json(text).dump(-1, ' ', false, json::error_handler_t::replace); }
+std::string jsonText(const std::string& text) {
+  return json(text).dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 std::string targetsText(const PeftOptions& options, const std::string& modulePath) {
   if (modulePath == "model.") {
     std::string list;
     for (const std::string& target : options.targets)
-      list.append(list.empty() ? "[\n    " : ",\n    ").append(quoted(target));
+      list.append(list.empty() ? "[\n    " : ",\n    ").append(jsonText(target));
     return list.empty() ? "[]" : list + "\n  ]";
   }
   std::string names, head;
@@ -146,8 +148,8 @@ std::string targetsText(const PeftOptions& options, const std::string& modulePat
       names += (names.empty() ? "" : "|") + target;
     }
   }
-  if (names.empty()) return quoted(head);
-  return quoted(".*language_model.*\\.(" + names + ")" + (head.empty() ? "" : "|" + head));
+  if (names.empty()) return jsonText(head);
+  return jsonText(".*language_model.*\\.(" + names + ")" + (head.empty() ? "" : "|" + head));
 }
 
 std::string numberText(double value) {
@@ -164,7 +166,7 @@ std::string peftOptionsText(const PeftOptions& options, const std::string& modul
   };
   put("peft_type", "\"LORA\"");
   put("task_type", "\"CAUSAL_LM\"");
-  put("base_model_name_or_path", quoted(options.baseModel));
+  put("base_model_name_or_path", jsonText(options.baseModel));
   put("revision", "null");
   put("inference_mode", "true");
   put("r", std::to_string(options.rank));
