@@ -84,7 +84,7 @@ struct LoraGroup {
   DevConstF32 a;          // [rankTotal, in]
   DevF32 dA;              // gradient of a, or null
   std::span<const LoraSegment> segments;
-  LoraDropout dropout;
+  LoraDropout dropout = {};
 };
 
 // Rows with heads inside: element (row, head, i) is at base[row * ld + head * dim + i].

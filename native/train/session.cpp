@@ -141,6 +141,7 @@ void TrainSession::Impl::checkLogprobsSpan(std::span<const float> logprobs, size
 
 // Who each row is, for the masks of the step that each adapter is in.
 void TrainSession::Impl::prepareDropout(const PackedBatch& packed) {
+  if (options.full) return;  // there is no adapter that could drop anything
   const bool any = std::any_of(packed.adapters.begin(), packed.adapters.end(), [&](int32_t adapter) {
     return adapter >= 0 && adapters[static_cast<size_t>(adapter)]->layout().spec().dropout > 0;
   });
