@@ -68,7 +68,7 @@ TEST(Config, BothGenerationsOfConfigJsonAndGgufAgree) {
     expectSame(first, gguf);
     const std::string generation = fixture(family + "/model/generation_config.json");
     if (std::filesystem::exists(generation)) {
-      const auto ids = readJsonFile(generation)["eos_token_id"].get<std::vector<int32_t>>();
+      const auto ids = readJsonFile(generation).root()["eos_token_id"].get<std::vector<int32_t>>();
       EXPECT_EQ(std::set<int32_t>(first.eosIds.begin(), first.eosIds.end()), std::set<int32_t>(ids.begin(), ids.end()));
     } else {
       EXPECT_EQ(first.eosIds, second.eosIds);
