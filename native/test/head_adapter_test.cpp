@@ -43,7 +43,7 @@ class HeadAdapter : public ::testing::TestWithParam<Case> {
     const auto loaded = Adapter::load(model, f.path("adapter"));
     AdapterSpec spec = loaded->layout().spec();
     spec.dropout = 0;
-    const auto adapter = Adapter::create(model, spec, 0);
+    auto adapter = Adapter::create(model, spec, 0);
     adapter->fromHost(loaded->toHost());
     return adapter;
   }
