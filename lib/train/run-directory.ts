@@ -156,7 +156,15 @@ export class RunDirectory {
   }
 
   async appendEvent(event: TrainEvent): Promise<void> {
-    await this.#events?.appendFile(`${JSON.stringify(event)}\n`);
+    try {
+      await this.#events?.appendFile(`${JSON.stringify(event)}\n`);
+    } catch (cause) {
+      const file = join(this.path, 'events.jsonl');
+      throw new MlitError('FILE_IO', `cannot write ${file}: ${(cause as Error).message}`, {
+        fields: { file },
+        cause,
+      });
+    }
   }
 
   /** Publishes adapter/ or model/: a folder is written beside it and renamed over. */

@@ -53,14 +53,26 @@ int64_t Faults::calls() { return callCount; }
 
 using mlit::test::FaultKind;
 
+namespace {
+
+void* allocate(size_t bytes) noexcept {
+  return mlit::test::allocationFails() ? nullptr : std::malloc(bytes > 0 ? bytes : 1);
+}
+
+}  // namespace
+
+// All that are not aligned, so that under AddressSanitizer none of its own meets one of these.
 void* operator new(size_t bytes) {
-  if (!mlit::test::allocationFails()) {
-    if (void* memory = std::malloc(bytes > 0 ? bytes : 1)) return memory;
-  }
+  if (void* memory = allocate(bytes)) return memory;
   throw std::bad_alloc();
 }
+void* operator new[](size_t bytes) { return operator new(bytes); }
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
+void* operator new[](size_t bytes, const std::nothrow_t&) noexcept { return allocate(bytes); }
 void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, size_t) noexcept { std::free(memory); }
 
 extern "C" {
 // NOLINTBEGIN(bugprone-reserved-identifier): names that the linker gives them
