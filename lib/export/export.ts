@@ -11,7 +11,7 @@ import { checkOutputIsFree } from './output';
 
 /** Every form that a model or an adapter can be exported in. */
 export const EXPORT_FORMATS = ['safetensors', 'gguf', 'gguf-adapter'] as const;
-/** One of {@link EXPORT_FORMATS}. */
+/** What an export becomes: a Hugging Face folder, one GGUF file, or the adapter alone as a GGUF file. */
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
 /** What {@link exportModel} exports, from where and to where. */

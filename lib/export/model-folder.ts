@@ -31,6 +31,7 @@ export interface ModelFolderOptions {
   signal?: AbortSignal | undefined;
   /** Fraction written, 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined;
+  /** One line a person should read. Default: nothing is said. */
   onNote?: ((note: string) => void) | undefined;
 }
 

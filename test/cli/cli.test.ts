@@ -264,7 +264,7 @@ describe('failing', () => {
     ],
     [['train', '--model', model, '--data', data, '--out', 'x', '--rank', '0'], 2, /rank/],
     [['train', '--model', model, '--data', data, '--out', 'x', '--device', 'cuda'], 2, /CUDA/],
-    [['train', '--model', model, '--data', data, '--out', 'x', '--dropout', '0.1'], 2, /dropout/i],
+    [['train', '--model', model, '--data', data, '--out', 'x', '--dropout', '1.5'], 2, /dropout/i],
     [['sample', '--prompts', '-'], 2, /model/],
     [['score', '--model', 'nothing.gguf', '--data', data], 1, /nothing\.gguf/],
     [['score', '--model', model, '--data', 'none.jsonl'], 1, /none\.jsonl[\s\S]*FILE_NOT_FOUND/],

@@ -244,7 +244,7 @@ describe('query', () => {
     const docs = await readFile(join(root, 'docs', 'store.md'), 'utf8');
     const block = docs.match(/```sql\n([\s\S]*?)```/)![1]!;
     const questions = block.split(';').filter((text) => text.trim() !== '');
-    questions.push(...[...docs.matchAll(/query DIR "([^"]+)"/g)].map((found) => found[1]!));
+    questions.push(...[...docs.matchAll(/experiment query runs "([^"]+)"/g)].map((found) => found[1]!));
     expect(questions.length).toBeGreaterThan(4);
     const answers = await Promise.all(questions.map((sql) => query(folder, sql)));
     expect(answers[0]).toEqual({ columns: ['arm', 'seed', 'ru'], rows: [['pinch-10', 1, 0.5]] });

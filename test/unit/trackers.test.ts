@@ -236,7 +236,11 @@ describe('events of a run', () => {
   it('are read from its folder, without a last line that was cut and without values that are none', async () => {
     await writeFile(
       join(folder, 'run.yaml'),
-      'options:\n  model: m.gguf\n  data: [d.jsonl]\nchosen:\n  startedAt: 2026-09-21T14:13:20.250Z\n',
+      [
+        'options: {model: m.gguf, data: [d.jsonl]}',
+        'chosen: {version: 0.1.0, threads: 1, isa: avx2, microTokens: 64, recompute: none, totalSteps: 2,',
+        '  modelIdentity: m, dataHash: d, startedAt: 2026-09-21T14:13:20.250Z}',
+      ].join('\n'),
     );
     const lines = [step(1), { ...step(2), loss: null }].map((event) => `${JSON.stringify(event)}\n`).join('');
     await writeFile(join(folder, 'events.jsonl'), `${lines}{"type":"st`);

@@ -95,7 +95,7 @@ const scenarios = {
   /** Sessions without dispose() are freed by the garbage collector: twelve of them, each with its memory in use. */
   async garbage() {
     const { model, adapter } = await openSession(openAddon());
-    const options = { maxTokens: 4096, logitsBytes: 1 << 22, recompute: 'none', training: true };
+    const options = { maxTokens: 4096, logitsBytes: 1 << 22, recompute: 'none', full: false, training: true };
     const big = batch(16, 256);
     let most = 0;
     let bytes = 0;

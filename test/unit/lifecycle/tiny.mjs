@@ -32,7 +32,7 @@ export function batch(documents = 1, length = 12) {
 export async function openSession(addon, maxTokens = 4096) {
   const model = await addon.loadModel(modelPath, loadOptions);
   const adapter = await model.createAdapter(spec, 1n);
-  const options = { maxTokens, logitsBytes: 1 << 22, recompute: 'none', training: true };
+  const options = { maxTokens, logitsBytes: 1 << 22, recompute: 'none', full: false, training: true };
   return { model, adapter, session: await model.createTrainSession([adapter], options) };
 }
 
