@@ -2,8 +2,10 @@
 // every machine of its kind.
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/weights.h"
@@ -77,10 +79,10 @@ void CpuBackend::AlignedFree::operator()(float* memory) const { std::free(memory
 
 CpuBackend::CpuBackend(int threads, const KernelTable& kernels) : kernels_(kernels), pool_(threads) {
   for (int thread = 0; thread < threads; ++thread) {
-    auto* memory = static_cast<float*>(std::aligned_alloc(4096, kThreadScratchBytes));
-    if (memory == nullptr)
+    std::unique_ptr<float[], AlignedFree> memory(static_cast<float*>(std::aligned_alloc(4096, kThreadScratchBytes)));
+    if (!memory)
       throw Error(ErrorCode::kOutOfMemory, "no memory for the scratch of " + std::to_string(threads) + " threads");
-    scratch_.emplace_back(memory);
+    scratch_.push_back(std::move(memory));
   }
 }
 
