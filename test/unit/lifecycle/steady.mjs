@@ -3,7 +3,13 @@
 import { adamW, batch, loadOptions, modelPath, openAddon, openSession, spec } from './tiny.mjs';
 
 const rounds = 200;
-const trainOptions = { maxTokens: 4096, logitsBytes: 1 << 22, recompute: 'none', full: false, training: true };
+const trainOptions = {
+  maxTokens: 4096,
+  logitsBytes: 1 << 22,
+  recompute: 'none',
+  full: false,
+  training: true,
+};
 const sampleOptions = { maxRows: 2, cacheTokens: 0, prefillTokens: 16, usableTokens: 0 };
 const request = {
   ...{ id: 1, prompt: Int32Array.of(3, 4, 5), maxNewTokens: 3, temperature: 0, topP: 1, topK: 0, minP: 0 },
