@@ -5,7 +5,9 @@
 //  - Addresses are DevicePtr: they are never dereferenced above a backend. Host data crosses by upload() and download() only.
 //  - Ops are enqueued in order and may run later. Host memory handed to upload() or named by download() must stay valid
 //    until synchronize() returns. Descriptors (structs, spans) are read before the call returns.
-//  - Activations are float32 on this interface, row-major; a leading dimension (ld) is in elements.
+//  - Matrices are row-major; a leading dimension (ld) is in elements. Parameters, gradients of parameters, statistics, the
+//    residual stream, its gradient and logits are float32. Other activations and their gradients (DevReal) are of the
+//    backend's activationType(), or float32 where a caller has only that; sums are formed in float32 in any case.
 //  - Rows do not know each other: the bits of an output row depend on that row's inputs only, never on the number of rows
 //    in the call or their place in it. Sums over rows (weight gradients) have a fixed order.
 //  - Same inputs, same bits, whatever the number of threads.
@@ -17,36 +19,10 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <type_traits>
+
+#include "backend/device_pointer.h"
 
 namespace mlit {
-
-// An address in a backend's memory. raw() is for backends and their tests.
-template <class T>
-class DevicePtr {
- public:
-  DevicePtr() = default;
-  explicit DevicePtr(T* raw) : raw_(raw) {}
-  template <class U>
-  requires(std::is_convertible_v<U*, T*>) DevicePtr(DevicePtr<U> other)
-      : raw_(other.raw()) {}  // NOLINT(google-explicit-constructor): float* to const float*
-
-  T* raw() const { return raw_; }
-  explicit operator bool() const { return raw_ != nullptr; }
-  DevicePtr operator+(int64_t elements) const { return DevicePtr(raw_ + elements); }
-  template <class U>
-  DevicePtr<U> as() const {
-    return DevicePtr<U>(reinterpret_cast<U*>(raw_));
-  }
-
- private:
-  T* raw_ = nullptr;
-};
-
-using DevF32 = DevicePtr<float>;
-using DevConstF32 = DevicePtr<const float>;
-using DevI32 = DevicePtr<int32_t>;
-using DevConstI32 = DevicePtr<const int32_t>;
 
 // A matrix [out, in] in whatever layout the backend likes best. One copy serves y = x·Wᵀ, dx = dy·W and row gathers.
 enum class WeightFormat { kF32, kBF16, kI8Channel };  // kI8Channel: symmetric int8, one float scale per output row
@@ -135,6 +111,8 @@ class Backend {
   virtual ~Backend() = default;
   virtual std::string name() const = 0;         // "cpu"
   virtual std::string description() const = 0;  // "avx512, 2 threads"
+  // In which it wants activations: float32, or bfloat16 where its matrix units want that.
+  virtual ElementType activationType() const = 0;
   // Bytes a backend holds for itself (packing buffers and the like), part of every memory plan.
   virtual size_t fixedBytes() const = 0;
 
@@ -162,76 +140,78 @@ class Backend {
   // y[rows, out] = x·Wᵀ, then for each group y[group rows, segment columns] += scale * (x·Aᵀ)·bT.
   // p: [rows, max rankTotal of the groups] scratch, may be null without groups. x: ld ldx; y: ld ldy. Under dropout the
   // x of x·Aᵀ is what the segment's mask leaves of it.
-  virtual void linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevF32 y, int64_t ldy,
-                             std::span<const LoraGroup> groups, DevF32 p) = 0;
+  virtual void linearForward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                             std::span<const LoraGroup> groups, DevReal p) = 0;
   // Given dy [rows, out] and the same x: dx = dy·W + scale * (dy·Bᵀ…)·A per group (skipped where dx is null);
   // dA += scale * (dy·B)ᵀ·x and dbT += scale * (x·Aᵀ)ᵀ·dy where those buffers are given. u, p: [rows, max rankTotal] scratch.
   // accumulate: dx += instead of dx =. Dropout masks (dy·Bᵀ…)·A segment by segment, and x wherever it meets an adapter.
-  virtual void linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy,
-                              DevF32 dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p,
-                              DevF32 u) = 0;
+  virtual void linearBackward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy,
+                              DevReal dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevReal p,
+                              DevReal u) = 0;
 
   // --- gradients of what is frozen under an adapter and trained in full -----------------------------------------
   // dW[out, in] += dyᵀ·x over rows; x [rows, in] with ldx, dy [rows, out] with lddy.
-  virtual void weightGradient(DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, int64_t out,
+  virtual void weightGradient(DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy, int64_t out,
                               int64_t in, DevF32 dW) = 0;
   // dWeight[dim] += sum over (row, head) of dy * x * invRms: rmsNormForward's gradient with respect to its weight.
-  virtual void rmsNormWeightGradient(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 invRms,
+  virtual void rmsNormWeightGradient(DevConstReal dy, int64_t lddy, DevConstReal x, HeadRows xRows, DevConstF32 invRms,
                                      DevF32 dWeight) = 0;
   // dBias[n] += sum over rows of dy[r, :]: addToRows' gradient.
-  virtual void biasGradient(DevConstF32 dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) = 0;
+  virtual void biasGradient(DevConstReal dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) = 0;
   // dTable[ids[i], :] += scale * dy[i, :], i ascending; dy is [n, d], ids may repeat: gatherWeightRows' gradient.
   virtual void gatherGradient(DevConstF32 dy, DevConstI32 ids, int64_t n, int64_t d, float scale, DevF32 dTable) = 0;
 
   // --- norms, rotary embedding, activation ----------------------------------------------------------------------
   // y = (addTo or 0) + x * invRms * weight, invRms = 1 / sqrt(mean(x²) + eps) for each (row, head) of xRows; weight [dim] is the
   // effective factor (Gemma's 1 + w already formed). invRms: [rows, heads], may be null. y may be x; addTo has y's layout and may be y.
-  virtual void rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy,
+  virtual void rmsNormForward(DevConstReal x, HeadRows xRows, DevConstF32 weight, float eps, DevReal y, int64_t ldy,
                               DevConstF32 addTo, DevF32 invRms) = 0;
   // dx (+)= gradient with respect to x; dy has leading dimension lddy, dx has lddx. dx may be dy when not accumulating.
-  virtual void rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 weight,
-                               DevConstF32 invRms, DevF32 dx, int64_t lddx, bool accumulate) = 0;
+  virtual void rmsNormBackward(DevConstReal dy, int64_t lddy, DevConstReal x, HeadRows xRows, DevConstF32 weight,
+                               DevConstF32 invRms, DevReal dx, int64_t lddx, bool accumulate) = 0;
   // Rotates pairs (i, i + dim/2) of each head in place by the angle of positions[row]; table is [positions][dim]: cos of the dim/2
   // angles, then their sin. direction +1 forward, -1 backward (the transpose).
-  virtual void rope(DevF32 x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) = 0;
+  virtual void rope(DevReal x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) = 0;
   // gateUp: [rows, 2f], gate then up. h[rows, f] = act(gate) * up.
-  virtual void gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) = 0;
+  virtual void gatedForward(GatedActivation act, DevConstReal gateUp, int64_t rows, int64_t f, DevReal h) = 0;
   // dh [rows, f] in. In place: gateUp becomes (d gate | d up) and, where h is not null, h receives act(gate) * up (it may be dh).
-  virtual void gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) = 0;
-  virtual void add(DevF32 y, DevConstF32 x, int64_t n) = 0;  // y += x
+  virtual void gatedBackward(GatedActivation act, DevReal gateUp, int64_t rows, int64_t f, DevConstReal dh,
+                             DevReal h) = 0;
+  virtual void add(DevF32 y, DevConstReal x, int64_t n) = 0;  // y += x
   // y[r, :] += x for every row: y is [rows, n] with ld ldy, x is [n].
-  virtual void addToRows(DevF32 y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) = 0;
+  virtual void addToRows(DevReal y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) = 0;
   virtual void scale(DevF32 y, float factor, int64_t n) = 0;  // y *= factor
 
   // --- attention ------------------------------------------------------------------------------------------------
   // Causal attention within each document: cuSeqlens [documents + 1] on the HOST (it decides the launch). q, k, v rows with leading
   // dimensions; out [T, heads*headDim] with ldo; lse [heads, T] natural log-sum-exp of the scaled scores.
-  virtual void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q,
-                                int64_t ldq, DevConstF32 k, DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo,
+  virtual void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstReal q,
+                                int64_t ldq, DevConstReal k, DevConstReal v, int64_t ldkv, DevReal out, int64_t ldo,
                                 DevF32 lse) = 0;
   // delta: [heads, T] scratch. dq, dk, dv are overwritten; they may share one buffer with strides lddq / lddkv.
-  virtual void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q,
-                                 int64_t ldq, DevConstF32 k, DevConstF32 v, int64_t ldkv, DevConstF32 out,
-                                 DevConstF32 dout, int64_t ldo, DevConstF32 lse, DevF32 delta, DevF32 dq, int64_t lddq,
-                                 DevF32 dk, DevF32 dv, int64_t lddkv) = 0;
+  virtual void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstReal q,
+                                 int64_t ldq, DevConstReal k, DevConstReal v, int64_t ldkv, DevConstReal out,
+                                 DevConstReal dout, int64_t ldo, DevConstF32 lse, DevF32 delta, DevReal dq,
+                                 int64_t lddq, DevReal dk, DevReal dv, int64_t lddkv) = 0;
   // Writes k, v rows into a layer's page pool: row r goes to page rowPages[r], slot rowSlots[r] (device arrays).
-  virtual void kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows,
-                       DevConstI32 rowPages, DevConstI32 rowSlots, DevF32 pool) = 0;
+  virtual void kvStore(const AttentionShape& shape, DevConstReal k, DevConstReal v, int64_t ldkv, int64_t rows,
+                       DevConstI32 rowPages, DevConstI32 rowSlots, DevReal pool) = 0;
   // Attention of single rows over a paged cache: row r is token positions[r] of a sequence whose page table starts at
   // pageTables + rowTables[r]; it sees tokens 0..positions[r] (within the window), all already stored.
   // maxPosition: the largest of positions (host, decides the launch).
-  virtual void attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows,
+  virtual void attentionCached(const AttentionShape& shape, DevConstReal q, int64_t ldq, int64_t rows,
                                DevConstI32 positions, DevConstI32 rowTables, DevConstI32 pageTables,
-                               int32_t maxPosition, DevConstF32 pool, DevF32 out, int64_t ldo) = 0;
+                               int32_t maxPosition, DevConstReal pool, DevReal out, int64_t ldo) = 0;
 
   // --- supervised rows and the loss -------------------------------------------------------------------------------
-  virtual void gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d,
-                          DevF32 out) = 0;  // out [n, d]
+  virtual void gatherRows(DevConstReal x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d,
+                          DevReal out) = 0;  // out [n, d]
   // x[rows[i], :] (+)= in[i, :]; rows are distinct.
-  virtual void scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx,
+  virtual void scatterRows(DevConstReal in, DevConstI32 rows, int64_t n, int64_t d, DevReal x, int64_t ldx,
                            bool accumulate) = 0;
   // logits [n, vocabulary] (ld = vocabulary): logprobs[i] = log softmax(logits[i])[targets[i]]. Where weights are given the logits are
-  // overwritten with the gradient of -sum_i weights[i] * logprobs[i]; without (null) they are left as they are.
+  // overwritten with the gradient of -sum_i weights[i] * logprobs[i] in the activation type, row i's from where its logits began
+  // (ld = vocabulary * 4 / elementBytes); without (null) they are left as they are.
   virtual void crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights,
                             DevF32 logprobs) = 0;
 

@@ -25,20 +25,27 @@ int64_t tablePositions(const ModelConfig& config, const Decoder::Limits& limits)
   return std::max<int64_t>(1, config.contextLength > 0 ? std::min<int64_t>(config.contextLength, cached) : cached);
 }
 
-// Sizes in elements of 4 bytes, one function for the plan and for the allocation.
+// One function for the plan and for the allocation: visit(plan item, index, bytes).
 template <class Visit>
-void forEachBuffer(const ModelConfig& config, const Decoder::Limits& limits, int32_t maxGroupRank, const Visit& visit) {
+void forEachBuffer(const ModelConfig& config, ElementType activation, const Decoder::Limits& limits,
+                   int32_t maxGroupRank, const Visit& visitBytes) {
   const Sizes s(config);
+  const auto visit = [&](const char* item, int index, int64_t elements) {
+    visitBytes(item, index, static_cast<size_t>(std::max<int64_t>(elements, 1)) * 4);
+  };
+  const auto visitReals = [&](const char* item, int index, int64_t elements) {
+    visitBytes(item, index, static_cast<size_t>(std::max<int64_t>(elements, 1) * elementBytes(activation)));
+  };
   const auto rows = int64_t{limits.rows};
   const auto outputs = int64_t{limits.outputs};
-  visit("activations", 0, rows * s.hidden);           // x
-  visit("activations", 1, rows * s.hidden);           // normed
-  visit("activations", 2, rows * s.qkv);              // q, k, v
-  visit("activations", 3, rows * s.query);            // attention output
-  visit("activations", 4, rows * 2 * s.feedForward);  // gate, up
-  visit("activations", 5, rows * s.feedForward);      // act(gate) * up
-  visit("activations", 6, rows * s.hidden);           // output of o and down
-  visit("activations", 7, rows * std::max(maxGroupRank, 1));
+  visit("activations", 0, rows * s.hidden);                // x
+  visitReals("activations", 1, rows * s.hidden);           // normed
+  visitReals("activations", 2, rows * s.qkv);              // q, k, v
+  visitReals("activations", 3, rows * s.query);            // attention output
+  visitReals("activations", 4, rows * 2 * s.feedForward);  // gate, up
+  visitReals("activations", 5, rows * s.feedForward);      // act(gate) * up
+  visitReals("activations", 6, rows * s.hidden);           // output of o and down
+  visitReals("activations", 7, rows * std::max(maxGroupRank, 1));
   visit("activations", 8, outputs * s.hidden);  // rows that draw
   visit("logits", 9, std::min(outputs, kLogitRows) * s.vocabulary);
   visit("scratch", 10, 5 * rows);     // tokens, positions, pages, slots, tables
@@ -48,7 +55,7 @@ void forEachBuffer(const ModelConfig& config, const Decoder::Limits& limits, int
   visit("scratch", 11, outputs * ((positions + kKvPageTokens - 1) / kKvPageTokens));
   visit("scratch", 13, positions * config.headDim);
   visit("scratch", 14, config.window > 0 ? positions * config.headDim : 0);
-  visit("cache", 15, int64_t{config.layers} * limits.pages * static_cast<int64_t>(pageFloats(config)));
+  visitReals("cache", 15, int64_t{config.layers} * limits.pages * static_cast<int64_t>(pageFloats(config)));
 }
 
 constexpr int kBuffers = 16;
@@ -75,9 +82,9 @@ struct Decoder::Buffers {
 
   Buffers(Backend& b, const ModelConfig& config, const Limits& limits, int32_t maxGroupRank) : backend(b) {
     try {
-      forEachBuffer(config, limits, maxGroupRank, [&](const char*, int index, int64_t elements) {
-        bytes[index] = static_cast<size_t>(std::max<int64_t>(elements, 1)) * 4;
-        at[index] = backend.allocate(bytes[index]);
+      forEachBuffer(config, backend.activationType(), limits, maxGroupRank, [&](const char*, int index, size_t wanted) {
+        at[index] = backend.allocate(wanted);
+        bytes[index] = wanted;
       });
     } catch (...) {
       releaseAll();
@@ -96,6 +103,7 @@ struct Decoder::Buffers {
   }
   DevF32 f(int index) const { return at[index].as<float>(); }
   DevI32 i(int index) const { return at[index].as<int32_t>(); }
+  DevReal r(int index) const { return {at[index], backend.activationType()}; }
 };
 
 Decoder::Decoder(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const Limits& limits)
@@ -122,8 +130,7 @@ Decoder::~Decoder() = default;
 MemoryPlan Decoder::plan(const ModelConfig& config, const Backend& backend, const Limits& limits,
                          int32_t maxGroupRank) {
   MemoryPlan plan = {{"backend", backend.fixedBytes()}};
-  forEachBuffer(config, limits, maxGroupRank, [&](const char* name, int, int64_t elements) {
-    const size_t bytes = static_cast<size_t>(std::max<int64_t>(elements, 1)) * 4;
+  forEachBuffer(config, backend.activationType(), limits, maxGroupRank, [&](const char* name, int, size_t bytes) {
     const auto item = std::find_if(plan.begin(), plan.end(), [&](const PlanItem& p) { return p.name == name; });
     if (item != plan.end()) {
       item->bytes += bytes;
@@ -148,9 +155,10 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch, const
   const Buffers& m = *buffers_;
   const Sizes s(c);
   const bool local = c.layerIsLocal[static_cast<size_t>(index)] != 0;
-  const DevF32 x = m.f(0), normed = m.f(1), qkv = m.f(2), attention = m.f(3), gateUp = m.f(4), act = m.f(5),
-               out = m.f(6), p = m.f(7);
-  const DevF32 q = qkv, k = qkv + s.query, v = qkv + s.query + c.kvDim();
+  const DevF32 x = m.f(0);
+  const DevReal normed = m.r(1), qkv = m.r(2), attention = m.r(3), gateUp = m.r(4), act = m.r(5), out = m.r(6),
+                p = m.r(7);
+  const DevReal q = qkv, k = qkv + s.query, v = qkv + s.query + c.kvDim();
   const HeadRows hidden{rows, s.hidden, 1, c.hidden};
   const HeadRows queries{rows, s.qkv, c.heads, c.headDim};
   const HeadRows keys{rows, s.qkv, c.kvHeads, c.headDim};
@@ -175,7 +183,7 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch, const
   b.rope(q, queries, positions, table, 1);
   b.rope(k, keys, positions, table, 1);
   const AttentionShape shape{c.heads, c.kvHeads, c.headDim, c.attentionScale, local ? c.window : 0};
-  const DevF32 pool = m.f(15) + static_cast<int64_t>(index) * limits_.pages * static_cast<int64_t>(pageFloats(c));
+  const DevReal pool = m.r(15) + static_cast<int64_t>(index) * limits_.pages * static_cast<int64_t>(pageFloats(c));
   b.kvStore(shape, k, v, s.qkv, rows, m.i(10) + 2 * int64_t{limits_.rows}, m.i(10) + 3 * int64_t{limits_.rows}, pool);
   b.attentionCached(shape, q, s.qkv, rows, positions, m.i(10) + 4 * int64_t{limits_.rows}, m.i(11), batch.maxPosition,
                     pool, attention, s.query);
@@ -215,18 +223,19 @@ void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span
 
   if (outputs > 0) {
     const DevF32 last = m.f(8), logits = m.f(9);
+    const DevReal normed = m.r(1);  // the layers are done with it
     const int64_t usable = limits_.usable > 0 ? std::min(limits_.usable, c.vocabulary) : c.vocabulary;
     const DevI32 drawn = m.i(12) + limits_.outputs;
     const DevF32 drawnLogprobs = (m.i(12) + 2 * int64_t{limits_.outputs}).as<float>();
     b.gatherRows(m.f(0), s.hidden, m.i(12), outputs, s.hidden, last);
-    b.rmsNormForward(last, HeadRows{outputs, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, last, s.hidden, {},
-                     {});
+    b.rmsNormForward(last, HeadRows{outputs, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, normed, s.hidden,
+                     {}, {});
     const std::vector<AdapterRows> adapterRows = adapterRowsOf(batch.adapterRows, batch.outputRows);
     for (int64_t at = 0; at < outputs; at += kLogitRows) {
       const int64_t n = std::min(kLogitRows, outputs - at);
       const auto ranges = adapterRowsWithin(adapterRows, static_cast<int32_t>(at), static_cast<int32_t>(at + n));
-      b.linearForward(model_->head(), last + at * s.hidden, s.hidden, n, logits, s.vocabulary,
-                      lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.f(7));
+      b.linearForward(model_->head(), normed + at * s.hidden, s.hidden, n, logits, s.vocabulary,
+                      lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.r(7));
       b.sampleRows(logits, n, s.vocabulary, usable,
                    std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)), drawn + at,
                    drawnLogprobs + at);

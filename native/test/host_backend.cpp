@@ -166,8 +166,8 @@ std::shared_ptr<HostBackend::Groups> HostBackend::realGroups(std::span<const Lor
   return real;
 }
 
-void HostBackend::linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevF32 y, int64_t ldy,
-                                std::span<const LoraGroup> groups, DevF32 p) {
+void HostBackend::linearForward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                                std::span<const LoraGroup> groups, DevReal p) {
   const Weight shape = weightAt(weight);
   const auto real = realGroups(groups, rows, shape.out, shape.in);
   const auto realX = matrix(x, rows, ldx, shape.in, "linearForward x");
@@ -180,9 +180,9 @@ void HostBackend::linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int
   });
 }
 
-void HostBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy,
-                                 int64_t lddy, DevF32 dx, int64_t lddx, bool accumulate,
-                                 std::span<const LoraGroup> groups, DevF32 p, DevF32 u) {
+void HostBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy,
+                                 int64_t lddy, DevReal dx, int64_t lddx, bool accumulate,
+                                 std::span<const LoraGroup> groups, DevReal p, DevReal u) {
   const Weight shape = weightAt(weight);
   const auto real = realGroups(groups, rows, shape.out, shape.in);
   const auto realX = matrix(x, rows, ldx, shape.in, "linearBackward x", groups.empty());

@@ -22,6 +22,7 @@ class HostBackend final : public Backend {
 
   std::string name() const override { return "host"; }
   std::string description() const override { return "queued, over " + inner_->description(); }
+  ElementType activationType() const override { return inner_->activationType(); }
   size_t fixedBytes() const override { return inner_->fixedBytes(); }
   size_t pendingOps() const { return queue_.size(); }
   size_t liveBytes() const {
@@ -48,44 +49,44 @@ class HostBackend final : public Backend {
   void destroyWeight(WeightId weight) override;
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) override;
 
-  void linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevF32 y, int64_t ldy,
-                     std::span<const LoraGroup> groups, DevF32 p) override;
-  void linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy,
-                      DevF32 dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p,
-                      DevF32 u) override;
+  void linearForward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                     std::span<const LoraGroup> groups, DevReal p) override;
+  void linearBackward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy,
+                      DevReal dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevReal p,
+                      DevReal u) override;
 
-  void weightGradient(DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, int64_t out, int64_t in,
+  void weightGradient(DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy, int64_t out, int64_t in,
                       DevF32 dW) override;
-  void rmsNormWeightGradient(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 invRms,
+  void rmsNormWeightGradient(DevConstReal dy, int64_t lddy, DevConstReal x, HeadRows xRows, DevConstF32 invRms,
                              DevF32 dWeight) override;
-  void biasGradient(DevConstF32 dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) override;
+  void biasGradient(DevConstReal dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) override;
   void gatherGradient(DevConstF32 dy, DevConstI32 ids, int64_t n, int64_t d, float scale, DevF32 dTable) override;
 
-  void rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy,
+  void rmsNormForward(DevConstReal x, HeadRows xRows, DevConstF32 weight, float eps, DevReal y, int64_t ldy,
                       DevConstF32 addTo, DevF32 invRms) override;
-  void rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 weight,
-                       DevConstF32 invRms, DevF32 dx, int64_t lddx, bool accumulate) override;
-  void rope(DevF32 x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) override;
-  void gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) override;
-  void gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) override;
-  void add(DevF32 y, DevConstF32 x, int64_t n) override;
-  void addToRows(DevF32 y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) override;
+  void rmsNormBackward(DevConstReal dy, int64_t lddy, DevConstReal x, HeadRows xRows, DevConstF32 weight,
+                       DevConstF32 invRms, DevReal dx, int64_t lddx, bool accumulate) override;
+  void rope(DevReal x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) override;
+  void gatedForward(GatedActivation act, DevConstReal gateUp, int64_t rows, int64_t f, DevReal h) override;
+  void gatedBackward(GatedActivation act, DevReal gateUp, int64_t rows, int64_t f, DevConstReal dh, DevReal h) override;
+  void add(DevF32 y, DevConstReal x, int64_t n) override;
+  void addToRows(DevReal y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) override;
   void scale(DevF32 y, float factor, int64_t n) override;
 
-  void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq,
-                        DevConstF32 k, DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo, DevF32 lse) override;
-  void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q, int64_t ldq,
-                         DevConstF32 k, DevConstF32 v, int64_t ldkv, DevConstF32 out, DevConstF32 dout, int64_t ldo,
-                         DevConstF32 lse, DevF32 delta, DevF32 dq, int64_t lddq, DevF32 dk, DevF32 dv,
+  void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstReal q, int64_t ldq,
+                        DevConstReal k, DevConstReal v, int64_t ldkv, DevReal out, int64_t ldo, DevF32 lse) override;
+  void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstReal q, int64_t ldq,
+                         DevConstReal k, DevConstReal v, int64_t ldkv, DevConstReal out, DevConstReal dout, int64_t ldo,
+                         DevConstF32 lse, DevF32 delta, DevReal dq, int64_t lddq, DevReal dk, DevReal dv,
                          int64_t lddkv) override;
-  void kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows,
-               DevConstI32 rowPages, DevConstI32 rowSlots, DevF32 pool) override;
-  void attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows, DevConstI32 positions,
-                       DevConstI32 rowTables, DevConstI32 pageTables, int32_t maxPosition, DevConstF32 pool, DevF32 out,
-                       int64_t ldo) override;
+  void kvStore(const AttentionShape& shape, DevConstReal k, DevConstReal v, int64_t ldkv, int64_t rows,
+               DevConstI32 rowPages, DevConstI32 rowSlots, DevReal pool) override;
+  void attentionCached(const AttentionShape& shape, DevConstReal q, int64_t ldq, int64_t rows, DevConstI32 positions,
+                       DevConstI32 rowTables, DevConstI32 pageTables, int32_t maxPosition, DevConstReal pool,
+                       DevReal out, int64_t ldo) override;
 
-  void gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d, DevF32 out) override;
-  void scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx,
+  void gatherRows(DevConstReal x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d, DevReal out) override;
+  void scatterRows(DevConstReal in, DevConstI32 rows, int64_t n, int64_t d, DevReal x, int64_t ldx,
                    bool accumulate) override;
   void crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights,
                     DevF32 logprobs) override;
@@ -123,6 +124,17 @@ class HostBackend final : public Backend {
   template <class T>
   DevicePtr<T> array(DevicePtr<T> at, int64_t n, const char* what, bool optional = false) const {
     return matrix(at, 1, n, n, what, optional);
+  }
+  template <bool kConst>
+  RealPtr<kConst> matrix(RealPtr<kConst> at, int64_t rows, int64_t ld, int64_t width, const char* what,
+                         bool optional = false) const;
+  template <bool kConst>
+  RealPtr<kConst> array(RealPtr<kConst> at, int64_t n, const char* what, bool optional = false) const {
+    return matrix(at, 1, n, n, what, optional);
+  }
+  // Elements from `at` to the end of its allocation.
+  int64_t elementsFrom(DevConstReal at, const char* what) const {
+    return static_cast<int64_t>(place(at.bytes().raw(), what).bytes) / elementBytes(at.type());
   }
   const Weight& weightAt(WeightId weight) const;
   std::shared_ptr<Groups> realGroups(std::span<const LoraGroup> groups, int64_t rows, int64_t out, int64_t in) const;

@@ -21,6 +21,10 @@ inline void poison(DevF32 at, int64_t rows, int64_t ld, int64_t width) {
   }
 }
 inline void poison(DevF32 at, int64_t n) { poison(at, 1, n, n); }
+inline void poison(DevReal at, int64_t rows, int64_t ld, int64_t width) {
+  poison(DevF32(at.floats()), rows, ld, width);
+}
+inline void poison(DevReal at, int64_t n) { poison(at, 1, n, n); }
 
 inline void checkBelow(DevConstI32 values, int64_t n, int64_t limit, const char* what) {
   for (int64_t i = 0; i < n; ++i) {
@@ -47,6 +51,13 @@ DevicePtr<T> HostBackend::matrix(DevicePtr<T> at, int64_t rows, int64_t ld, int6
                      " are left of its allocation");
   }
   return DevicePtr<T>(reinterpret_cast<T*>(found.memory));
+}
+
+template <bool kConst>
+RealPtr<kConst> HostBackend::matrix(RealPtr<kConst> at, int64_t rows, int64_t ld, int64_t width, const char* what,
+                                    bool optional) const {
+  const int64_t size = elementBytes(at.type());
+  return {matrix(at.bytes(), rows, ld * size, width * size, what, optional), at.type()};
 }
 
 }  // namespace mlit::test

@@ -8,7 +8,7 @@ namespace mlit::test {
 
 // --- row-wise ops ---------------------------------------------------------------------------------------------------------
 
-void HostBackend::rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weight, float eps, DevF32 y, int64_t ldy,
+void HostBackend::rmsNormForward(DevConstReal x, HeadRows xRows, DevConstF32 weight, float eps, DevReal y, int64_t ldy,
                                  DevConstF32 addTo, DevF32 invRms) {
   const int64_t rows = xRows.rows, width = int64_t{xRows.heads} * xRows.dim;
   const auto realX = matrix(x, rows, xRows.ld, width, "rmsNormForward x");
@@ -17,14 +17,14 @@ void HostBackend::rmsNormForward(DevConstF32 x, HeadRows xRows, DevConstF32 weig
   const auto realAdd = matrix(addTo, rows, ldy, width, "rmsNormForward addTo", true);
   const auto realInverse = array(invRms, rows * xRows.heads, "rmsNormForward invRms", true);
   enqueue([=, this] {
-    if (realY.raw() != realX.raw() && realY.raw() != realAdd.raw()) poison(realY, rows, ldy, width);
+    if (realY.floats() != realX.floats() && realY.floats() != realAdd.raw()) poison(realY, rows, ldy, width);
     poison(realInverse, rows * xRows.heads);
     inner_->rmsNormForward(realX, xRows, realWeight, eps, realY, ldy, realAdd, realInverse);
   });
 }
 
-void HostBackend::rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 weight,
-                                  DevConstF32 invRms, DevF32 dx, int64_t lddx, bool accumulate) {
+void HostBackend::rmsNormBackward(DevConstReal dy, int64_t lddy, DevConstReal x, HeadRows xRows, DevConstF32 weight,
+                                  DevConstF32 invRms, DevReal dx, int64_t lddx, bool accumulate) {
   const int64_t rows = xRows.rows, width = int64_t{xRows.heads} * xRows.dim;
   const auto realDy = matrix(dy, rows, lddy, width, "rmsNormBackward dy");
   const auto realX = matrix(x, rows, xRows.ld, width, "rmsNormBackward x");
@@ -32,12 +32,12 @@ void HostBackend::rmsNormBackward(DevConstF32 dy, int64_t lddy, DevConstF32 x, H
   const auto realInverse = array(invRms, rows * xRows.heads, "rmsNormBackward invRms");
   const auto realDx = matrix(dx, rows, lddx, width, "rmsNormBackward dx");
   enqueue([=, this] {
-    if (!accumulate && realDx.raw() != realDy.raw()) poison(realDx, rows, lddx, width);
+    if (!accumulate && realDx.floats() != realDy.floats()) poison(realDx, rows, lddx, width);
     inner_->rmsNormBackward(realDy, lddy, realX, xRows, realWeight, realInverse, realDx, lddx, accumulate);
   });
 }
 
-void HostBackend::weightGradient(DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, int64_t out,
+void HostBackend::weightGradient(DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy, int64_t out,
                                  int64_t in, DevF32 dW) {
   const auto realX = matrix(x, rows, ldx, in, "weightGradient x");
   const auto realDy = matrix(dy, rows, lddy, out, "weightGradient dy");
@@ -45,8 +45,8 @@ void HostBackend::weightGradient(DevConstF32 x, int64_t ldx, int64_t rows, DevCo
   enqueue([=, this] { inner_->weightGradient(realX, ldx, rows, realDy, lddy, out, in, realDW); });
 }
 
-void HostBackend::rmsNormWeightGradient(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 invRms,
-                                        DevF32 dWeight) {
+void HostBackend::rmsNormWeightGradient(DevConstReal dy, int64_t lddy, DevConstReal x, HeadRows xRows,
+                                        DevConstF32 invRms, DevF32 dWeight) {
   const int64_t rows = xRows.rows, width = int64_t{xRows.heads} * xRows.dim;
   const auto realDy = matrix(dy, rows, lddy, width, "rmsNormWeightGradient dy");
   const auto realX = matrix(x, rows, xRows.ld, width, "rmsNormWeightGradient x");
@@ -55,7 +55,7 @@ void HostBackend::rmsNormWeightGradient(DevConstF32 dy, int64_t lddy, DevConstF3
   enqueue([=, this] { inner_->rmsNormWeightGradient(realDy, lddy, realX, xRows, realInverse, realDWeight); });
 }
 
-void HostBackend::biasGradient(DevConstF32 dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) {
+void HostBackend::biasGradient(DevConstReal dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) {
   const auto realDy = matrix(dy, rows, lddy, n, "biasGradient dy");
   const auto realDBias = array(dBias, n, "biasGradient dBias");
   enqueue([=, this] { inner_->biasGradient(realDy, lddy, rows, n, realDBias); });
@@ -72,7 +72,7 @@ void HostBackend::gatherGradient(DevConstF32 dy, DevConstI32 ids, int64_t n, int
   });
 }
 
-void HostBackend::rope(DevF32 x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) {
+void HostBackend::rope(DevReal x, HeadRows rows, DevConstI32 positions, DevConstF32 table, int direction) {
   const auto realX = matrix(x, rows.rows, rows.ld, int64_t{rows.heads} * rows.dim, "rope x");
   const auto realPositions = array(positions, rows.rows, "rope positions");
   const auto realTable = array(table, rows.rows > 0 ? 1 : 0, "rope table");
@@ -84,7 +84,7 @@ void HostBackend::rope(DevF32 x, HeadRows rows, DevConstI32 positions, DevConstF
   });
 }
 
-void HostBackend::gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t rows, int64_t f, DevF32 h) {
+void HostBackend::gatedForward(GatedActivation act, DevConstReal gateUp, int64_t rows, int64_t f, DevReal h) {
   const auto realGateUp = array(gateUp, rows * 2 * f, "gatedForward gateUp");
   const auto realH = array(h, rows * f, "gatedForward h");
   enqueue([=, this] {
@@ -93,23 +93,24 @@ void HostBackend::gatedForward(GatedActivation act, DevConstF32 gateUp, int64_t 
   });
 }
 
-void HostBackend::gatedBackward(GatedActivation act, DevF32 gateUp, int64_t rows, int64_t f, DevConstF32 dh, DevF32 h) {
+void HostBackend::gatedBackward(GatedActivation act, DevReal gateUp, int64_t rows, int64_t f, DevConstReal dh,
+                                DevReal h) {
   const auto realGateUp = array(gateUp, rows * 2 * f, "gatedBackward gateUp");
   const auto realDh = array(dh, rows * f, "gatedBackward dh");
   const auto realH = array(h, rows * f, "gatedBackward h", true);
   enqueue([=, this] {
-    if (realH.raw() != realDh.raw()) poison(realH, rows * f);
+    if (realH.floats() != realDh.floats()) poison(realH, rows * f);
     inner_->gatedBackward(act, realGateUp, rows, f, realDh, realH);
   });
 }
 
-void HostBackend::add(DevF32 y, DevConstF32 x, int64_t n) {
+void HostBackend::add(DevF32 y, DevConstReal x, int64_t n) {
   const auto realY = array(y, n, "add y");
   const auto realX = array(x, n, "add x");
   enqueue([=, this] { inner_->add(realY, realX, n); });
 }
 
-void HostBackend::addToRows(DevF32 y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) {
+void HostBackend::addToRows(DevReal y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n) {
   const auto realY = matrix(y, rows, ldy, n, "addToRows y");
   const auto realX = array(x, n, "addToRows x");
   enqueue([=, this] { inner_->addToRows(realY, ldy, rows, realX, n); });
@@ -120,10 +121,10 @@ void HostBackend::scale(DevF32 y, float factor, int64_t n) {
   enqueue([=, this] { inner_->scale(realY, factor, n); });
 }
 
-void HostBackend::gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d, DevF32 out) {
+void HostBackend::gatherRows(DevConstReal x, int64_t ldx, DevConstI32 rows, int64_t n, int64_t d, DevReal out) {
   if (n <= 0) return;
   const auto realX = array(x, d, "gatherRows x");
-  const int64_t available = static_cast<int64_t>(place(x.raw(), "gatherRows x").bytes / sizeof(float));
+  const int64_t available = elementsFrom(x, "gatherRows x");
   const auto realRows = array(rows, n, "gatherRows rows");
   const auto realOut = matrix(out, n, d, d, "gatherRows out");
   enqueue([=, this] {
@@ -133,12 +134,12 @@ void HostBackend::gatherRows(DevConstF32 x, int64_t ldx, DevConstI32 rows, int64
   });
 }
 
-void HostBackend::scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64_t d, DevF32 x, int64_t ldx,
+void HostBackend::scatterRows(DevConstReal in, DevConstI32 rows, int64_t n, int64_t d, DevReal x, int64_t ldx,
                               bool accumulate) {
   if (n <= 0) return;
   const auto realIn = matrix(in, n, d, d, "scatterRows in");
   const auto realX = array(x, d, "scatterRows x");
-  const int64_t available = static_cast<int64_t>(place(x.raw(), "scatterRows x").bytes / sizeof(float));
+  const int64_t available = elementsFrom(x, "scatterRows x");
   const auto realRows = array(rows, n, "scatterRows rows");
   enqueue([=, this] {
     checkBelow(realRows, n, (available - d) / ldx + 1, "scatterRows rows");
@@ -151,8 +152,8 @@ void HostBackend::scatterRows(DevConstF32 in, DevConstI32 rows, int64_t n, int64
 
 // --- attention ------------------------------------------------------------------------------------------------------------
 
-void HostBackend::attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q,
-                                   int64_t ldq, DevConstF32 k, DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo,
+void HostBackend::attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstReal q,
+                                   int64_t ldq, DevConstReal k, DevConstReal v, int64_t ldkv, DevReal out, int64_t ldo,
                                    DevF32 lse) {
   const int64_t tokens = cuSeqlens.back(), width = int64_t{shape.heads} * shape.headDim,
                 kvWidth = int64_t{shape.kvHeads} * shape.headDim;
@@ -168,10 +169,10 @@ void HostBackend::attentionForward(const AttentionShape& shape, std::span<const 
   });
 }
 
-void HostBackend::attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q,
-                                    int64_t ldq, DevConstF32 k, DevConstF32 v, int64_t ldkv, DevConstF32 out,
-                                    DevConstF32 dout, int64_t ldo, DevConstF32 lse, DevF32 delta, DevF32 dq,
-                                    int64_t lddq, DevF32 dk, DevF32 dv, int64_t lddkv) {
+void HostBackend::attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstReal q,
+                                    int64_t ldq, DevConstReal k, DevConstReal v, int64_t ldkv, DevConstReal out,
+                                    DevConstReal dout, int64_t ldo, DevConstF32 lse, DevF32 delta, DevReal dq,
+                                    int64_t lddq, DevReal dk, DevReal dv, int64_t lddkv) {
   const int64_t tokens = cuSeqlens.back(), width = int64_t{shape.heads} * shape.headDim,
                 kvWidth = int64_t{shape.kvHeads} * shape.headDim;
   const auto realQ = matrix(q, tokens, ldq, width, "attentionBackward q");
@@ -194,8 +195,8 @@ void HostBackend::attentionBackward(const AttentionShape& shape, std::span<const
   });
 }
 
-void HostBackend::kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows,
-                          DevConstI32 rowPages, DevConstI32 rowSlots, DevF32 pool) {
+void HostBackend::kvStore(const AttentionShape& shape, DevConstReal k, DevConstReal v, int64_t ldkv, int64_t rows,
+                          DevConstI32 rowPages, DevConstI32 rowSlots, DevReal pool) {
   if (rows <= 0) return;
   const int64_t width = int64_t{shape.kvHeads} * shape.headDim, pageFloats = 2 * kKvPageTokens * width;
   const auto realK = matrix(k, rows, ldkv, width, "kvStore k");
@@ -203,7 +204,7 @@ void HostBackend::kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF3
   const auto realPages = array(rowPages, rows, "kvStore rowPages");
   const auto realSlots = array(rowSlots, rows, "kvStore rowSlots");
   const auto realPool = array(pool, pageFloats, "kvStore pool");
-  const int64_t pages = static_cast<int64_t>(place(pool.raw(), "kvStore pool").bytes / sizeof(float)) / pageFloats;
+  const int64_t pages = elementsFrom(pool, "kvStore pool") / pageFloats;
   enqueue([=, this] {
     checkBelow(realPages, rows, pages, "kvStore rowPages");
     checkBelow(realSlots, rows, kKvPageTokens, "kvStore rowSlots");
@@ -211,9 +212,9 @@ void HostBackend::kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF3
   });
 }
 
-void HostBackend::attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows,
+void HostBackend::attentionCached(const AttentionShape& shape, DevConstReal q, int64_t ldq, int64_t rows,
                                   DevConstI32 positions, DevConstI32 rowTables, DevConstI32 pageTables,
-                                  int32_t maxPosition, DevConstF32 pool, DevF32 out, int64_t ldo) {
+                                  int32_t maxPosition, DevConstReal pool, DevReal out, int64_t ldo) {
   if (rows <= 0) return;
   const int64_t width = int64_t{shape.heads} * shape.headDim;
   const int64_t pageFloats = 2 * kKvPageTokens * int64_t{shape.kvHeads} * shape.headDim;
@@ -225,8 +226,7 @@ void HostBackend::attentionCached(const AttentionShape& shape, DevConstF32 q, in
   const auto realOut = matrix(out, rows, ldo, width, "attentionCached out");
   const int64_t entries =
       static_cast<int64_t>(place(pageTables.raw(), "attentionCached pageTables").bytes / sizeof(int32_t));
-  const int64_t pages =
-      static_cast<int64_t>(place(pool.raw(), "attentionCached pool").bytes / sizeof(float)) / pageFloats;
+  const int64_t pages = elementsFrom(pool, "attentionCached pool") / pageFloats;
   enqueue([=, this] {
     checkBelow(realPositions, rows, int64_t{maxPosition} + 1, "attentionCached positions");
     for (int64_t r = 0; r < rows; ++r) {

@@ -18,13 +18,14 @@ void Body::backward(const Batch& batch) {
     Tail tail{&batch.all, a.attention, a.input, {}};
     if (isLast(layer)) tail = {&batch.supervised, buffers_.rowAttention, buffers_.rowInput, {}};
     if (!tailBackward(layer, tail, dx)) return;
-    DevF32 dAttention = buffers_.wideA;
+    DevReal dAttention = buffers_.wideA;
     if (isLast(layer)) {
       // Back from supervised rows to all rows: the others' gradients are zero. The gathered copies have done their duty.
-      const int64_t n = batch.supervised.rows, rows = batch.all.rows, floats = static_cast<int64_t>(sizeof(float));
-      backend.zero(buffers_.rowAttention.as<std::byte>(), static_cast<size_t>(rows * c.queryDim() * floats));
+      const int64_t n = batch.supervised.rows, rows = batch.all.rows;
+      const int64_t attentionBytes = elementBytes(buffers_.rowAttention.type());
+      backend.zero(buffers_.rowAttention.bytes(), static_cast<size_t>(rows * c.queryDim() * attentionBytes));
       backend.scatterRows(dAttention, buffers_.rows, n, c.queryDim(), buffers_.rowAttention, c.queryDim(), false);
-      backend.zero(buffers_.rowInput.as<std::byte>(), static_cast<size_t>(rows * c.hidden * floats));
+      backend.zero(buffers_.rowInput.as<std::byte>(), static_cast<size_t>(rows * c.hidden) * sizeof(float));
       backend.scatterRows(dx, buffers_.rows, n, c.hidden, buffers_.rowInput, c.hidden, false);
       dAttention = buffers_.rowAttention;
       dx = buffers_.rowInput;
@@ -34,8 +35,8 @@ void Body::backward(const Batch& batch) {
   if (full_ != nullptr) full_->embedding(dx, batch.all.rows);
 }
 
-DevConstF32 Body::throughPostNorm(DevConstF32 dx, DevConstF32 raw, DevConstF32 weight, DevConstF32 invRms,
-                                  int64_t rows) {
+DevConstReal Body::throughPostNorm(DevConstF32 dx, DevConstReal raw, DevConstF32 weight, DevConstF32 invRms,
+                                   int64_t rows) {
   const ModelConfig& c = model_->config();
   if (!c.postNorms) return dx;
   normGradient(weight, dx, c.hidden, raw, {rows, c.hidden, 1, c.hidden}, invRms);
@@ -57,10 +58,10 @@ bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
 
   std::span<const LoraGroup> lora = groups(layer, LinearGroup::kDown, rows, true);
   if (!lora.empty() || full_ != nullptr) backend.gatedForward(c.activation, a.gateUp, n, f, b.wideA);
-  const DevConstF32 dDown = throughPostNorm(dx, a.downOut, w.postMlpNorm, a.downInvRms, n);
+  const DevConstReal dDown = throughPostNorm(dx, a.downOut, w.postMlpNorm, a.downInvRms, n);
   if (full_ != nullptr) full_->matrix(full_->layer(layer).down, b.wideA, f, n, dDown, d, d, f);
   const bool belowDown = below(layer, LinearGroup::kDown);
-  backend.linearBackward(w.down, b.wideA, f, n, dDown, d, belowDown ? b.wideB : DevF32(), f, false, lora, b.p, b.u);
+  backend.linearBackward(w.down, b.wideA, f, n, dDown, d, belowDown ? b.wideB : DevReal(), f, false, lora, b.p, b.u);
   if (!belowDown) return false;
 
   checkCancelled();
@@ -70,23 +71,23 @@ bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
     backend.rmsNormForward(a.mid, residual, w.mlpNorm, c.rmsEps, b.normed, d, {}, {});
   if (full_ != nullptr) full_->matrix(full_->layer(layer).gateUp, b.normed, d, n, a.gateUp, 2 * f, 2 * f, d);
   const bool belowGateUp = below(layer, LinearGroup::kGateUp);
-  backend.linearBackward(w.gateUp, b.normed, d, n, a.gateUp, 2 * f, belowGateUp ? b.narrow : DevF32(), d, false, lora,
+  backend.linearBackward(w.gateUp, b.normed, d, n, a.gateUp, 2 * f, belowGateUp ? b.narrow : DevReal(), d, false, lora,
                          b.p, b.u);
   if (!belowGateUp) return false;
   normGradient(w.mlpNorm, b.narrow, d, a.mid, residual, a.midInvRms);
   backend.rmsNormBackward(b.narrow, d, a.mid, residual, w.mlpNorm, a.midInvRms, dx, d, true);
 
   checkCancelled();
-  const DevConstF32 dO = throughPostNorm(dx, a.oOut, w.postAttentionNorm, a.oInvRms, n);
+  const DevConstReal dO = throughPostNorm(dx, a.oOut, w.postAttentionNorm, a.oInvRms, n);
   if (full_ != nullptr) full_->matrix(full_->layer(layer).o, tail.attention, c.queryDim(), n, dO, d, d, c.queryDim());
   lora = groups(layer, LinearGroup::kO, rows, true);
   const bool belowO = below(layer, LinearGroup::kO);
-  backend.linearBackward(w.o, tail.attention, c.queryDim(), n, dO, d, belowO ? b.wideA : DevF32(), c.queryDim(), false,
+  backend.linearBackward(w.o, tail.attention, c.queryDim(), n, dO, d, belowO ? b.wideA : DevReal(), c.queryDim(), false,
                          lora, b.p, b.u);
   return belowO;
 }
 
-void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAttention, DevF32 dx) {
+void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstReal dAttention, DevF32 dx) {
   checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
@@ -94,9 +95,9 @@ void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAtt
   const SessionBuffers& b = buffers_;
   Backend& backend = model_->backend();
   const int64_t n = batch.all.rows, d = c.hidden, stride = b.qkvStride, dStride = c.qkvDim();
-  const DevF32 dq = b.wideB, dk = dq + c.queryDim(), dv = dk + c.kvDim();
-  const DevF32 q = c.qkNorm ? a.q : a.qkv, k = a.qkv + (c.qkNorm ? c.qkvDim() : c.queryDim());
-  const DevF32 v = a.qkv + c.queryDim() + c.kvDim();
+  const DevReal dq = b.wideB, dk = dq + c.queryDim(), dv = dk + c.kvDim();
+  const DevReal q = c.qkNorm ? a.q : a.qkv, k = a.qkv + (c.qkNorm ? c.qkvDim() : c.queryDim());
+  const DevReal v = a.qkv + c.queryDim() + c.kvDim();
   const int64_t ldq = c.qkNorm ? c.queryDim() : stride;
   backend.attentionBackward(attentionShape(layer), batch.cuSeqlens, q, ldq, k, v, stride, a.attention, dAttention,
                             c.queryDim(), a.lse, b.delta, dq, dStride, dk, dv, dStride);
@@ -117,7 +118,8 @@ void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAtt
   if (full_ != nullptr && w.qkvBias) full_->bias(w.qkvBias, b.wideB, dStride, n, dStride);
   if (full_ != nullptr) full_->matrix(full_->layer(layer).qkv, b.normed, d, n, b.wideB, dStride, dStride, d);
   const bool more = layer > 0 || full_ != nullptr;
-  backend.linearBackward(w.qkv, b.normed, d, n, b.wideB, dStride, more ? b.narrow : DevF32(), d, false, lora, b.p, b.u);
+  backend.linearBackward(w.qkv, b.normed, d, n, b.wideB, dStride, more ? b.narrow : DevReal(), d, false, lora, b.p,
+                         b.u);
   if (!more) return;
   normGradient(w.attentionNorm, b.narrow, d, a.input, {n, d, 1, c.hidden}, a.inputInvRms);
   backend.rmsNormBackward(b.narrow, d, a.input, {n, d, 1, c.hidden}, w.attentionNorm, a.inputInvRms, dx, d, true);

@@ -31,9 +31,9 @@ class Body {
   // The rows that the second half of a layer works on, with what flows into it.
   struct Tail {
     const RowSet* rows = nullptr;
-    DevF32 attention;  // [rows, queryDim]
-    DevF32 input;      // [rows, d] residual stream entering the layer
-    DevF32 output;     // [rows, d] residual stream leaving it; null where only the kept activations are wanted
+    DevReal attention;  // [rows, queryDim]
+    DevF32 input;       // [rows, d] residual stream entering the layer
+    DevF32 output;      // [rows, d] residual stream leaving it; null where only the kept activations are wanted
   };
 
   bool isLast(int32_t layer) const { return layer + 1 == model_->config().layers; }
@@ -47,11 +47,11 @@ class Body {
   // dx: gradient of the tail's output, becomes that of its input (the residual path only). Leaves the gradient of the
   // attention's output in wideA. False where nothing below has an adapter.
   bool tailBackward(int32_t layer, const Tail& tail, DevF32 dx);
-  void attentionBackward(int32_t layer, const Batch& batch, DevConstF32 dAttention, DevF32 dx);
+  void attentionBackward(int32_t layer, const Batch& batch, DevConstReal dAttention, DevF32 dx);
   // Gradient of a sub-block's raw output, through the post-norm where there is one.
-  DevConstF32 throughPostNorm(DevConstF32 dx, DevConstF32 raw, DevConstF32 weight, DevConstF32 invRms, int64_t rows);
+  DevConstReal throughPostNorm(DevConstF32 dx, DevConstReal raw, DevConstF32 weight, DevConstF32 invRms, int64_t rows);
   // Of the norm with this factor; nothing where only adapters are trained.
-  void normGradient(DevConstF32 weight, DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows rows,
+  void normGradient(DevConstF32 weight, DevConstReal dy, int64_t lddy, DevConstReal x, HeadRows rows,
                     DevConstF32 invRms) const {
     if (full_ != nullptr) full_->norm(weight, dy, lddy, x, rows, invRms);
   }

@@ -9,9 +9,9 @@
 
 namespace mlit {
 
-DevicePtr<std::byte> Arena::take(const char* item, int64_t n) {
+DevicePtr<std::byte> Arena::take(const char* item, int64_t wanted) {
   constexpr size_t kAlignment = 256;
-  const size_t bytes = (static_cast<size_t>(n) * 4 + kAlignment - 1) / kAlignment * kAlignment;
+  const size_t bytes = (static_cast<size_t>(wanted) + kAlignment - 1) / kAlignment * kAlignment;
   const size_t offset = bytes_;
   bytes_ += bytes;
   const auto known = std::find_if(items_.begin(), items_.end(), [&](const PlanItem& i) { return i.name == item; });
@@ -27,21 +27,22 @@ namespace {
 
 void placeActivations(Arena& arena, const ModelConfig& c, int64_t tokens, int64_t qkvStride, LayerBuffers& layer) {
   const auto floats = [&](int64_t perToken) { return arena.floats("activations", tokens * perToken); };
+  const auto activations = [&](int64_t perToken) { return arena.activations("activations", tokens * perToken); };
   layer.inputInvRms = floats(1);
-  layer.qkv = floats(qkvStride);
+  layer.qkv = activations(qkvStride);
   if (c.qkNorm) {
-    layer.q = floats(c.queryDim());
+    layer.q = activations(c.queryDim());
     layer.qInvRms = floats(c.heads);
     layer.kInvRms = floats(c.kvHeads);
   }
-  layer.attention = floats(c.queryDim());
+  layer.attention = activations(c.queryDim());
   layer.lse = floats(c.heads);
   layer.mid = floats(c.hidden);
   layer.midInvRms = floats(1);
   if (c.postNorms) {
-    layer.oOut = floats(c.hidden);
+    layer.oOut = activations(c.hidden);
     layer.oInvRms = floats(1);
-    layer.downOut = floats(c.hidden);
+    layer.downOut = activations(c.hidden);
     layer.downInvRms = floats(1);
   }
 }
@@ -55,8 +56,8 @@ void placeLayers(Arena& arena, const ModelConfig& c, const TrainOptions& options
     if (i > 0 && !keepAll) b.layers[i] = b.layers[0];
     b.layers[i].input = i < inputs ? arena.floats("activations", options.maxTokens * c.hidden) : b.layers[i - 2].input;
     if (i == 0 || keepAll) placeActivations(arena, c, options.maxTokens, b.qkvStride, b.layers[i]);
-    b.layers[i].gateUp =
-        i == 0 || keepWide ? arena.floats("activations", options.maxTokens * 2 * c.feedForward) : b.layers[0].gateUp;
+    b.layers[i].gateUp = i == 0 || keepWide ? arena.activations("activations", options.maxTokens * 2 * c.feedForward)
+                                            : b.layers[0].gateUp;
   }
 }
 
@@ -91,10 +92,11 @@ SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vecto
   placeLayers(arena, c, options, b);
   b.final = arena.floats("activations", tokens * c.hidden);
   b.finalInvRms = arena.floats("activations", tokens);
-  b.rowAttention = arena.floats("activations", tokens * c.queryDim());
+  b.rowAttention = arena.activations("activations", tokens * c.queryDim());
   b.rowInput = arena.floats("activations", tokens * c.hidden);
 
-  const auto scratch = [&](int64_t perToken) { return arena.floats("scratch", tokens * perToken); };
+  const auto scratch = [&](int64_t perToken) { return arena.activations("scratch", tokens * perToken); };
+  const auto floats = [&](int64_t perToken) { return arena.floats("scratch", tokens * perToken); };
   int64_t rank = 0;
   for (const AdapterSpec& spec : adapters) rank = std::max<int64_t>(rank, AdapterLayout(c, spec).maxGroupRank());
   b.normed = scratch(c.hidden);
@@ -102,16 +104,16 @@ SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vecto
   b.wideA = scratch(std::max(c.feedForward, c.queryDim()));
   if (options.training) {
     b.wideB = scratch(std::max(c.feedForward, c.qkvDim()));
-    b.dx = scratch(c.hidden);
-    b.delta = scratch(c.heads);
+    b.dx = floats(c.hidden);
+    b.delta = floats(c.heads);
     b.sumSquares = arena.floats("scratch", 1);
   }
   if (rank > 0) {
     b.p = scratch(rank);
     if (options.training) b.u = scratch(rank);
   }
-  b.weights = scratch(1);
-  b.logprobs = scratch(1);
+  b.weights = floats(1);
+  b.logprobs = floats(1);
   b.tokens = arena.ints("scratch", tokens);
   b.positions = arena.ints("scratch", tokens);
   b.rows = arena.ints("scratch", tokens);

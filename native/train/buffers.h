@@ -28,15 +28,18 @@ class DeviceBlock {
 // Hands out 256-byte aligned pieces of one block and counts them by plan item. Without a block it only counts.
 class Arena {
  public:
-  explicit Arena(DevicePtr<std::byte> base = {}) : base_(base) {}
-  DevF32 floats(const char* item, int64_t n) { return take(item, n).as<float>(); }
-  DevI32 ints(const char* item, int64_t n) { return take(item, n).as<int32_t>(); }
+  // activation: the backend's type of activations.
+  Arena(ElementType activation, DevicePtr<std::byte> base = {}) : base_(base), activation_(activation) {}
+  DevF32 floats(const char* item, int64_t n) { return take(item, n * 4).as<float>(); }
+  DevI32 ints(const char* item, int64_t n) { return take(item, n * 4).as<int32_t>(); }
+  DevReal activations(const char* item, int64_t n) { return {take(item, n * elementBytes(activation_)), activation_}; }
   size_t bytes() const { return bytes_; }
   const MemoryPlan& items() const { return items_; }
 
  private:
-  DevicePtr<std::byte> take(const char* item, int64_t n);
+  DevicePtr<std::byte> take(const char* item, int64_t bytes);
   DevicePtr<std::byte> base_;
+  ElementType activation_;
   size_t bytes_ = 0;
   MemoryPlan items_;
 };
@@ -46,27 +49,28 @@ class Arena {
 struct LayerBuffers {
   DevF32 input;        // [T, d] residual stream entering the layer
   DevF32 inputInvRms;  // [T]
-  DevF32 qkv;  // [T, qkvStride]: q, k, v (before their norms where there are any), then k after norm and rotation
-  DevF32 q;    // [T, queryDim] after norm and rotation; null without q/k norms: rotated inside qkv
+  DevReal qkv;  // [T, qkvStride]: q, k, v (before their norms where there are any), then k after norm and rotation
+  DevReal q;    // [T, queryDim] after norm and rotation; null without q/k norms: rotated inside qkv
   DevF32 qInvRms, kInvRms;     // [T, heads], [T, kvHeads] with q/k norms
-  DevF32 attention;            // [T, queryDim]
+  DevReal attention;           // [T, queryDim]
   DevF32 lse;                  // [heads, T]
-  DevF32 oOut, oInvRms;        // [T, d], [T] with post-norms
+  DevReal oOut, downOut;       // [T, d] with post-norms
+  DevF32 oInvRms, downInvRms;  // [T]
   DevF32 mid, midInvRms;       // [T, d] residual stream after attention, [T]
-  DevF32 gateUp;               // [T, 2f]
-  DevF32 downOut, downInvRms;  // [T, d], [T] with post-norms
+  DevReal gateUp;              // [T, 2f]
 };
 
 struct SessionBuffers {
   std::vector<LayerBuffers> layers;
   DevF32 final, finalInvRms;                 // [T, d], [T]: supervised rows after the last layer
-  DevF32 rowAttention, rowInput;             // [T, queryDim], [T, d]: the last layer's, supervised rows only
-  DevF32 normed;                             // [T, d] normalised input of the linear at hand
-  DevF32 narrow;                             // [T, d] output of a linear, or its gradient
+  DevReal rowAttention;                      // [T, queryDim]: the last layer's, supervised rows only
+  DevF32 rowInput;                           // [T, d] likewise
+  DevReal normed;                            // [T, d] normalised input of the linear at hand
+  DevReal narrow;                            // [T, d] output of a linear, or its gradient
   DevF32 dx;                                 // [T, d] gradient of the residual stream (training)
-  DevF32 wideA, wideB;                       // [T, max(f, queryDim)], [T, max(f, qkvDim)]
+  DevReal wideA, wideB;                      // [T, max(f, queryDim)], [T, max(f, qkvDim)]
   DevF32 delta;                              // [heads, T] (training)
-  DevF32 p, u;                               // [T, largest stacked rank] (u: training)
+  DevReal p, u;                              // [T, largest stacked rank] (u: training)
   DevF32 logits;                             // [chunkRows, V]
   DevF32 weights, logprobs;                  // [T]
   DevI32 tokens, positions, rows, targets;   // [T]

@@ -74,11 +74,11 @@ void Body::attentionForward(int32_t layer, const Batch& batch) {
   backend.linearForward(w.qkv, buffers_.normed, d, n, a.qkv, stride, groups(layer, LinearGroup::kQkv, batch.all, false),
                         buffers_.p);
   if (w.qkvBias) backend.addToRows(a.qkv, stride, n, w.qkvBias, c.qkvDim());
-  DevF32 q = a.qkv, k = a.qkv + c.queryDim();
-  const DevF32 v = k + c.kvDim();
+  DevReal q = a.qkv, k = a.qkv + c.queryDim();
+  const DevReal v = k + c.kvDim();
   int64_t ldq = stride;
   if (c.qkNorm) {
-    const DevF32 rawQ = q, rawK = k;
+    const DevReal rawQ = q, rawK = k;
     q = a.q, ldq = c.queryDim(), k = a.qkv + c.qkvDim();
     backend.rmsNormForward(rawQ, {n, stride, c.heads, c.headDim}, w.qNorm, c.rmsEps, q, ldq, {}, a.qInvRms);
     backend.rmsNormForward(rawK, {n, stride, c.kvHeads, c.headDim}, w.kNorm, c.rmsEps, k, stride, {}, a.kInvRms);
@@ -100,7 +100,7 @@ void Body::tailForward(int32_t layer, const Tail& tail) {
   const int64_t n = rows.rows, d = c.hidden, f = c.feedForward;
   const HeadRows residual{n, d, 1, c.hidden};
 
-  const DevF32 o = c.postNorms ? a.oOut : a.mid;
+  const DevReal o = c.postNorms ? a.oOut : DevReal(a.mid);
   backend.linearForward(w.o, tail.attention, c.queryDim(), n, o, d, groups(layer, LinearGroup::kO, rows, false),
                         buffers_.p);
   if (c.postNorms) {
@@ -113,11 +113,11 @@ void Body::tailForward(int32_t layer, const Tail& tail) {
   if (!tail.output && !c.postNorms) return;  // nothing of what follows is kept
   checkCancelled();
   backend.gatedForward(c.activation, a.gateUp, n, f, buffers_.wideA);
-  const DevF32 down = c.postNorms ? a.downOut : tail.output;
+  const DevReal down = c.postNorms ? a.downOut : DevReal(tail.output);
   backend.linearForward(w.down, buffers_.wideA, f, n, down, d, groups(layer, LinearGroup::kDown, rows, false),
                         buffers_.p);
   if (c.postNorms) {
-    const DevF32 output = tail.output ? tail.output : buffers_.normed;
+    const DevReal output = tail.output ? DevReal(tail.output) : buffers_.normed;
     backend.rmsNormForward(down, residual, w.postMlpNorm, c.rmsEps, output, d, a.mid, a.downInvRms);
   } else {
     backend.add(tail.output, a.mid, n * d);

@@ -29,6 +29,8 @@ void Head::run(const RowSet& rows, Gradients gradients, const Body& body) {
   const ModelConfig& c = model_->config();
   Backend& backend = model_->backend();
   const int64_t d = c.hidden;
+  const DevReal dLogits(buffers_.logits.as<std::byte>(), backend.activationType());
+  const int64_t ldLogits = c.vocabulary * int64_t{sizeof(float)} / elementBytes(dLogits.type());
   for (int64_t first = 0; first < rows.rows; first += buffers_.chunkRows) {
     body.checkCancelled();
     const int64_t n = std::min(buffers_.chunkRows, rows.rows - first);
@@ -40,12 +42,12 @@ void Head::run(const RowSet& rows, Gradients gradients, const Body& body) {
     if (!wanted) continue;
     body.checkCancelled();
     const bool below = body.trainsLayers();
-    backend.linearBackward(model_->head(), buffers_.normed, d, n, buffers_.logits, c.vocabulary,
-                           below ? buffers_.narrow : DevF32(), d, false, groups(rows, first, n, true), buffers_.p,
+    backend.linearBackward(model_->head(), buffers_.normed, d, n, dLogits, ldLogits,
+                           below ? buffers_.narrow : DevReal(), d, false, groups(rows, first, n, true), buffers_.p,
                            buffers_.u);
     if (!below) continue;
     if (full_ != nullptr) {
-      full_->head(buffers_.normed, n, buffers_.logits);
+      full_->head(buffers_.normed, n, dLogits, ldLogits);
       full_->finalNorm(buffers_.narrow, buffers_.final + first * d, n, buffers_.finalInvRms);
     }
     backend.rmsNormBackward(buffers_.narrow, d, buffers_.final + first * d, {n, d, 1, c.hidden}, model_->finalNorm(),

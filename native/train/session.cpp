@@ -69,10 +69,11 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
   const ModelConfig& c = model->config();
   Backend& backend = model->backend();
   const std::vector<AdapterSpec> specs = specsOf(adapters);
-  Arena counting;
+  const ElementType activation = backend.activationType();
+  Arena counting(activation);
   placeBuffers(counting, c, specs, options);
   memory = std::make_unique<DeviceBlock>(backend, counting.bytes());
-  Arena arena(memory->at());
+  Arena arena(activation, memory->at());
   buffers = placeBuffers(arena, c, specs, options);
   size_t adapterBytes = 0;
   for (const auto& adapter : adapters)
@@ -239,7 +240,7 @@ TrainSession::~TrainSession() = default;
 MemoryPlan TrainSession::plan(const ModelConfig& config, const Backend& backend,
                               const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                               WeightFormat format) {
-  Arena counting;
+  Arena counting(backend.activationType());
   placeBuffers(counting, config, adapters, options);
   size_t adapterBytes = 0;
   for (const AdapterSpec& spec : adapters)

@@ -66,12 +66,12 @@ struct Inputs {
 
 }  // namespace
 
-void CpuBackend::attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q,
-                                  int64_t ldq, DevConstF32 k, DevConstF32 v, int64_t ldkv, DevF32 out, int64_t ldo,
+void CpuBackend::attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstReal q,
+                                  int64_t ldq, DevConstReal k, DevConstReal v, int64_t ldkv, DevReal out, int64_t ldo,
                                   DevF32 lse) {
   checkShape(shape);
   if (cuSeqlens.empty()) return;
-  const Inputs in{shape, q.raw(), ldq, k.raw(), v.raw(), ldkv};
+  const Inputs in{shape, q.floats(), ldq, k.floats(), v.floats(), ldkv};
   const int64_t total = cuSeqlens.back(), group = in.group();
   struct Task {
     Document document;
@@ -96,21 +96,22 @@ void CpuBackend::attentionForward(const AttentionShape& shape, std::span<const i
     const Task& task = tasks[static_cast<size_t>(index)];
     const Document& document = task.document;
     kernels_.attention->forward(in.head(document, task.kvHead), task.firstRow, task.rows,
-                                out.raw() + document.begin * ldo + in.column(task.kvHead), ldo,
+                                out.floats() + document.begin * ldo + in.column(task.kvHead), ldo,
                                 lse.raw() + task.kvHead * group * total + document.begin, total, scratch(thread));
   });
 }
 
-void CpuBackend::attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstF32 q,
-                                   int64_t ldq, DevConstF32 k, DevConstF32 v, int64_t ldkv, DevConstF32 out,
-                                   DevConstF32 dout, int64_t ldo, DevConstF32 lse, DevF32 delta, DevF32 dq,
-                                   int64_t lddq, DevF32 dk, DevF32 dv, int64_t lddkv) {
+void CpuBackend::attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstReal q,
+                                   int64_t ldq, DevConstReal k, DevConstReal v, int64_t ldkv, DevConstReal out,
+                                   DevConstReal dout, int64_t ldo, DevConstF32 lse, DevF32 delta, DevReal dq,
+                                   int64_t lddq, DevReal dk, DevReal dv, int64_t lddkv) {
   checkShape(shape);
   if (cuSeqlens.empty()) return;
-  const Inputs in{shape, q.raw(), ldq, k.raw(), v.raw(), ldkv};
+  const Inputs in{shape, q.floats(), ldq, k.floats(), v.floats(), ldkv};
   const int64_t total = cuSeqlens.back(), group = in.group();
   forRanges(pool_, total, int64_t{shape.heads} * shape.headDim, [&](int64_t first, int64_t count) {
-    kernels_.attention->delta(out.raw(), dout.raw(), ldo, first, count, shape.heads, shape.headDim, delta.raw(), total);
+    kernels_.attention->delta(out.floats(), dout.floats(), ldo, first, count, shape.heads, shape.headDim, delta.raw(),
+                              total);
   });
 
   // Round s pairs every key block b with the query block b + s: within a round no two tasks share a block of queries or
@@ -139,31 +140,31 @@ void CpuBackend::attentionBackward(const AttentionShape& shape, std::span<const 
       const int64_t column = in.column(task.kvHead), kvColumn = int64_t{task.kvHead} * shape.headDim;
       const int64_t statistics = task.kvHead * group * total + document.begin;
       kernels_.attention->backward(in.head(document, task.kvHead), task.keyBlock + round, task.keyBlock,
-                                   dout.raw() + document.begin * ldo + column, ldo, lse.raw() + statistics,
-                                   delta.raw() + statistics, total, dq.raw() + document.begin * lddq + column, lddq,
-                                   round == 0, dk.raw() + document.begin * lddkv + kvColumn,
-                                   dv.raw() + document.begin * lddkv + kvColumn, lddkv, round == 0, scratch(thread));
+                                   dout.floats() + document.begin * ldo + column, ldo, lse.raw() + statistics,
+                                   delta.raw() + statistics, total, dq.floats() + document.begin * lddq + column, lddq,
+                                   round == 0, dk.floats() + document.begin * lddkv + kvColumn,
+                                   dv.floats() + document.begin * lddkv + kvColumn, lddkv, round == 0, scratch(thread));
     });
   }
 }
 
-void CpuBackend::kvStore(const AttentionShape& shape, DevConstF32 k, DevConstF32 v, int64_t ldkv, int64_t rows,
-                         DevConstI32 rowPages, DevConstI32 rowSlots, DevF32 pool) {
+void CpuBackend::kvStore(const AttentionShape& shape, DevConstReal k, DevConstReal v, int64_t ldkv, int64_t rows,
+                         DevConstI32 rowPages, DevConstI32 rowSlots, DevReal pool) {
   const int64_t width = int64_t{shape.kvHeads} * shape.headDim;
   const size_t bytes = static_cast<size_t>(width) * sizeof(float);
   forRanges(pool_, rows, 2 * width, [&](int64_t first, int64_t count) {
     for (int64_t r = first; r < first + count; ++r) {
-      float* page = pool.raw() + int64_t{rowPages.raw()[r]} * 2 * kKvPageTokens * width;
+      float* page = pool.floats() + int64_t{rowPages.raw()[r]} * 2 * kKvPageTokens * width;
       float* slot = page + int64_t{rowSlots.raw()[r]} * width;
-      std::memcpy(slot, k.raw() + r * ldkv, bytes);
-      std::memcpy(slot + kKvPageTokens * width, v.raw() + r * ldkv, bytes);
+      std::memcpy(slot, k.floats() + r * ldkv, bytes);
+      std::memcpy(slot + kKvPageTokens * width, v.floats() + r * ldkv, bytes);
     }
   });
 }
 
-void CpuBackend::attentionCached(const AttentionShape& shape, DevConstF32 q, int64_t ldq, int64_t rows,
+void CpuBackend::attentionCached(const AttentionShape& shape, DevConstReal q, int64_t ldq, int64_t rows,
                                  DevConstI32 positions, DevConstI32 rowTables, DevConstI32 pageTables, int32_t,
-                                 DevConstF32 pool, DevF32 out, int64_t ldo) {
+                                 DevConstReal pool, DevReal out, int64_t ldo) {
   checkShape(shape);
   // Consecutive rows of one sequence share its keys; how many of them come together does not touch their bits.
   struct Run {
@@ -195,14 +196,14 @@ void CpuBackend::attentionCached(const AttentionShape& shape, DevConstF32 q, int
     head.dim = shape.headDim;
     head.scale = shape.scale;
     head.window = shape.window;
-    head.pool = pool.raw() + int64_t{run.kvHead} * shape.headDim;
+    head.pool = pool.floats() + int64_t{run.kvHead} * shape.headDim;
     head.pageFloats = 2 * kKvPageTokens * width;
     head.valuesOffset = kKvPageTokens * width;
     head.ldkv = width;
     head.pageTable = pageTables.raw() + rowTables.raw()[run.firstRow];
     const int64_t column = run.kvHead * group * shape.headDim;
-    kernels_.attention->cached(head, positions.raw()[run.firstRow], run.rows, q.raw() + run.firstRow * ldq + column,
-                               ldq, out.raw() + run.firstRow * ldo + column, ldo, scratch(thread));
+    kernels_.attention->cached(head, positions.raw()[run.firstRow], run.rows, q.floats() + run.firstRow * ldq + column,
+                               ldq, out.floats() + run.firstRow * ldo + column, ldo, scratch(thread));
   });
 }
 

@@ -72,10 +72,10 @@ void gradientTask(const GemmKernels& gemm, const Product& p, Range outs, Range c
 
 }  // namespace
 
-void CpuBackend::weightGradient(DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy, int64_t out,
+void CpuBackend::weightGradient(DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy, int64_t out,
                                 int64_t in, DevF32 dW) {
   if (rows <= 0) return;
-  const Product product{x.raw(), ldx, dy.raw(), lddy, rows, dW.raw(), in};
+  const Product product{x.floats(), ldx, dy.floats(), lddy, rows, dW.raw(), in};
   const int64_t columnParts = ceilDiv(in, kColumnTiles * kPanel);
   const int64_t outParts = std::min(ceilDiv(out, kOuts), ceilDiv(8 * pool_.threads(), columnParts));
   pool_.run(outParts * columnParts, [&](int64_t task, int thread) {
@@ -85,20 +85,20 @@ void CpuBackend::weightGradient(DevConstF32 x, int64_t ldx, int64_t rows, DevCon
   });
 }
 
-void CpuBackend::rmsNormWeightGradient(DevConstF32 dy, int64_t lddy, DevConstF32 x, HeadRows xRows, DevConstF32 invRms,
-                                       DevF32 dWeight) {
+void CpuBackend::rmsNormWeightGradient(DevConstReal dy, int64_t lddy, DevConstReal x, HeadRows xRows,
+                                       DevConstF32 invRms, DevF32 dWeight) {
   pool_.run(ceilDiv(xRows.dim, kSumColumns), [&](int64_t task, int) {
     const int64_t first = task * kSumColumns;
-    kernels_.rows->rmsNormWeightGradient(dy.raw() + first, lddy, x.raw() + first, xRows.ld, xRows.rows, xRows.heads,
-                                         xRows.dim, invRms.raw(), std::min(kSumColumns, xRows.dim - first),
+    kernels_.rows->rmsNormWeightGradient(dy.floats() + first, lddy, x.floats() + first, xRows.ld, xRows.rows,
+                                         xRows.heads, xRows.dim, invRms.raw(), std::min(kSumColumns, xRows.dim - first),
                                          dWeight.raw() + first);
   });
 }
 
-void CpuBackend::biasGradient(DevConstF32 dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) {
+void CpuBackend::biasGradient(DevConstReal dy, int64_t lddy, int64_t rows, int64_t n, DevF32 dBias) {
   pool_.run(ceilDiv(n, kSumColumns), [&](int64_t task, int) {
     const int64_t first = task * kSumColumns;
-    kernels_.rows->columnSums(dy.raw() + first, lddy, rows, std::min(kSumColumns, n - first), dBias.raw() + first);
+    kernels_.rows->columnSums(dy.floats() + first, lddy, rows, std::min(kSumColumns, n - first), dBias.raw() + first);
   });
 }
 

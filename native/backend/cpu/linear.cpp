@@ -267,8 +267,8 @@ void addGradientTasks(std::vector<GradientTask>& tasks, Range rows, const float*
 
 }  // namespace
 
-void CpuBackend::linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevF32 y, int64_t ldy,
-                               std::span<const LoraGroup> groups, DevF32 p) {
+void CpuBackend::linearForward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                               std::span<const LoraGroup> groups, DevReal p) {
   if (rows <= 0) return;
   const CpuWeight& w = weightAt(weight);
   const GemmKernels& gemm = *kernels_.gemm;
@@ -277,7 +277,7 @@ void CpuBackend::linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int6
   const std::vector<GroupRows> chunks = groupChunks(groups);
   pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t task, int thread) {
     const auto& [group, own] = chunks[static_cast<size_t>(task)];
-    projectGroup(kernels_, *group, {x.raw(), ldx}, own, w.in, {p.raw(), ldp}, Scratch(scratch(thread)));
+    projectGroup(kernels_, *group, {x.floats(), ldx}, own, w.in, {p.floats(), ldp}, Scratch(scratch(thread)));
   });
 
   const int64_t rowParts = ceilDiv(rows, kForwardRows);
@@ -289,15 +289,15 @@ void CpuBackend::linearForward(WeightId weight, DevConstF32 x, int64_t ldx, int6
   // Row parts run fastest, so that threads meet at the same panels.
   pool_.run(rowParts * columnParts, [&](int64_t task, int thread) {
     const int64_t nextTask = task + pool_.threads();
-    forwardTask(gemm, w, {x.raw(), ldx}, {y.raw(), ldy}, part(rows, rowParts, task % rowParts, kGemmRows),
+    forwardTask(gemm, w, {x.floats(), ldx}, {y.floats(), ldy}, part(rows, rowParts, task % rowParts, kGemmRows),
                 part(panels, columnParts, task / rowParts), part(panels, columnParts, nextTask / rowParts).begin,
-                groups, {p.raw(), ldp}, Scratch(scratch(thread)));
+                groups, {p.floats(), ldp}, Scratch(scratch(thread)));
   });
 }
 
-void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int64_t rows, DevConstF32 dy, int64_t lddy,
-                                DevF32 dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevF32 p,
-                                DevF32 u) {
+void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy,
+                                int64_t lddy, DevReal dx, int64_t lddx, bool accumulate,
+                                std::span<const LoraGroup> groups, DevReal p, DevReal u) {
   if (rows <= 0) return;
   const CpuWeight& w = weightAt(weight);
   const GemmKernels& gemm = *kernels_.gemm;
@@ -309,23 +309,24 @@ void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int
     const Scratch memory(scratch(thread));
     const bool needP =
         std::any_of(group->segments.begin(), group->segments.end(), [](const LoraSegment& s) { return bool(s.dbT); });
-    if (needP) projectGroup(kernels_, *group, {x.raw(), ldx}, own, w.in, {p.raw(), ldp}, memory);
+    if (needP) projectGroup(kernels_, *group, {x.floats(), ldx}, own, w.in, {p.floats(), ldp}, memory);
     if (!dx && !group->dA) return;
     for (const LoraSegment& segment : group->segments) {
-      project(gemm, dy.raw() + own.begin * lddy + segment.outBegin, lddy, own.size(), segment.outEnd - segment.outBegin,
-              segment.bT.raw(), segment.rank, group->scale, u.raw() + own.begin * ldp + segment.rankBegin, ldp, memory);
+      project(gemm, dy.floats() + own.begin * lddy + segment.outBegin, lddy, own.size(),
+              segment.outEnd - segment.outBegin, segment.bT.raw(), segment.rank, group->scale,
+              u.floats() + own.begin * ldp + segment.rankBegin, ldp, memory);
     }
   });
 
   std::vector<GradientTask> gradients;
   for (const LoraGroup& group : groups) {
     for (const LoraSegment& segment : group.segments) {
-      addGradientTasks(gradients, rowsOf(group), p.raw() + group.rowBegin * ldp + segment.rankBegin, segment.rank,
-                       {dy.raw() + group.rowBegin * lddy + segment.outBegin, lddy}, segment.outEnd - segment.outBegin,
-                       segment.dbT.raw());
+      addGradientTasks(gradients, rowsOf(group), p.floats() + group.rowBegin * ldp + segment.rankBegin, segment.rank,
+                       {dy.floats() + group.rowBegin * lddy + segment.outBegin, lddy},
+                       segment.outEnd - segment.outBegin, segment.dbT.raw());
     }
-    const ConstMatrix right{x.raw() + group.rowBegin * ldx, ldx};
-    const float* left = u.raw() + group.rowBegin * ldp;
+    const ConstMatrix right{x.floats() + group.rowBegin * ldx, ldx};
+    const float* left = u.floats() + group.rowBegin * ldp;
     if (group.dropout.probability <= 0) {
       addGradientTasks(gradients, rowsOf(group), left, group.rankTotal, right, w.in, group.dA.raw());
       continue;
@@ -347,11 +348,11 @@ void CpuBackend::linearBackward(WeightId weight, DevConstF32 x, int64_t ldx, int
     const Scratch memory(scratch(thread));
     if (task < baseTasks) {
       const int64_t nextTask = task + pool_.threads();
-      backwardTask(kernels_, w, {dy.raw(), lddy}, {dx.raw(), lddx},
+      backwardTask(kernels_, w, {dy.floats(), lddy}, {dx.floats(), lddx},
                    part(rows, cut.rowParts, task % cut.rowParts, kGemmRows),
                    part(columnBlocks, cut.columnParts, task / cut.rowParts),
                    part(columnBlocks, cut.columnParts, nextTask / cut.rowParts).begin, accumulate, groups,
-                   {u.raw(), ldp}, memory);
+                   {u.floats(), ldp}, memory);
       return;
     }
     const GradientTask& g = gradients[static_cast<size_t>(task - baseTasks)];
