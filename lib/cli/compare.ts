@@ -19,7 +19,7 @@ import { note, printJson, printLine, table } from './output';
 import { abortOnSignals } from './signals';
 
 const optionsSchema = z.strictObject({
-  judge: z.string().min(1),
+  judge: z.string().optional(),
   references: z.string().optional(),
   field: z.record(z.string(), z.string()).default({}),
   allowMissing: z.boolean().default(false),
@@ -80,9 +80,11 @@ async function run(a: string, b: string, command: Command): Promise<void> {
   }
 }
 
-function programJudge(name: string): ProgramJudge {
-  if (Object.hasOwn(PROGRAM_JUDGES, name)) return name as ProgramJudge;
+function programJudge(name: string | undefined): ProgramJudge {
   const names = Object.keys(PROGRAM_JUDGES);
+  if (name === undefined)
+    throw new UsageError(`judge: is needed, but was not given: give --judge, one of ${names.join(', ')}`);
+  if (Object.hasOwn(PROGRAM_JUDGES, name)) return name as ProgramJudge;
   if (/^(local|openai)(:|$)/.test(name))
     throw new UsageError(
       `judge: '${name}': models as judges are not part of this version; expected one of ${names.join(', ')}`,

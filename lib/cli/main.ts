@@ -40,7 +40,6 @@ function createProgram(): Command {
     addExperiment,
   ])
     add(program);
-  for (const command of program.commands) command.exitOverride();
   return program;
 }
 
@@ -57,7 +56,6 @@ async function main(argv: readonly string[]): Promise<number> {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has written the message
   if (error instanceof SignalError) return error.exitCode;
-  const say = (text: string): void => void process.stderr.write(`mlit: ${text}\n`);
   if (error instanceof UsageError) {
     say(error.message);
     return 2;
@@ -72,13 +70,31 @@ function report(error: unknown): number {
     if (process.env.MLIT_DEBUG) say(String(error.stack));
     return error instanceof RangeError ? 2 : 1;
   }
-  if ((error as NodeJS.ErrnoException)?.code === 'EPIPE') return 0;
+  if ((error as NodeJS.ErrnoException)?.syscall === 'write')
+    return outputFailed(error as NodeJS.ErrnoException);
   say(error instanceof Error ? String(error.stack) : String(error));
   return 1;
 }
 
-// A reader that has seen enough (`| head`) is no failure; print() rejects with the same error, which ends the work.
+function say(text: string): void {
+  process.stderr.write(`mlit: ${text}\n`);
+}
+
+let toldOfOutput = false;
+
+/** A reader that has seen enough (`| head`) is no failure; a full disk behind `>` is one, and is told once. */
+function outputFailed(error: NodeJS.ErrnoException): number {
+  if (error.code === 'EPIPE') return 0;
+  if (!toldOfOutput) say(`cannot write the results to standard output: ${error.message}`);
+  toldOfOutput = true;
+  return 1;
+}
+
+// print() rejects with the same error, which ends the work; commander's help is written without it.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
+  if (outputFailed(error) !== 0) process.exitCode = 1;
 });
-process.exitCode = await main(process.argv.slice(2));
+// Nobody reads the progress any more (`2>&1 | head`): that is no reason to lose a run.
+process.stderr.on('error', () => {});
+const code = await main(process.argv.slice(2));
+if (!process.exitCode) process.exitCode = code;

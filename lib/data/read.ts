@@ -220,7 +220,11 @@ async function* lines(
       });
     }
     if (typeof code === 'string' && /^E[A-Z]+$/.test(code)) {
-      throw new MlitError('FILE_IO', `${file}: ${(cause as Error).message}`, { fields: { file }, cause });
+      const what =
+        code === 'EISDIR'
+          ? 'this is a folder; name files, or a pattern such as "FOLDER/*.jsonl"'
+          : (cause as Error).message;
+      throw new MlitError('FILE_IO', `${file}: ${what}`, { fields: { file }, cause });
     }
     throw cause;
   }

@@ -85,7 +85,11 @@ export class RunDirectory {
   static async open(path: string, resume: boolean): Promise<RunDirectory> {
     const entries = await readdir(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
-      throw new MlitError('FILE_IO', `cannot read ${path}: ${error.message}`, {
+      const what =
+        error.code === 'ENOTDIR'
+          ? `${path} is a file, or below one; a run wants a folder of its own: name another place`
+          : `cannot read ${path}: ${error.message}`;
+      throw new MlitError('FILE_IO', what, {
         fields: { file: path },
         cause: error,
       });

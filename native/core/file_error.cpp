@@ -58,8 +58,8 @@ Error systemError(const std::string& doing, const std::string& file, int errorNu
   const std::string reason = std::generic_category().message(errorNumber);
   Error::Fields fields{{"file", file}, {"reason", reason}};
   if (errorNumber == ENOENT || errorNumber == ENOTDIR)
-    return Error(ErrorCode::kFileNotFound, doing + " " + file + " failed: there is no such file. Check the path.",
-                 std::move(fields));
+    return Error(ErrorCode::kFileNotFound,
+                 doing + " " + file + " failed: there is no such file or folder. Check the path.", std::move(fields));
   std::string advice;
   if (errorNumber == ENOSPC || errorNumber == EDQUOT)
     advice = " The disk is full: free some space or choose another folder.";

@@ -151,7 +151,10 @@ describe('mlit compare', () => {
       'models as judges are not part of this version',
     ],
     [['--judge', 'chfr', '--references', references], "did you mean 'chrf'?"],
-    [['--references', references], 'judge'],
+    [
+      ['--references', references],
+      'judge: is needed, but was not given: give --judge, one of exact, chrf, rouge-l',
+    ],
     [['--judge', 'chrf'], "the judge 'chrf' compares answers with reference answers; give --references FILE"],
     [['--judge', 'chrf', '--gates'], "unknown option '--gates'"],
   ])('%j is a usage error', async (args, message) => {

@@ -1,16 +1,19 @@
 // Options from three places: flags, a YAML file under them, and an adapter or a run that has its own.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { mlit as run } from '../support/cli';
-import { fixture, scratch, writeRecords } from '../support/fixtures';
+import { fixture, root, scratch, writeRecords } from '../support/fixtures';
 
 const folder = scratch();
 const model = fixture('smol-tiny', 'model');
 const data = writeRecords(join(folder, 'train.jsonl'), 12);
-const mlit = (args: string[], more: { input?: string; closeStdoutAfter?: number } = {}) =>
-  run(args, { cwd: folder, ...more });
+const mlit = (
+  args: string[],
+  more: { input?: string; closeStdoutAfter?: number; closeStderrAfter?: number } = {},
+) => run(args, { cwd: folder, ...more });
 const small = ['--model', model, '--data', data, '--threads', '1'];
 const recorded = (out: string) => parse(readFileSync(join(folder, out, 'run.yaml'), 'utf8')).options;
 
@@ -175,6 +178,27 @@ describe('a pipe', () => {
     const ended = await mlit(args, { input: prompts.join('\n'), closeStdoutAfter: 10 });
     expect(ended.code, ended.stderr).toBe(0);
     expect(ended.stderr).not.toContain('EPIPE');
+  });
+
+  it('that cannot be written is told in a sentence', () => {
+    const full = openSync('/dev/full', 'w');
+    for (const args of [['doctor'], ['--help']]) {
+      const ended = spawnSync(process.execPath, [join(root, 'bin', 'mlit.mjs'), ...args], {
+        stdio: ['ignore', full, 'pipe'],
+        encoding: 'utf8',
+      });
+      expect(ended.status, ended.stderr).toBe(1);
+      expect(ended.stderr).toMatch(/^mlit: cannot write the results to standard output: ENOSPC.*\n$/);
+    }
+    closeSync(full);
+  });
+
+  it('is all there when nobody reads the progress any more', async () => {
+    const args = ['train', ...small, '--out', 'unread', '--steps', '3', '--json'];
+    const ended = await mlit(args, { closeStderrAfter: 10 });
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(JSON.parse(ended.stdout)).toMatchObject({ out: 'unread' });
+    expect(existsSync(join(folder, 'unread', 'adapter', 'adapter_model.safetensors'))).toBe(true);
   });
 
   it('gets plain lines of progress and notes', async () => {

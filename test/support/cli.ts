@@ -9,10 +9,10 @@ export interface Ended {
   stderr: string;
 }
 
-/** `closeStdoutAfter`: the reader goes away after so many characters, as `head` does. */
+/** `closeStdoutAfter`, `closeStderrAfter`: the reader goes away after so many characters, as `head` does. */
 export function mlit(
   args: readonly string[],
-  options: { cwd: string; input?: string; closeStdoutAfter?: number },
+  options: { cwd: string; input?: string; closeStdoutAfter?: number; closeStderrAfter?: number },
 ): Promise<Ended> {
   return new Promise((resolve) => {
     const child = spawn(process.execPath, [join(root, 'bin', 'mlit.mjs'), ...args], { cwd: options.cwd });
@@ -24,6 +24,7 @@ export function mlit(
     });
     child.stderr.on('data', (chunk: Buffer) => {
       stderr += chunk;
+      if (stderr.length >= (options.closeStderrAfter ?? Number.POSITIVE_INFINITY)) child.stderr.destroy();
     });
     child.stdin.end(options.input ?? '');
     child.on('close', (code) => resolve({ code, stdout, stderr }));

@@ -271,6 +271,13 @@ describe('errors', () => {
     await expect(read(content)).rejects.toEqual(invalid(pattern));
   });
 
+  it('says of a folder what to name instead', async () => {
+    await expect(readExamples([folder])).rejects.toMatchObject({
+      code: 'FILE_IO',
+      message: expect.stringContaining(`${folder}: this is a folder; name files, or a pattern`),
+    });
+  });
+
   it('names bytes that are not UTF-8', async () => {
     const file = write(Buffer.concat([Buffer.from(lines(ok)), Buffer.from([0x22, 0xff, 0x22, 10])]));
     await expect(readExamples([file])).rejects.toEqual(invalid(/:2: expected UTF-8/));

@@ -426,6 +426,22 @@ describe('without a network', () => {
     });
   });
 
+  it('says what kept it from the hub', async () => {
+    vi.stubEnv('HF_ENDPOINT', 'http://127.0.0.1:1');
+    await expect(resolveModel(NAME)).rejects.toThrow(/can't be reached \(.*(?:ECONNREFUSED|bad port)/);
+  });
+
+  it('refuses a listing with paths outside the repository, and writes nothing of it', async () => {
+    for (const path of ['../../../evil.json', '/evil.json', 'a/../../evil.json', './config.json']) {
+      hub.add('models/someone/tiny', { ...FILES, [path]: '{}' });
+      await expect(resolveModel(NAME)).rejects.toMatchObject({
+        code: 'DOWNLOAD_FAILED',
+        message: expect.stringContaining(JSON.stringify(path)),
+      });
+    }
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it('fetches again what does not have the listed size', async () => {
     const { path } = await resolveModel(NAME);
     const config = join(path, 'config.json');

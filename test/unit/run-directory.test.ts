@@ -39,6 +39,16 @@ const step = (n: number): StepEvent => ({
 });
 
 describe('RunDirectory', () => {
+  it('is no file, and does not lie below one', async () => {
+    const file = join(folder, 'file');
+    await writeFile(file, '');
+    for (const path of [file, join(file, 'run'), join(file, 'a', 'run')])
+      await expect(RunDirectory.open(path, false)).rejects.toMatchObject({
+        code: 'FILE_IO',
+        message: expect.stringContaining(`${path} is a file, or below one`),
+      });
+  });
+
   it('refuses a folder that the system does not let anybody make, rather than trying for ever', {
     timeout: 10_000,
   }, async () => {

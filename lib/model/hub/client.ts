@@ -28,6 +28,13 @@ export interface ClientOptions {
   onNote?: ((note: string) => void) | undefined;
 }
 
+/** An answer that carries bytes of a file: to be read to its end, or closed. */
+export interface FileBytes {
+  offset: number;
+  chunks: AsyncIterable<Uint8Array>;
+  close(): Promise<undefined>;
+}
+
 export class HubClient {
   readonly #options: ClientOptions;
   readonly #url = hubUrl();
@@ -85,11 +92,7 @@ export class HubClient {
    * @returns where the bytes begin (0 where the hub sends the whole all the same), or undefined where there are none from
    * `offset` on
    */
-  async open(
-    path: string,
-    commit: string,
-    offset: number,
-  ): Promise<{ offset: number; chunks: AsyncIterable<Uint8Array> } | undefined> {
+  async open(path: string, commit: string, offset: number): Promise<FileBytes | undefined> {
     const { kind, repo } = this.#options;
     const parts = [commit, ...path.split('/')].map(encodeURIComponent).join('/');
     const url = `${this.#url}/${kind === 'model' ? '' : 'datasets/'}${repo}/resolve/${parts}`;
@@ -99,8 +102,17 @@ export class HubClient {
     const clock = new IdleClock();
     const response = await this.#ask(url, { headers }, clock, path);
     if (response === undefined) return undefined;
-    const from = response.status === 206 ? rangeStart(response) : 0;
-    return { offset: from, chunks: watched(response.body ?? [], clock) };
+    const close = async (): Promise<undefined> => {
+      clock.stop();
+      await response.body?.cancel();
+    };
+    try {
+      const from = response.status === 206 ? rangeStart(response) : 0;
+      return { offset: from, chunks: watched(response.body ?? [], clock), close };
+    } catch (error) {
+      await close();
+      throw error;
+    }
   }
 
   #common(clock: IdleClock) {

@@ -10,7 +10,7 @@ import { MlitError } from '../../native/errors';
 import { writeFileAtomic } from '../../native/files';
 import { HubClient, type HubKind, isOffline } from './client';
 import { type HubReference, isCommit } from './reference';
-import { fetchBlob } from './transfer';
+import { fetchBlob, reasonOf } from './transfer';
 
 /** How far a fetch from a hub is. */
 export interface HubProgress {
@@ -95,11 +95,12 @@ export async function fetchSnapshot(
   } catch (error) {
     signal?.throwIfAborted();
     if (!(error instanceof MlitError))
-      return local(`the hub can't be reached (${(error as Error).message})`, error);
+      return local(`the hub can't be reached (${reasonOf(error as Error)})`, error);
     if (!isCommit(revision) || (await cachedSnapshot(cache, revision)) === undefined) throw error;
     return local(`the hub gives this commit no more (HTTP ${error.fields.status})`, error);
   }
 
+  for (const { path } of entries) requireInside(name, path);
   const byPath = new Map(entries.map((entry) => [entry.path, entry]));
   const folder = join(cache, 'snapshots', commit);
   const fetchAll = (paths: readonly string[]): Promise<void> =>
@@ -115,6 +116,16 @@ export async function fetchSnapshot(
   await fetchAll(paths);
   if (!isCommit(revision)) await noteRef(cache, revision, commit);
   return { commit, folder, paths };
+}
+
+/** A name that the network gives becomes a path below the cache, and nowhere else. */
+function requireInside(name: string, path: string): void {
+  if (path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')) return;
+  throw new MlitError(
+    'DOWNLOAD_FAILED',
+    `${name}: the hub lists a file called ${JSON.stringify(path)}; expected a path inside the repository. Nothing of it was fetched: see that HF_ENDPOINT is a hub you trust`,
+    { fields: { name, file: path } },
+  );
 }
 
 interface Place {

@@ -103,8 +103,10 @@ async function fill(part: Part, options: TransferOptions): Promise<void> {
 async function extend(part: Part, { client, entry, commit, onBytes }: TransferOptions): Promise<undefined> {
   if (part.size === entry.size) return;
   const answer = await client.open(entry.path, commit, part.size);
-  if (answer === undefined || answer.offset !== part.size) await part.clear();
-  if (answer === undefined || answer.offset !== part.size) return;
+  // Behind the end, or not from where it was asked: what was found here is not what the hub has.
+  if (answer?.offset !== part.size) await part.clear();
+  if (answer === undefined) return;
+  if (answer.offset !== part.size) return answer.close();
   for await (const chunk of answer.chunks) {
     await part.append(chunk);
     onBytes?.(part.size);
@@ -234,10 +236,12 @@ function isLocal(error: unknown): boolean {
   );
 }
 
-function reasonOf(error: Error | undefined): string {
+/** What broke a transfer; fetch() itself only says that it failed. */
+export function reasonOf(error: Error | undefined): string {
   if (error === undefined) return 'fewer bytes came than the file has';
   const { message, cause } = error;
-  return cause instanceof Error ? `${message}: ${cause.message}` : message;
+  if (!(cause instanceof Error)) return message;
+  return `${message}: ${cause.message || (cause as NodeJS.ErrnoException).code}`;
 }
 
 function failed(
