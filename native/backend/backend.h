@@ -51,7 +51,8 @@ struct LoraDropout {
   DevConstI32 records, positions;  // [rows of the call]
 };
 
-// The rows of a batch that use one adapter. Rows outside every group use the bare base.
+// The rows of a batch that use one adapter. Rows outside every group use the bare base. Groups may share their gradients,
+// where rows of one adapter lie apart: each adds its sum, in the order of the groups.
 struct LoraGroup {
   int32_t rowBegin = 0;
   int32_t rowEnd = 0;

@@ -474,5 +474,48 @@ TEST(CpuLinear, ThreadsAndInstructionSetsDoNotChangeABit) {
   }
 }
 
+// Documents of two adapters in turn: each adapter's gradients are sums over row ranges that lie apart.
+TEST(CpuLinear, RowsOfOneAdapterThatLieApartAddUpWhateverTheThreads) {
+  constexpr int64_t kRows = 1024, kSize = 64;
+  constexpr int32_t kRank = 8, kRanges = 16;
+  const std::vector<float> w = randomFloats(kSize * kSize, 1), x = randomFloats(kRows * kSize, 2),
+                           dy = randomFloats(kRows * kSize, 3), a = randomFloats(kRank * kSize, 4),
+                           bT = randomFloats(kRank * kSize, 5);
+  const auto gradients = [&](Backend& backend, bool dropout) {
+    const WeightId weight = backend.createWeight(kSize, kSize, WeightFormat::kF32);
+    backend.setWeightRows(weight, 0, kSize, w.data());
+    const DeviceFloats dx(backend, x), dDy(backend, dy), dA(backend, kRank * kSize, 0), dbT(backend, kRank * kSize, 0),
+        dOther(backend, kRank * kSize, 0), dbTOther(backend, kRank * kSize, 0), aDevice(backend, a),
+        bDevice(backend, bT), out(backend, kRows * kSize, kPoison), p(backend, kRows * kRank, kPoison),
+        u(backend, kRows * kRank, kPoison);
+    const DeviceArray<int32_t> numbers(backend, std::vector<int32_t>(kRows, 3));
+    const LoraSegment segments[2] = {{0, kSize, kRank, 0, bDevice.ptr(), dbT.ptr()},
+                                     {0, kSize, kRank, 0, bDevice.ptr(), dbTOther.ptr()}};
+    std::vector<LoraGroup> groups;
+    for (int32_t i = 0; i < kRanges; ++i) {
+      constexpr auto kEach = static_cast<int32_t>(kRows / kRanges);
+      LoraGroup group{i * kEach,
+                      (i + 1) * kEach,
+                      0.5f,
+                      kRank,
+                      aDevice.ptr(),
+                      (i % 2 == 0 ? dA : dOther).ptr(),
+                      std::span(segments + i % 2, 1)};
+      if (dropout) group.dropout = {0.25, 7, numbers.ptr(), numbers.ptr()};
+      groups.push_back(group);
+    }
+    backend.linearBackward(weight, dx.ptr(), kSize, kRows, dDy.ptr(), kSize, out.ptr(), kSize, false, groups, p.ptr(),
+                           u.ptr());
+    const std::vector<std::vector<float>> result = {dA.read(), dbT.read(), dOther.read(), dbTOther.read()};
+    backend.destroyWeight(weight);
+    return result;
+  };
+  const auto one = createCpuBackend(1), four = createCpuBackend(4);
+  for (const bool dropout : {false, true}) {
+    const auto expected = gradients(*one, dropout);
+    for (int repeat = 0; repeat < 50; ++repeat) ASSERT_EQ(gradients(*four, dropout), expected) << repeat;
+  }
+}
+
 }  // namespace
 }  // namespace mlit::test

@@ -3,6 +3,7 @@
 // tile is added while the tile is still in the cache.
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -265,6 +266,19 @@ void addGradientTasks(std::vector<GradientTask>& tasks, Range rows, const float*
   }
 }
 
+// An adapter whose rows lie apart has a task for each range of them, all adding to the same gradient: those follow each
+// other within one run, or threads would lose each other's sums. The result: where each run begins, then the end.
+std::vector<size_t> joinGradientTasks(std::vector<GradientTask>& tasks) {
+  std::stable_sort(tasks.begin(), tasks.end(),
+                   [](const GradientTask& a, const GradientTask& b) { return std::less<>()(a.gradient, b.gradient); });
+  std::vector<size_t> begins;
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    if (i == 0 || tasks[i].gradient != tasks[i - 1].gradient) begins.push_back(i);
+  }
+  begins.push_back(tasks.size());
+  return begins;
+}
+
 }  // namespace
 
 void CpuBackend::linearForward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
@@ -338,13 +352,15 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
     }
   }
 
+  const std::vector<size_t> runs = joinGradientTasks(gradients);
+
   const int64_t columnBlocks = ceilDiv(w.in, kPanel);
   const bool small = rows * w.out * w.in <= kSmallWork;
   const Cut cut = !dx                                       ? Cut{0, 0}
                   : small && columnBlocks <= kMaxTransposed ? Cut{}
                                                             : backwardCut(rows, columnBlocks, pool_.threads());
   const int64_t baseTasks = cut.rowParts * cut.columnParts;
-  pool_.run(baseTasks + static_cast<int64_t>(gradients.size()), [&](int64_t task, int thread) {
+  pool_.run(baseTasks + static_cast<int64_t>(runs.size()) - 1, [&](int64_t task, int thread) {
     const Scratch memory(scratch(thread));
     if (task < baseTasks) {
       const int64_t nextTask = task + pool_.threads();
@@ -355,9 +371,12 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
                    {u.floats(), ldp}, memory);
       return;
     }
-    const GradientTask& g = gradients[static_cast<size_t>(task - baseTasks)];
-    sumOverRows(gemm, g.left, ldp, g.rows.size(), g.rank, g.right.data, g.right.ld, g.columns, g.gradient, g.ldGradient,
-                memory, {g.mask ? &*g.mask : nullptr, g.rows.begin, g.firstColumn});
+    const auto run = static_cast<size_t>(task - baseTasks);
+    for (size_t i = runs[run]; i < runs[run + 1]; ++i) {
+      const GradientTask& g = gradients[i];
+      sumOverRows(gemm, g.left, ldp, g.rows.size(), g.rank, g.right.data, g.right.ld, g.columns, g.gradient,
+                  g.ldGradient, memory, {g.mask ? &*g.mask : nullptr, g.rows.begin, g.firstColumn});
+    }
   });
 }
 
