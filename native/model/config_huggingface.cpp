@@ -177,7 +177,8 @@ void readLlama(const Fields& fields, const Family& family, ModelConfig& config) 
   config.attentionScale = static_cast<float>(1 / std::sqrt(static_cast<double>(config.headDim)));
   readRope(fields, 10000, config);
   config.ropeLocal = config.rope;
-  config.window = windowOf(fields, family.window);
+  if (family.window > 0)
+    config.window = windowOf(fields, family.window);  // Llama's class has none, whatever the file says
   if (config.window > 0) config.layerIsLocal.assign(static_cast<size_t>(config.layers), 1);
 }
 

@@ -113,9 +113,19 @@ TEST(Config, GemmaDefaults) {
   for (int32_t layer = 0; layer < c.layers; ++layer) {
     EXPECT_EQ(c.layerIsLocal[static_cast<size_t>(layer)] == 0, layer == 5 || layer == 11 || layer == 17) << layer;
   }
+  EXPECT_EQ(c.ropeLocal.base, 10000);
   nlohmann::json json = gemmaJson();
+  json["rope_local_base_freq"] = 20000.0;
+  EXPECT_EQ(configOf(json).ropeLocal.base, 20000);
+  EXPECT_EQ(configOf(json).rope.base, 1e6);
   json["sliding_window_pattern"] = 2;
   EXPECT_EQ(configOf(json).layerIsLocal[1], 0);
+}
+
+TEST(Config, LlamaHasNoWindowWhateverTheFileSays) {
+  nlohmann::json json = llamaJson();
+  json["sliding_window"] = 128;
+  EXPECT_EQ(configOf(json).window, 0);
 }
 
 TEST(Config, MistralsWindowIsOptional) {
@@ -129,6 +139,8 @@ TEST(Config, MistralsWindowIsOptional) {
   json["sliding_window"] = 128;
   EXPECT_EQ(configOf(json).window, 128);
   EXPECT_EQ(configOf(json).layerIsLocal, (std::vector<uint8_t>{1, 1, 1}));
+  json.erase("sliding_window");
+  EXPECT_EQ(configOf(json).window, 4096) << "the class's default, where the file leaves it out";
 }
 
 TEST(Config, QwensFilesNameAWindowThatIsNotUsed) {
