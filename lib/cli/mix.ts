@@ -50,7 +50,7 @@ export function mixOption(): Option {
 }
 
 /** A recipe as it was typed, read and checked: a mistake in it is a mistake of the call. */
-export async function readMixFlag(text: string): Promise<MixtureInput> {
+async function readMixFlag(text: string): Promise<MixtureInput> {
   try {
     return await readMixtureSpec(text);
   } catch (error) {

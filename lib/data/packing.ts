@@ -53,7 +53,7 @@ export function packExamples(examples: readonly Packable[], options: PackOptions
 }
 
 /** Groups of indices whose lengths sum to at most `capacity`; ties go to the earlier index and the earlier group. */
-export function bestFitDecreasing(lengths: readonly number[], capacity: number): number[][] {
+function bestFitDecreasing(lengths: readonly number[], capacity: number): number[][] {
   const order = lengths.map((_, index) => index);
   order.sort((a, b) => (lengths[b] as number) - (lengths[a] as number) || a - b);
   const groups: number[][] = [];

@@ -19,7 +19,7 @@ const CONTROL_TARGET = '\u001b[1;32m';
 const CUT = '\u001b[31m';
 
 /** One record: a head line, then its text. */
-export function previewExample(
+function previewExample(
   example: RenderedExample,
   tokenizer: Tokenizer,
   options: PreviewOptions = {},

@@ -164,7 +164,7 @@ export function instructionFollowing(
 }
 
 /** S of two models that nothing tells apart. */
-export const PARITY = 50;
+const PARITY = 50;
 
 /** Measures by which programs judge two answers. */
 export type ProgramMeasure = 'exact' | 'chrf' | 'rougeL';

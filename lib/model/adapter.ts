@@ -20,18 +20,10 @@ export interface AdapterOptions {
 }
 
 /** The projections of a layer, by PEFT's names. */
-export const ALL_LINEAR = [
-  'q_proj',
-  'k_proj',
-  'v_proj',
-  'o_proj',
-  'gate_proj',
-  'up_proj',
-  'down_proj',
-] as const;
+const ALL_LINEAR = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'] as const;
 
 /** What can have an adapter. */
-export const TARGET_MODULES = [...ALL_LINEAR, 'lm_head'] as const;
+const TARGET_MODULES = [...ALL_LINEAR, 'lm_head'] as const;
 
 /** What a list of targets may hold. */
 export const TARGETS = ['all-linear', ...TARGET_MODULES] as const;

@@ -155,7 +155,6 @@ export class Sampler implements AsyncDisposable {
         try {
           events = await this.#native.step();
         } catch (error) {
-          running.clear();
           options.signal?.throwIfAborted();
           throw error;
         } finally {

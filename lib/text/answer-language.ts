@@ -31,8 +31,8 @@ export const MIN_RECALL = 0.9;
 /** Probability from which a label is accepted. */
 export const MIN_PROBABILITY = 0.3;
 /** chrF (0 to 1) to the nearest reference, and its lead over the second, from which the nearest is taken. */
-export const MIN_SIMILARITY = 0.3;
-export const MIN_MARGIN = 0.1;
+const MIN_SIMILARITY = 0.3;
+const MIN_MARGIN = 0.1;
 
 /** What helps to tell an answer’s language. */
 export interface AnswerLanguageOptions {

@@ -131,7 +131,7 @@ export class Trainer implements AsyncDisposable {
   readonly #state: TrainerState;
   readonly #signal: AbortSignal | undefined;
   #run: TrainRun | undefined;
-  #disposed = false;
+  #disposing: Promise<void> | undefined;
 
   private constructor(parts: {
     prepared: TrainingPrepared;
@@ -270,7 +270,7 @@ export class Trainer implements AsyncDisposable {
 
   /** Starts the loop; may be called once. `run.done` settles whether or not anybody iterates. */
   start(): TrainRun {
-    if (this.#disposed) throw new MlitError('DISPOSED', 'trainer: start() after dispose()');
+    if (this.disposed) throw new MlitError('DISPOSED', 'trainer: start() after dispose()');
     if (this.#run)
       throw new MlitError(
         'RUN_INVALID',
@@ -292,20 +292,27 @@ export class Trainer implements AsyncDisposable {
   }
 
   get disposed(): boolean {
-    return this.#disposed;
+    return this.#disposing !== undefined;
   }
 
-  /** Stops a run that goes on (its state is saved), then frees everything. Idempotent. */
-  async dispose(): Promise<void> {
-    if (this.#disposed) return;
-    this.#disposed = true;
+  /** Stops a run that goes on (its state is saved), then frees everything. Idempotent: every call waits for the end. */
+  dispose(): Promise<void> {
+    this.#disposing ??= this.#end();
+    return this.#disposing;
+  }
+
+  /** The lock goes last and whatever fails before it, or nobody could resume the run while this process lives. */
+  async #end(): Promise<void> {
     this.#run?.stop();
     await this.#run?.done.catch(() => undefined);
-    await this.#measuring?.[Symbol.asyncDispose]();
-    await this.#session.dispose();
-    await this.#tuned.dispose();
-    if (this.#ownsModel) await this.#model.dispose();
-    await this.#directory.close();
+    try {
+      await this.#measuring?.[Symbol.asyncDispose]();
+      await this.#session.dispose();
+      await this.#tuned.dispose();
+      if (this.#ownsModel) await this.#model.dispose();
+    } finally {
+      await this.#directory.close();
+    }
   }
 
   /** For `await using`. */

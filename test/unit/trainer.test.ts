@@ -271,6 +271,16 @@ describe('what is refused', () => {
     await trainer.dispose();
   });
 
+  it('every dispose waits for the end: the run that is under way is stopped and its folder free', async () => {
+    const run = out();
+    const trainer = await Trainer.create({ ...base, out: run, epochs: 50 });
+    trainer.start();
+    const first = trainer.dispose();
+    await trainer.dispose();
+    expect(existsSync(join(run, 'run.lock'))).toBe(false);
+    await first;
+  });
+
   it('a second start, a start after dispose', async () => {
     const trainer = await Trainer.create({ ...base, steps: 1, out: out() });
     const run = trainer.start();

@@ -92,7 +92,7 @@ function tempered(
 }
 
 /** Whole numbers in proportion to weights (≥ 0), with sum n. A function of the set of (language, weight) and the seed. */
-export function largestRemainder(
+function largestRemainder(
   weights: Readonly<Record<string, number>>,
   n: number,
   seed: number,

@@ -67,7 +67,7 @@ export function describeMixture(examples: readonly Example[], options: ManifestO
 }
 
 /** SHA-256 over the sorted ids, a line each: the set, whatever the order. */
-export function hashIds(ids: readonly string[]): string {
+function hashIds(ids: readonly string[]): string {
   const hash = createHash('sha256');
   const sorted = [...ids].sort();
   for (let from = 0; from < sorted.length; from += 10_000) {

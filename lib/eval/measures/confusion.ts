@@ -7,9 +7,9 @@ import { dominantScript, LANGUAGE_SCRIPTS } from '../../text/scripts';
 import { words } from '../../text/segment';
 
 /** Words from which a line is identified. */
-export const MIN_LINE_WORDS = 5;
+const MIN_LINE_WORDS = 5;
 /** Share of words in another script than most from which an answer counts as mixed. */
-export const MIN_SWITCH_SHARE = 0.1;
+const MIN_SWITCH_SHARE = 0.1;
 
 export interface ConfusionOptions {
   /** Language of the prompt, as the rules know it. */

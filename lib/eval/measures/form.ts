@@ -2,10 +2,10 @@
 import { fold, words } from '../../text/segment';
 
 /** Longest period, in tokens, that is looked for at an answer's end. */
-export const MAX_PERIOD = 64;
+const MAX_PERIOD = 64;
 /** Times that a stretch must come, and tokens that they must cover, to be a loop. */
-export const MIN_LOOPS = 4;
-export const MIN_LOOP_TOKENS = 12;
+const MIN_LOOPS = 4;
+const MIN_LOOP_TOKENS = 12;
 const GRAM = 4;
 
 export interface Form {

@@ -119,7 +119,7 @@ export interface LanguageGroup {
 }
 
 /** A mean over a group of languages; parity where the arm is the opponent in all of them. */
-export function groupMean(drawn: Drawn, arm: string, languages: readonly string[]): SeededEstimate | null {
+function groupMean(drawn: Drawn, arm: string, languages: readonly string[]): SeededEstimate | null {
   const mean = drawn.cells.mean(arm, languages);
   if (mean !== null || drawn.parity === undefined || languages.length === 0) return mean;
   const own = languages.every((lang) => drawn.parity?.opponent(lang)?.id === arm);

@@ -49,7 +49,7 @@ function tickLabel({ at }: Arm): string {
 }
 
 /** The hub; the mixture's other languages; those that are evaluated only. */
-export function pinchGroups(study: Study): LanguageGroup[] {
+function pinchGroups(study: Study): LanguageGroup[] {
   const { hub } = study.spec;
   const tuned = new Set<string>();
   for (const { mixture } of study.arms) {

@@ -8,7 +8,7 @@ import type { Arm, ItemResult, ModelResult } from '../types';
 import { CellTable, EVERY_SEED } from './cells';
 
 /** Draws for every interval. */
-export const RESAMPLES = 2000;
+const RESAMPLES = 2000;
 
 export interface StudyOptions {
   summaries?: readonly MeasureSummary[];

@@ -4,9 +4,9 @@ import { languageName } from '../../text/language-codes';
 import type { ExperimentSpec } from '../spec';
 import type { Arm } from '../types';
 
-export const BASE_ARM = 'base';
+const BASE_ARM = 'base';
 
-export function baseArm(evaluate: readonly string[]): Arm {
+function baseArm(evaluate: readonly string[]): Arm {
   return { id: BASE_ARM, label: 'untuned', at: {}, evaluate };
 }
 
@@ -27,7 +27,7 @@ export function monolingualArm(
 }
 
 /** The one language that a mixture has, where it has one and `n` examples of it. */
-export function soleLanguage(mixture: MixtureSpec | undefined, n: number): string | undefined {
+function soleLanguage(mixture: MixtureSpec | undefined, n: number): string | undefined {
   if (mixture === undefined) return undefined;
   if (mixture.kind === 'explicit') {
     const used = Object.entries(mixture.counts).filter(([, count]) => count > 0);

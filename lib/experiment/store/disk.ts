@@ -25,7 +25,7 @@ export async function explainFullDisk(error: unknown, folder: string): Promise<u
 }
 
 /** Bytes that this user may still write; undefined where the file system does not tell. */
-export async function freeBytes(folder: string): Promise<number | undefined> {
+async function freeBytes(folder: string): Promise<number | undefined> {
   const info = await statfs(folder).catch(() => undefined);
   return info && info.bavail * info.bsize;
 }

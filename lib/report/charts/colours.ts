@@ -15,18 +15,10 @@ export const CATEGORIES = [
 ] as const;
 
 /** From low to high, light to dark; equal steps of the value are about equal steps of lightness. */
-export const SEQUENTIAL = ['#f2f7fc', '#c9ddf0', '#93bfe0', '#4f93c6', '#1c5f9e', '#0b2f5f'] as const;
+const SEQUENTIAL = ['#f2f7fc', '#c9ddf0', '#93bfe0', '#4f93c6', '#1c5f9e', '#0b2f5f'] as const;
 
 /** From under the middle (orange) over white to above it (blue). */
-export const DIVERGING = [
-  '#8f3b00',
-  '#d9722b',
-  '#f5c193',
-  '#f7f7f7',
-  '#a6cbe6',
-  '#4a90c2',
-  '#0b4a86',
-] as const;
+const DIVERGING = ['#8f3b00', '#d9722b', '#f5c193', '#f7f7f7', '#a6cbe6', '#4a90c2', '#0b4a86'] as const;
 
 export interface ColourScale {
   /** As many as colours. */
