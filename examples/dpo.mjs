@@ -75,9 +75,10 @@ for (let first = 0; first < pairs.length; first += pairsOfStep) {
     // How much likelier the adapter made the chosen answer than the rejected one, against the base.
     const ratio = members.map((_, at) => sumOf(logprobs, batch, at) - sumOf(reference.logprobs, batch, at));
     const delta = ratio[members.indexOf(0)] - ratio[members.indexOf(1)];
-    loss += Math.log1p(Math.exp(-beta * delta)); // -log sigmoid(beta · delta)
+    const margin = beta * delta;
+    loss += Math.max(-margin, 0) + Math.log1p(Math.exp(-Math.abs(margin))); // -log sigmoid(margin), at any size
     preferred += delta > 0 ? 1 : 0;
-    const slope = -beta / (1 + Math.exp(beta * delta)); // its derivative by delta
+    const slope = -beta / (1 + Math.exp(margin)); // its derivative by delta
     const gradients = new Float32Array(batch.tokens.length);
     for (const [document, member] of members.entries()) {
       const [from, to] = [batch.cuSeqlens[document], batch.cuSeqlens[document + 1]];

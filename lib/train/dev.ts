@@ -1,4 +1,4 @@
-// The dev set's score: mean nats a supervised token, forward only, in the session that trains; and its records as prompts
+// The dev set's score: mean nats, weighed as in training, forward only, in the session that trains; and its records as prompts
 // with references, for whoever measures responses.
 import { performance } from 'node:perf_hooks';
 import type { Example } from '../data/example';
@@ -8,7 +8,9 @@ import type { DevItem } from './evaluator';
 import type { TrainingSession } from './session';
 
 export interface DevScores {
+  /** Nats a supervised token; a mean of the examples' own means where training weighs examples alike (`lossNorm: 'example'`). */
   loss: number;
+  /** exp of `loss`. */
   perplexity: number;
   lossByLanguage: Record<string, number>;
   seconds: number;
