@@ -1,9 +1,8 @@
 // `mlit export` as a function: a model, with an adapter merged into it or not, in a form that other programs load.
-import { mkdir } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { loadTokenizer, type ModelSource, resolveModel } from '../model/source';
 import { loadAddon } from '../native/addon';
-import { MlitError } from '../native/errors';
+import { makeFolder } from '../native/files';
 import type { NativeExported, NativeGgufEntry } from '../native/types';
 import { substituteTemplate } from './chat-template';
 import { type ExportDtype, writeModelFolder } from './model-folder';
@@ -102,12 +101,7 @@ async function write(
   const { adapter, out, format, signal, onProgress, onNote } = options;
   if (format === 'safetensors')
     return writeModelFolder({ source, out, dtype, adapter, signal, onProgress, onNote });
-  await mkdir(dirname(resolve(out)), { recursive: true }).catch((cause: Error) => {
-    throw new MlitError('FILE_IO', `making the folder of ${out} failed: ${cause.message}`, {
-      fields: { file: out },
-      cause,
-    });
-  });
+  await makeFolder(dirname(resolve(out)));
   const name: NativeGgufEntry = { key: 'general.name', type: 'text', value: basename(out, '.gguf') };
   const path = resolve(out);
   if (format === 'gguf-adapter')

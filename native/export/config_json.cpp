@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <numbers>
 
 #include "core/error.h"
 #include "model/config_check.h"
@@ -36,7 +37,21 @@ ordered_json queryScalar(float attentionScale) {
   return scalar;
 }
 
-// Llama 3's rule gives a GGUF's divisors back; its parameters other than the factor are the same in every release.
+// The positions that the model was made for, from a frequency on the ramp between those that are kept and those that are
+// stretched; what Llama 3 has where none lies there.
+int32_t originalContext(const RopeSpec& rope, int32_t headDim, const std::vector<float>& divisors) {
+  for (size_t i = 0; i < divisors.size(); ++i) {
+    const double divisor = divisors[i];
+    if (divisor <= 1.001 || divisor >= rope.factor * 0.999) continue;
+    const double wavelength = 2 * std::numbers::pi * std::pow(rope.base, 2.0 * static_cast<double>(i) / headDim);
+    const double smooth = (1 / divisor - 1 / rope.factor) / (1 - 1 / rope.factor);
+    const double context = wavelength * (rope.lowFreqFactor + smooth * (rope.highFreqFactor - rope.lowFreqFactor));
+    if (context >= 1 && context < 1e9) return static_cast<int32_t>(std::lround(context));
+  }
+  return 8192;
+}
+
+// Llama 3's rule gives a GGUF's divisors back; its two frequency factors are the same in every release.
 void findLlama3(int32_t headDim, RopeSpec& rope, const std::string& file) {
   const std::vector<float> divisors = rope.divisors;
   rope.divisors.clear();
@@ -47,13 +62,14 @@ void findLlama3(int32_t headDim, RopeSpec& rope, const std::string& file) {
   rope.factor = divisors.back();
   rope.lowFreqFactor = 1;
   rope.highFreqFactor = 4;
-  rope.originalContext = 8192;
+  rope.originalContext = originalContext(rope, headDim, divisors);
   const std::vector<float> found = rotaryDivisors(rope, headDim);
   for (size_t i = 0; i < divisors.size(); ++i) {
     if (std::abs(found[i] - divisors[i]) <= 1e-4f * std::abs(divisors[i])) continue;
     refuseOption(file, "rope_freqs.weight", "element " + std::to_string(i) + " is " + std::to_string(divisors[i]),
-                 "Llama 3's rule with low_freq_factor 1, high_freq_factor 4 and 8192 original positions, which gives " +
-                     std::to_string(found[i]) + "; export from the Hugging Face folder instead");
+                 "Llama 3's rule with low_freq_factor 1 and high_freq_factor 4, which gives " +
+                     std::to_string(found[i]) + " for " + std::to_string(rope.originalContext) +
+                     " original positions; export from the Hugging Face folder instead");
   }
 }
 

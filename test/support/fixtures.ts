@@ -6,6 +6,14 @@ import { afterAll } from 'vitest';
 
 export const root = join(import.meta.dirname, '..', '..');
 export const FAMILIES = ['llama-tiny', 'smol-tiny', 'gemma3-tiny'] as const;
+/** One of each family in the form of its files on the hub. */
+export const ZOO = [
+  'zoo/llama3-scaled',
+  'zoo/mistral-window',
+  'zoo/qwen2',
+  'zoo/qwen3',
+  'zoo/gemma3-conditional',
+] as const;
 
 export function fixture(...parts: string[]): string {
   return join(root, 'test', 'fixtures', ...parts);

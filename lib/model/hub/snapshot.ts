@@ -3,11 +3,11 @@
 // was wanted of it is there.
 
 import { randomUUID } from 'node:crypto';
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { getHFHubCachePath, type ListFileEntry } from '@huggingface/hub';
 import { MlitError } from '../../native/errors';
-import { writeFileAtomic } from '../../native/files';
+import { makeFolder, writeFileAtomic } from '../../native/files';
 import { HubClient, type HubKind, isOffline } from './client';
 import { type HubReference, isCommit } from './reference';
 import { fetchBlob, reasonOf } from './transfer';
@@ -173,7 +173,7 @@ async function noteRef(cache: string, revision: string, commit: string): Promise
   if ((await readFile(ref, 'utf8').catch(() => '')) === commit) return;
   const own = join(cache, `.ref.mlit-${randomUUID().slice(0, 8)}`);
   try {
-    await mkdir(dirname(ref), { recursive: true });
+    await makeFolder(dirname(ref));
     await writeFileAtomic(own, commit);
     await rename(own, ref);
   } finally {
@@ -183,7 +183,7 @@ async function noteRef(cache: string, revision: string, commit: string): Promise
 
 /** A relative link under the file's name, put there by one rename; the file itself where links are not allowed. */
 async function linkInto(target: string, blob: string): Promise<void> {
-  await mkdir(dirname(target), { recursive: true });
+  await makeFolder(dirname(target));
   const own = `${target}.mlit-${randomUUID().slice(0, 8)}`;
   try {
     await symlink(relative(dirname(target), blob), own).catch(() => copyFile(blob, own));

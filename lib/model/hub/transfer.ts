@@ -5,12 +5,12 @@
 // a rename, which the file system grants to one only.
 
 import { createHash, type Hash, randomUUID } from 'node:crypto';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ListFileEntry } from '@huggingface/hub';
 import { MlitError } from '../../native/errors';
-import { syncFolder } from '../../native/files';
+import { makeFolder, syncFolder } from '../../native/files';
 import { mayLive, thisProcess } from '../../native/folder-lock';
 import type { HubClient } from './client';
 
@@ -43,7 +43,7 @@ export async function fetchBlob(options: TransferOptions): Promise<string> {
     throw failed(options, 'the hub lists no hash of it', undefined);
   const blob = join(blobs, etag);
   try {
-    await mkdir(blobs, { recursive: true });
+    await makeFolder(blobs);
     if ((await stat(blob).catch(() => undefined))?.size === entry.size) return blob;
     const part = await Part.take(blobs, etag, entry);
     try {
