@@ -12,7 +12,10 @@ await runLogged('cmake', ['--build', folder, '--target', 'mlit_tests', '--parall
 });
 const { status } = spawnSync(
   join(folder, 'mlit_tests'),
-  ['--gtest_brief=1', '--gtest_filter=ThreadPool*:Threads*:*Session*cpu*:*Model*:*Sampl*:Condition*:CpuLinear*'],
+  [
+    '--gtest_brief=1',
+    '--gtest_filter=ThreadPool*:Threads*:*Session*cpu*:*Model*:*Sampl*:Condition*:CpuLinear*',
+  ],
   { cwd: root, stdio: 'inherit', env: { ...process.env, TSAN_OPTIONS: 'halt_on_error=1' } },
 );
 process.exit(status ?? 1);
