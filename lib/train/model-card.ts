@@ -1,10 +1,10 @@
-// An adapter that leaves its run's folder must still say what it was made from: a model card in the hub's form, with equal
-// bytes for equal runs.
+// An adapter or a model that leaves its run's folder must still say what it was made from: a model card in the hub's form,
+// with equal bytes for equal runs.
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { stringify } from 'yaml';
 import { packageVersion } from '../native/version';
-import type { TrainOptions } from './options';
+import { optionsOfMethod, type TrainOptions } from './options';
 import type { PreparedData } from './prepare';
 
 export interface ModelCardFacts {
@@ -34,6 +34,7 @@ const LOCAL = new Set([
 /** The text of README.md: metadata in YAML, then how to load it and what it was trained on. */
 export function modelCard(facts: ModelCardFacts): string {
   const { options, data, best } = facts;
+  const full = options.method === 'full';
   const base = hubName(facts.baseName);
   const shown = base ?? basename(facts.baseName);
   const ours = base === undefined ? 'MODEL' : `hf:${base}`;
@@ -43,15 +44,15 @@ export function modelCard(facts: ModelCardFacts): string {
   const head = stringify(
     {
       ...(base !== undefined && { base_model: base }),
-      library_name: 'peft',
+      library_name: full ? 'transformers' : 'peft',
       pipeline_tag: 'text-generation',
       ...(codes.length > 0 && { language: codes }),
-      tags: ['lora', 'mlit'],
+      tags: full ? ['mlit'] : ['lora', 'mlit'],
     },
     { version: '1.1' },
   );
   const settings = Object.fromEntries(
-    Object.entries(options).filter(([key, value]) => !LOCAL.has(key) && value !== undefined),
+    Object.entries(optionsOfMethod(options)).filter(([key, value]) => !LOCAL.has(key) && value !== undefined),
   );
   const rows = Object.entries(languages).map(
     ([lang, { examples, tokens, supervisedTokens }]) =>
@@ -64,29 +65,16 @@ export function modelCard(facts: ModelCardFacts): string {
   return `---
 ${head}---
 
-# LoRA adapter for ${shown}
+# ${full ? `${shown}, tuned in full` : `LoRA adapter for ${shown}`}
 
 Trained with mlit-native ${packageVersion} for ${facts.steps} optimiser steps.${chosen}
 
 No licence is stated here: the base model's licence and those of the training data apply. Add \`license:\` to the head of this
-file before you share the adapter.
+file before you share the ${full ? 'model' : 'adapter'}.
 
 ## Use
 
-With peft:
-
-\`\`\`python
-from peft import AutoPeftModelForCausalLM
-model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
-\`\`\`
-
-With mlit:
-
-\`\`\`
-mlit sample --model ${ours} --adapter path/to/this/folder --prompts prompts.jsonl
-mlit export --model ${ours} --adapter path/to/this/folder --out merged --format safetensors
-\`\`\`
-
+${full ? useOfModel : useOfAdapter(ours)}
 Prompts were rendered with ${describeTemplate(template)}; use the same.
 
 ## Training data
@@ -105,6 +93,36 @@ ${drawn === undefined ? '' : `- drawn by the recipe \`${drawn.spec}\`\n`}
 ${stringify(settings, { lineWidth: 0 })}\`\`\`
 `;
 }
+
+const useOfModel = `With transformers:
+
+\`\`\`python
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained("path/to/this/folder")
+\`\`\`
+
+With mlit:
+
+\`\`\`
+mlit sample --model path/to/this/folder --prompts prompts.jsonl
+mlit export --model path/to/this/folder --out model.gguf --format gguf
+\`\`\`
+`;
+
+const useOfAdapter = (base: string): string => `With peft:
+
+\`\`\`python
+from peft import AutoPeftModelForCausalLM
+model = AutoPeftModelForCausalLM.from_pretrained("path/to/this/folder")
+\`\`\`
+
+With mlit:
+
+\`\`\`
+mlit sample --model ${base} --adapter path/to/this/folder --prompts prompts.jsonl
+mlit export --model ${base} --adapter path/to/this/folder --out merged --format safetensors
+\`\`\`
+`;
 
 /** A name of the hub, or nothing where the base is known by its place only. */
 function hubName(baseName: string): string | undefined {

@@ -269,7 +269,6 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     return directory.publish(tuned.kind, async (folder) => {
       if (state.best) await copyBest(bestPath(directory.checkpoints, state.best.step), folder);
       else await tuned.save(folder);
-      if (tuned.kind !== 'adapter') return;
       const card = modelCard({
         options,
         data,

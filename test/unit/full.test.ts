@@ -65,8 +65,9 @@ describe('full tuning', () => {
       'run.yaml',
     ]);
     expect(readdirSync(join(run, 'model'))).toEqual(
-      expect.arrayContaining(['config.json', 'model.safetensors', 'tokenizer.json']),
+      expect.arrayContaining(['README.md', 'config.json', 'model.safetensors', 'tokenizer.json']),
     );
+    expect(readFileSync(join(run, 'model', 'README.md'), 'utf8')).toContain('library_name: transformers');
     const record = readFileSync(join(run, 'run.yaml'), 'utf8');
     expect(record).toMatch(/^ {2}method: full$/m);
     expect(record).not.toMatch(/^ {2}(rank|alpha|target):/m);

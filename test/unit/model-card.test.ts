@@ -55,6 +55,21 @@ describe('a model card', () => {
     expect(card).not.toContain('/anywhere');
   });
 
+  it('of a model tuned in full loads it as a model, and says nothing of adapters', () => {
+    const options = resolveTrainOptions({ model: 'm', data: ['d.jsonl'], method: 'full' });
+    const card = modelCard(facts({ options }));
+    expect(headOf(card)).toEqual({
+      base_model: 'google/gemma-3-270m',
+      library_name: 'transformers',
+      pipeline_tag: 'text-generation',
+      language: ['fi', 'no'],
+      tags: ['mlit'],
+    });
+    expect(card).toContain('# google/gemma-3-270m, tuned in full');
+    expect(card).toContain('AutoModelForCausalLM.from_pretrained');
+    expect(card).not.toMatch(/adapter|peft|lora/i);
+  });
+
   it('claims no base by a path', () => {
     const card = modelCard(facts({ baseName: './models/tiny' }));
     expect(headOf(card)).not.toHaveProperty('base_model');
