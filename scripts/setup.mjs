@@ -1,14 +1,21 @@
 // Everything between a bare clone and a working library, in tiers, each step doing nothing where nothing is left
-// to do: `node scripts/setup.mjs [--for run|test|lint|bench] [--rebuild]`.
+// to do: `node scripts/setup.mjs [--for run|test|lint|bench|cuda] [--rebuild]`.
 
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { ensureCudaToolkit } from './cuda/toolkit.mjs';
 import { ensureBundle, ensureNative, ensurePackages } from './setup/build.mjs';
 import { progressLine, root, SetupError, say } from './setup/common.mjs';
 import { checkNode, ensureSystem } from './setup/system.mjs';
 
-const tiers = { run: ['run'], test: ['run', 'test'], lint: ['run', 'lint'], bench: ['run', 'bench'] };
+const tiers = {
+  run: ['run'],
+  test: ['run', 'test'],
+  lint: ['run', 'lint'],
+  bench: ['run', 'bench'],
+  cuda: ['run'],
+};
 
 function readOptions() {
   try {
@@ -47,7 +54,8 @@ async function main() {
   await ensureSystem(wanted);
   await ensurePackages();
   if (options.for === 'lint') return;
-  await ensureNative(options);
+  const nvcc = options.for === 'cuda' ? (await ensureCudaToolkit()).nvcc : undefined;
+  await ensureNative({ ...options, nvcc });
   await ensureBundle(options);
   if (wanted.includes('test') || wanted.includes('bench')) await fetchModel();
 }

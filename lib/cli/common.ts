@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { DEVICE_PATTERN } from '../model/model';
 import { MlitError } from '../native/errors';
 import { describeIssues } from '../train/options';
 
@@ -94,18 +95,13 @@ export const commonOptions = {
   field: z.record(z.string(), z.string()).default({}),
   system: z.string().optional(),
   threads: z.union([z.literal('auto'), z.int().min(1)]).default('auto'),
-  device: z.string().default('auto'),
+  device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
   compute: z.string().default('f32'),
   baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
 };
 
 function parseDevice(text: string): string {
-  if (text === 'auto' || text === 'cpu') return text;
-  if (/^cuda(:\d+)?$/.test(text)) {
-    throw new InvalidArgumentError(
-      'The CUDA backend is not part of this version; `mlit doctor` lists the backends.',
-    );
-  }
+  if (DEVICE_PATTERN.test(text)) return text;
   throw new InvalidArgumentError('Allowed choices are auto, cpu, cuda[:N].');
 }
 

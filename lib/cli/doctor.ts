@@ -14,7 +14,9 @@ export function addDoctor(program: Command): void {
       const doctor = addon.doctor();
       // Below the floor of processors there is nothing to test, and the backend's reason is the answer.
       const usable = doctor.backends.some((backend) => backend.usable);
-      const selfTest = usable ? await addon.selfTest('auto', 0) : [];
+      const selfTest = [];
+      for (const { name } of doctor.backends.filter((backend) => backend.usable))
+        for (const check of await addon.selfTest(name, 'auto', 0)) selfTest.push({ backend: name, ...check });
       const passed = usable && selfTest.every((check) => check.passed);
       if (flags.json) {
         const system = { glibc: runtimeGlibc() ?? null, floor: SYSTEM_FLOOR };
@@ -35,7 +37,7 @@ export function addDoctor(program: Command): void {
 
 function describe(
   doctor: ReturnType<ReturnType<typeof loadAddon>['doctor']>,
-  selfTest: { name: string; passed: boolean; detail: string }[],
+  selfTest: { backend: string; name: string; passed: boolean; detail: string }[],
 ): string {
   const { cpu, memory, backends } = doctor;
   const lines = [
@@ -47,12 +49,17 @@ function describe(
     ...cpu.isas.map((isa) => `  ${isa.usable ? '✓' : '–'} ${isa.name.padEnd(8)} ${isa.reason}`),
     `memory      ${size(memory.totalBytes)} in all, ${size(Math.min(memory.availableBytes, memory.limitBytes || Number.POSITIVE_INFINITY))} available`,
     'backends',
-    ...backends.map(
-      (backend) =>
-        `  ${backend.usable ? '✓' : '–'} ${backend.name.padEnd(8)} ${backend.usable ? backend.description : backend.reason}`,
-    ),
+    ...backends
+      .flatMap(({ devices = [], ...backend }) => (devices.length > 0 ? devices : [backend]))
+      .map(
+        (backend) =>
+          `  ${backend.usable ? '✓' : '–'} ${backend.name.padEnd(8)} ${backend.usable ? backend.description : backend.reason}`,
+      ),
     selfTest.length > 0 ? 'self-test' : 'self-test   left out: no backend is usable here',
-    ...selfTest.map((check) => `  ${check.passed ? '✓' : '✗'} ${check.name.padEnd(24)} ${check.detail}`),
+    ...selfTest.map(
+      (check) =>
+        `  ${check.passed ? '✓' : '✗'} ${check.backend.padEnd(8)} ${check.name.padEnd(24)} ${check.detail}`,
+    ),
   ];
   return lines.join('\n');
 }

@@ -32,7 +32,7 @@ export function addPlan(program: Command): void {
           onNote: note,
           onFetch: fetchProgress(),
         });
-        const gflops = await loadAddon().measureRate(chosen.isa, chosen.threads);
+        const gflops = await loadAddon().measureRate(chosen.device, chosen.isa, chosen.threads);
         const seconds = plan.flops / (gflops * 1e9 * STEP_EFFICIENCY);
         if (flags.json) {
           await printJson({ ...plan, fits: fits(plan), gflops, estimatedSeconds: seconds });

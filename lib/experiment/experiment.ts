@@ -51,7 +51,7 @@ export class Experiment implements AsyncDisposable {
     this.#prepared = prepared;
     this.#options = options;
     const { threads, baseDtype } = prepared.spec;
-    this.#executor = new LocalExecutor({ threads, baseDtype, ...options });
+    this.#executor = new LocalExecutor({ device: prepared.device, threads, baseDtype, ...options });
   }
 
   /**

@@ -21,6 +21,8 @@ export interface GraphInputs {
   data: readonly string[];
   evaluation: readonly string[];
   model: string;
+  /** As resolved: `cpu` or `cuda:N`. */
+  device: string;
   rendering: Rendering;
   /** Sorted. */
   evalLanguages: readonly string[];
@@ -69,10 +71,11 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
     seed: spec.evalItems === undefined ? 0 : spec.seed,
   };
   const { rendering, model } = inputs;
+  const device = inputs.device.startsWith('cuda') ? { device: 'cuda' as const } : {};
   const modelFiles = [model, ...(rendering.template in inputs.files ? [rendering.template] : [])];
 
   const evaluate = (train: string | null, seed: number): GraphModel['jobs'] => {
-    const common = { model, baseDtype: spec.baseDtype, train, evaluation, ...rendering };
+    const common = { model, baseDtype: spec.baseDtype, ...device, train, evaluation, ...rendering };
     const needs = train === null ? [] : [train];
     const files = [...modelFiles, ...evaluation.files];
     const sample = add(
@@ -97,7 +100,16 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
       const data = [...inputs.data].sort();
       const mix = add({ kind: 'mix', data, field: spec.field, ...inputs.plan(arm.mixture, seed) }, [], data);
       const train = add(
-        { kind: 'train', mix, model, baseDtype: spec.baseDtype, ...rendering, options: spec.train, seed },
+        {
+          kind: 'train',
+          mix,
+          model,
+          baseDtype: spec.baseDtype,
+          ...device,
+          ...rendering,
+          options: spec.train,
+          seed,
+        },
         [mix],
         modelFiles,
       );

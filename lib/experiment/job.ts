@@ -42,6 +42,8 @@ export interface TrainDescription extends Rendering {
   mix: string;
   model: string;
   baseDtype: string;
+  /** What else computes other bits than the processor; absent on it. */
+  device?: 'cuda';
   options: ExperimentSpec['train'];
   seed: number;
 }
@@ -49,6 +51,7 @@ export interface TrainDescription extends Rendering {
 interface Evaluated extends Rendering {
   model: string;
   baseDtype: string;
+  device?: 'cuda';
   /** Hash of the train job whose adapter answers; null = the base model as it is. */
   train: string | null;
   evaluation: EvaluationKey;

@@ -7,6 +7,7 @@ import type { HubOptions } from '../model/hub/snapshot';
 import { type ModelSource, resolveModel } from '../model/source';
 import { isTemplateFile } from '../model/template';
 import { loadAddon } from '../native/addon';
+import type { NativeDoctor } from '../native/types';
 import { packageVersion } from '../native/version';
 import { describeWarmup } from '../train/schedule';
 import { buildGraph, type JobGraph } from './graph';
@@ -20,6 +21,8 @@ import type { Arm } from './types';
 
 export interface Prepared {
   spec: ExperimentSpec;
+  /** As resolved: `cpu` or `cuda:N`. */
+  device: string;
   arms: readonly Arm[];
   graph: JobGraph;
   source: ModelSource;
@@ -35,10 +38,11 @@ export interface Prepared {
 
 /**
  * @throws MlitError `DATA_INVALID` (leaks, bad records), `DATA_EMPTY`, `MIXTURE_INVALID` (a language has too few items),
- * `EXPERIMENT_INVALID`, `FILE_NOT_FOUND`, `UNKNOWN_MODEL`
+ * `EXPERIMENT_INVALID`, `FILE_NOT_FOUND`, `UNKNOWN_MODEL`, `DEVICE_UNAVAILABLE`
  */
 export async function prepareExperiment(spec: ExperimentSpec, options: HubOptions = {}): Promise<Prepared> {
   const { signal, onNote, onFetch } = options;
+  const device = loadAddon().resolveDevice(spec.device, 'auto');
   const source = await resolveModel(spec.model, { signal, onNote, onFetch });
   const data = await readExamples(spec.data, { field: spec.field, signal, onNote });
   const all = await readExamples(spec.eval, { need: 'reference', field: spec.field, signal });
@@ -71,15 +75,16 @@ export async function prepareExperiment(spec: ExperimentSpec, options: HubOption
     data: dataFiles.keys,
     evaluation: evalFiles.keys,
     model,
+    device,
     rendering: { template, system: spec.system ?? null },
     evalLanguages,
     references: evaluation.references,
     plan: (mixture, seed) => planMixture({ policy: spec.policy, ...mixture, seed }, counts),
   });
   const drawn = drawAll(graph, table);
-  const doctor = loadAddon().doctor();
   return {
     spec,
+    device,
     arms,
     graph,
     source,
@@ -95,11 +100,19 @@ export async function prepareExperiment(spec: ExperimentSpec, options: HubOption
       seeds: Array.from({ length: spec.seeds }, (_, i) => spec.seed + i),
       jobs: jobsByArm(graph),
       version: packageVersion,
-      machine: `${doctor.cpu.model}, ${doctor.cpu.usableProcessors} processors, ${doctor.cpu.isas.find((isa) => isa.usable)?.name ?? 'no instruction set'}`,
+      machine: machineText(loadAddon().doctor(), device),
       train: spec.train,
       sample: spec.sample,
     },
   };
+}
+
+function machineText({ cpu, backends }: NativeDoctor, device: string): string {
+  const isa = cpu.isas.find((each) => each.usable)?.name ?? 'no instruction set';
+  const processor = `${cpu.model}, ${cpu.usableProcessors} processors, ${isa}`;
+  const cards = backends.flatMap(({ devices = [] }) => devices);
+  const card = cards.find(({ name }) => name === device);
+  return card === undefined ? processor : `${processor}; ${device}: ${card.description}`;
 }
 
 /** What is allowed but seldom meant. */

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { DEVICE_PATTERN } from '../model/model';
 import { isTemplateFile } from '../model/template';
 import { MlitError } from '../native/errors';
 import { shallow } from '../native/untrusted';
@@ -117,6 +118,8 @@ export const experimentSchema = z.strictObject({
   seed: z.int().min(0).default(0),
   /** Also evaluate the base model as it is. */
   base: z.boolean().default(true),
+  /** `auto`, `cpu`, `cuda` or `cuda:N`, as in `mlit train`. */
+  device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
   threads: z.union([z.literal('auto'), count]).default('auto'),
   baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
   /** The folder of jobs and results, shared by experiments that may share jobs. */

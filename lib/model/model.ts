@@ -5,10 +5,15 @@ import type { HubOptions } from './hub/snapshot';
 import { loadTokenizer, type ModelSource, resolveModel } from './source';
 import type { Tokenizer } from './tokenizer';
 
+/** What a device may be called: `auto`, `cpu`, `cuda` (the first card) or `cuda:N`. */
+export const DEVICE_PATTERN = /^(?:auto|cpu|cuda(?::\d{1,3})?)$/;
+
 /** Which model is loaded, and how it is kept. */
 export interface ModelLoadOptions {
   /** GGUF file, Hugging Face folder, `hf:owner/name[@revision][:FILE.gguf]`, a name that `mlit pull` knows, or one that was resolved. */
   model: string | ModelSource;
+  /** `auto`, `cpu`, `cuda` or `cuda:N`. Default `auto`: the first card where it can be used, else the processor. */
+  device?: string;
   /** Compute threads. The first model loaded in a process fixes them. Default: the processors this process may use. */
   threads?: number | 'auto';
   /** `auto`, or an instruction set's name as `mlit doctor` lists them. Default `auto`. */
@@ -25,10 +30,11 @@ export interface ModelLoadOptions {
 }
 
 export function toLoadOptions(
-  options: Pick<ModelLoadOptions, 'threads' | 'isa' | 'baseDtype' | 'onProgress'>,
+  options: Pick<ModelLoadOptions, 'device' | 'threads' | 'isa' | 'baseDtype' | 'onProgress'>,
 ): NativeLoadOptions {
-  const { threads = 'auto', isa = 'auto', baseDtype = 'auto', onProgress } = options;
+  const { device = 'auto', threads = 'auto', isa = 'auto', baseDtype = 'auto', onProgress } = options;
   return {
+    device,
     threads: threads === 'auto' ? 0 : threads,
     isa,
     format: baseDtype,
@@ -57,11 +63,13 @@ export class Model implements AsyncDisposable {
    * Loads weights and tokenizer. Disposing the model ends everything made from it.
    *
    * @throws MlitError `FILE_NOT_FOUND`, `FILE_DAMAGED`, `MODEL_UNSUPPORTED`, `TENSOR_MISSING`, `TENSOR_MISMATCH`,
-   * `TOKENIZER_UNSUPPORTED`, `OUT_OF_MEMORY`, `DOWNLOAD_FAILED`; the signal's reason when aborted
+   * `TOKENIZER_UNSUPPORTED`, `OUT_OF_MEMORY`, `DOWNLOAD_FAILED`, `DEVICE_UNAVAILABLE`; the signal's reason when aborted
    */
   static async load(options: ModelLoadOptions): Promise<Model> {
     options.signal?.throwIfAborted();
     const { model } = options;
+    // A card that can't be used is refused before anything is fetched or read.
+    const device = loadAddon().resolveDevice(options.device ?? 'auto', options.isa ?? 'auto');
     const source = typeof model === 'string' ? await resolveModel(model, hubOptions(options)) : model;
     const tokenizer = await loadTokenizer(source);
     options.signal?.throwIfAborted();
@@ -72,7 +80,7 @@ export class Model implements AsyncDisposable {
     };
     const native = await loadAddon().loadModel(
       source.path,
-      toLoadOptions({ ...options, onProgress: watched }),
+      toLoadOptions({ ...options, device, onProgress: watched }),
     );
     if (options.signal?.aborted) {
       await native.dispose();
@@ -98,6 +106,11 @@ export class Model implements AsyncDisposable {
   /** Bytes of the weights in memory. */
   get bytes(): number {
     return this.native.bytes;
+  }
+
+  /** `cpu` or `cuda:N`: what `auto` came to. */
+  get device(): string {
+    return this.native.device;
   }
 
   /** How the frozen weights are kept: what `auto` came to. */

@@ -107,6 +107,8 @@ export interface NativeModel extends NativeHandle {
   /** How the frozen weights are kept. */
   readonly format: 'f32' | 'bf16';
   readonly path: string;
+  /** `cpu` or `cuda:N`. */
+  readonly device: string;
   createAdapter(spec: NativeAdapterSpec, seed: bigint): Promise<NativeAdapter>;
   /** folder: a PEFT folder */
   loadAdapter(folder: string): Promise<NativeAdapter>;
@@ -198,10 +200,21 @@ export interface NativeDoctor {
     isas: { name: string; usable: boolean; reason: string }[];
   };
   memory: { totalBytes: number; availableBytes: number; limitBytes: number };
-  backends: { name: string; usable: boolean; reason: string; description: string }[];
+  /** cpu, then cuda; `devices` has each card by its name (cuda:0 …) where one is usable. */
+  backends: (NativeBackendReport & { devices?: NativeBackendReport[] })[];
+}
+
+/** One of reason and description is empty. */
+export interface NativeBackendReport {
+  name: string;
+  usable: boolean;
+  reason: string;
+  description: string;
 }
 
 export interface NativeLoadOptions {
+  /** 'auto' | 'cpu' | 'cuda' | 'cuda:N', or what resolveDevice() made of it. Default 'auto'. */
+  device?: string;
   /** 0 = usable processors. The first load in a process fixes the number of threads. */
   threads: number;
   /** 'auto' | 'avx512' | 'avx2' | 'neon' */
@@ -244,10 +257,19 @@ export interface NativeAddon {
   /** Called once by lib/native/addon.ts: native code throws this class. */
   setErrorClass(errorClass: new (code: never, message: string, options?: object) => Error): void;
   doctor(): NativeDoctor;
+  /**
+   * 'cpu' or 'cuda:N': where a model for this device and instruction set ('auto' = any) would be. Throws DEVICE_UNAVAILABLE with
+   * the reason where a card is asked for that can't be used.
+   */
+  resolveDevice(device: string, isa: string): string;
   /** A short numerical check of the backend (products, attention, loss against known values). */
-  selfTest(isa: string, threads: number): Promise<{ name: string; passed: boolean; detail: string }[]>;
+  selfTest(
+    device: string,
+    isa: string,
+    threads: number,
+  ): Promise<{ name: string; passed: boolean; detail: string }[]>;
   /** Rate of large frozen products on this backend, in GFLOP/s; takes about 0.3 s. */
-  measureRate(isa: string, threads: number): Promise<number>;
+  measureRate(device: string, isa: string, threads: number): Promise<number>;
   readGgufMetadata(path: string): Promise<GgufMetadata>;
   readModelConfig(path: string): Promise<NativeModelConfig>;
   readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture/spec';
 import { canonicalTarget, TARGETS } from '../model/adapter';
+import { DEVICE_PATTERN } from '../model/model';
 import type { Recompute } from '../native/types';
 import { shown } from '../native/untrusted';
 import { didYouMean } from '../text/suggest';
@@ -50,7 +51,8 @@ export const trainFields = z.strictObject({
   /** `auto`, a built-in's name, a Jinja file, or `none`. */
   template: z.string().min(1).default('auto'),
   threads: z.union([z.literal('auto'), count]).default('auto'),
-  device: z.enum(['auto', 'cpu']).default('auto'),
+  /** `auto`, `cpu`, `cuda` or `cuda:N`. `auto` is the first card where it can be used, else the processor. */
+  device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
   /** `auto` is f32 in this version. */
   compute: z.enum(['f32', 'auto']).default('f32'),
   baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),

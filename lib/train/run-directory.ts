@@ -22,6 +22,8 @@ import {
 /** What was chosen or found rather than asked for; a resumed run uses it or refuses. */
 export interface RunChoices {
   version: string;
+  /** `cpu` or `cuda:N`. */
+  device: string;
   threads: number;
   isa: string;
   microTokens: number;
@@ -39,6 +41,7 @@ export interface RunChoices {
 
 const choicesSchema = z.looseObject({
   version: z.string(),
+  device: z.string().default('cpu'),
   threads: z.int().min(1),
   isa: z.string(),
   microTokens: z.int().min(1),

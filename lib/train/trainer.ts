@@ -46,7 +46,7 @@ export type TrainerOptions = TrainOptionsInput & {
    */
   relocate?: boolean;
   /**
-   * The model, loaded already: for many runs over one base. It stays when the trainer is disposed. Its threads and weights'
+   * The model, loaded already: for many runs over one base. It stays when the trainer is disposed. Its device, threads and weights'
    * dtype are what they are. Not with `method: 'full'`, which changes the weights.
    */
   base?: Model | undefined;
@@ -91,6 +91,7 @@ export async function planTraining(
   } = {},
 ): Promise<TrainingPrepared> {
   const options = await adoptInitAdapter(resolveTrainOptions(input), input);
+  const device = loadAddon().resolveDevice(options.device, 'auto');
   const { modelCommit, signal, onNote, onFetch, evaluator } = context;
   refuseIdleOptions(options);
   if (options.select !== 'loss' && evaluator?.measures !== options.select)
@@ -102,12 +103,13 @@ export async function planTraining(
   const startedAt = context.startedAt ?? new Date().toISOString();
   const data = await prepareData(options, source, { ...context, clock: context.clock ?? startedAt });
   context.signal?.throwIfAborted();
-  const { plan, microTokens, recompute } = await planRun(options, source, data, evaluator);
+  const { plan, microTokens, recompute } = await planRun({ ...options, device }, source, data, evaluator);
   const doctor = loadAddon().doctor();
   const chosen: RunChoices = {
     version: packageVersion,
     threads: options.threads === 'auto' ? doctor.cpu.usableProcessors : options.threads,
-    isa: doctor.cpu.isas.find((isa) => isa.usable)?.name ?? 'none',
+    device,
+    isa: (device === 'cpu' && doctor.cpu.isas.find((isa) => isa.usable)?.name) || 'none',
     microTokens,
     recompute,
     totalSteps: data.steps.length,
@@ -190,7 +192,8 @@ export class Trainer implements AsyncDisposable {
       ...(record && { startedAt: record.chosen.startedAt }),
       ...(record && isSameName && { modelCommit: record.chosen.modelCommit }),
     };
-    const prepared = await planTraining(record ? asChosen(record) : input, context);
+    const wanted = record ? asChosen(record) : input;
+    const prepared = await planTraining(base ? { ...wanted, device: base.device } : wanted, context);
     if (record) refuseOtherChoices(record.chosen, prepared.chosen);
     const full = prepared.options.method === 'full';
     if (full && base) {
@@ -211,6 +214,7 @@ export class Trainer implements AsyncDisposable {
         base ??
         (await Model.load({
           model: prepared.source,
+          device: prepared.chosen.device,
           threads: prepared.chosen.threads,
           baseDtype: prepared.options.baseDtype,
           signal,
@@ -337,7 +341,14 @@ function placesOf({ model, data, template }: TrainOptions): Partial<TrainOptions
 /** What was `auto` when the run was started stays what it became, whatever would be chosen now. */
 function asChosen({ options, chosen }: RunRecord): TrainOptionsInput {
   const { model, data } = options;
-  return { ...optionsOfMethod(options), model, data, threads: chosen.threads, recompute: chosen.recompute };
+  return {
+    ...optionsOfMethod(options),
+    model,
+    data,
+    device: chosen.device,
+    threads: chosen.threads,
+    recompute: chosen.recompute,
+  };
 }
 
 function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOptionsInput>): void {
@@ -363,6 +374,7 @@ function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOption
 
 function refuseOtherChoices(recorded: RunChoices, now: RunChoices): void {
   const keys = [
+    'device',
     'threads',
     'isa',
     'microTokens',

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "addon/plugin.h"
 #include "core/error.h"
 
 namespace mlit::addon {
@@ -121,8 +122,11 @@ void ComputeThread::loop() {
   }
 }
 
-std::shared_ptr<Backend> ComputeThread::backend(int threads, const std::string& isa) {
-  if (std::shared_ptr<Backend> shared = backend_.lock()) {
+std::shared_ptr<Backend> ComputeThread::backend(const std::string& device, int threads, const std::string& isa) {
+  const std::string resolved = resolveDevice(device, isa);
+  std::weak_ptr<Backend>& kept = backends_[resolved];
+  if (std::shared_ptr<Backend> shared = kept.lock()) {
+    if (resolved != "cpu") return shared;
     const std::string description = shared->description();  // "avx512, 2 threads"
     const std::string current = description.substr(0, description.find(','));
     if (isa != "auto" && isa != current) {
@@ -133,8 +137,8 @@ std::shared_ptr<Backend> ComputeThread::backend(int threads, const std::string& 
     }
     return shared;
   }
-  std::shared_ptr<Backend> made = createCpuBackend(threads, isa);
-  backend_ = made;
+  std::shared_ptr<Backend> made = createBackend(resolved, threads, isa);
+  kept = made;
   return made;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -54,9 +55,9 @@ class ComputeThread {
   // An environment ends: its queued tasks are dropped, its running one is cancelled and waited for.
   void leave(const void* owner);
 
-  // On the compute thread only: the backend that all models share, made with these options where there is none. Once made,
-  // its number of threads stays; another instruction set is refused (kDeviceUnavailable) while a model uses it.
-  std::shared_ptr<Backend> backend(int threads, const std::string& isa);
+  // On the compute thread only: the backend that all models of a device share, made with these options where there is none. Once
+  // made, the processor's number of threads stays; another instruction set is refused (kDeviceUnavailable) while a model uses it.
+  std::shared_ptr<Backend> backend(const std::string& device, int threads, const std::string& isa);
 
  private:
   ComputeThread() = default;
@@ -73,7 +74,7 @@ class ComputeThread {
   bool busy_ = false;
   const void* runningOwner_ = nullptr;
   std::shared_ptr<CancelToken> runningCancel_;
-  std::weak_ptr<Backend> backend_;
+  std::map<std::string, std::weak_ptr<Backend>> backends_;  // by resolved device
 };
 
 // An object that is destroyed on the compute thread, whichever thread lets go of it last.

@@ -1,5 +1,6 @@
 // Model: loading, with progress on the way, and the class.
 #include "addon/arguments.h"
+#include "addon/plugin.h"
 #include "addon/progress.h"
 #include "addon/states.h"
 #include "addon/values.h"
@@ -13,16 +14,18 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
   const std::shared_ptr<ModelState> state = computeOwned(std::make_unique<ModelState>());
   const std::shared_ptr<Progress> progress = Progress::ofOptions(info[1], state->cancel);
 
-  const auto load = [state, path, options, progress] {
+  // Judged by this thread already, so that the handle can tell.
+  const std::string device = resolveDevice(options.device, options.isa);
+  const auto load = [state, device, path, options, progress] {
     Model::Options native;
     native.format = options.format;
     native.cancel = &state->cancel->flag;
     if (progress) native.progress = [&](double fraction) { progress->report(fraction); };
-    const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(options.threads, options.isa);
+    const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(device, options.threads, options.isa);
     state->model = Model::load(path, backend, native);
     return Nothing{};
   };
-  const auto finish = [state, progress](Napi::Env target, Nothing) {
+  const auto finish = [state, device, progress](Napi::Env target, Nothing) {
     if (progress) {
       if (const auto thrown = progress->end(target)) throw *thrown;
     }
@@ -32,6 +35,7 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
     setReadOnly(handle, "config", configValue(target, model.config()));
     setReadOnly(handle, "bytes", Napi::Number::New(target, static_cast<double>(model.bytes())));
     setReadOnly(handle, "format", Napi::String::New(target, model.format() == WeightFormat::kBF16 ? "bf16" : "f32"));
+    setReadOnly(handle, "device", Napi::String::New(target, device));
     setReadOnly(handle, "path", Napi::String::New(target, model.path()));
     return handle;
   };

@@ -1,11 +1,14 @@
 // The addon's exports: what lib/native/types.ts calls NativeAddon.
 #include <napi.h>
 
+#include <algorithm>
+
 #include "addon/arguments.h"
 #include "addon/async.h"
 #include "addon/exports.h"
 #include "addon/machine.h"
 #include "addon/measure.h"
+#include "addon/plugin.h"
 #include "addon/self_test.h"
 #include "addon/states.h"
 #include "addon/values.h"
@@ -42,6 +45,28 @@ Napi::Object cpuBackendValue(Napi::Env env, const MachineReport& machine) {
   }
 }
 
+// Usable where one card is; the reason is the first one's. Every card is under `devices`, where any is shown.
+Napi::Object cudaBackendValue(Napi::Env env) {
+  const std::vector<DeviceReport> devices = Plugin::cuda().devices();
+  const auto usable =
+      std::find_if(devices.begin(), devices.end(), [](const DeviceReport& each) { return each.usable; });
+  const bool any = usable != devices.end();
+  Napi::Object value =
+      backendValue(env, "cuda", any, any ? "" : devices.front().reason, any ? usable->description : "");
+  Napi::Array list = Napi::Array::New(env);
+  for (size_t i = 0; any && i < devices.size(); ++i) {
+    const std::string name = "cuda:" + std::to_string(i);
+    list.Set(list.Length(),
+             backendValue(env, name.c_str(), devices[i].usable, devices[i].reason, devices[i].description));
+  }
+  value.Set("devices", list);
+  return value;
+}
+
+Napi::Value resolveDeviceFor(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), resolveDevice(textArgument(info[0], "device"), textArgument(info[1], "isa")));
+}
+
 Napi::Value doctor(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const MachineReport machine = inspectMachine();
@@ -55,7 +80,7 @@ Napi::Value doctor(const Napi::CallbackInfo& info) {
     isas.Set(isas.Length(), value);
   }
   backends.Set(0u, cpuBackendValue(env, machine));
-  backends.Set(1u, backendValue(env, "cuda", false, "this version of the package has no CUDA backend", ""));
+  backends.Set(1u, cudaBackendValue(env));
 
   Napi::Object cpu = Napi::Object::New(env), memory = Napi::Object::New(env), value = Napi::Object::New(env);
   cpu.Set("model", machine.cpuModel);
@@ -75,9 +100,10 @@ Napi::Value doctor(const Napi::CallbackInfo& info) {
 Napi::Value runSelfTest(const Napi::CallbackInfo& info) {
   return runAsync(
       info.Env(), nullptr,
-      [isa = textArgument(info[0], "isa"), threads = threadsArgument(info[1], "threads")] {
-        return selfTest(
-            *createCpuBackend(threads, isa));  // one of its own: the shared one may have another instruction set
+      [device = textArgument(info[0], "device"), isa = textArgument(info[1], "isa"),
+       threads = threadsArgument(info[2], "threads")] {
+        // One of its own: the shared one may have another instruction set.
+        return selfTest(*createBackend(device, threads, isa));
       },
       [](Napi::Env env, const std::vector<Check>& checks) {
         Napi::Array values = Napi::Array::New(env, checks.size());
@@ -95,9 +121,8 @@ Napi::Value runSelfTest(const Napi::CallbackInfo& info) {
 Napi::Value measure(const Napi::CallbackInfo& info) {
   return runAsync(
       info.Env(), nullptr,
-      [isa = textArgument(info[0], "isa"), threads = threadsArgument(info[1], "threads")] {
-        return measureRate(*createCpuBackend(threads, isa));
-      },
+      [device = textArgument(info[0], "device"), isa = textArgument(info[1], "isa"),
+       threads = threadsArgument(info[2], "threads")] { return measureRate(*createBackend(device, threads, isa)); },
       [](Napi::Env env, double gflops) { return Napi::Number::New(env, gflops); });
 }
 
@@ -155,6 +180,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   const napi_property_descriptor properties[] = {
       method("setErrorClass", syncFunction<setErrorClass>),
       method("doctor", syncFunction<doctor>),
+      method("resolveDevice", syncFunction<resolveDeviceFor>),
       method("selfTest", asyncFunction<runSelfTest>),
       method("measureRate", asyncFunction<measure>),
       method("readGgufMetadata", asyncFunction<readGgufMetadata>),

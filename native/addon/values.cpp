@@ -50,6 +50,7 @@ int32_t threadsArgument(Napi::Value value, const std::string& name) {
 LoadOptions loadOptions(Napi::Value value, const std::string& name) {
   const OptionsReader reader(value, name);
   LoadOptions options;
+  if (!reader.get("device").IsUndefined()) options.device = reader.text("device");
   options.threads = threadsArgument(reader.get("threads"), reader.path("threads"));
   options.isa = reader.text("isa");
   const auto format = reader.oneOf("format", {"auto", "f32", "bf16"});
@@ -196,13 +197,13 @@ WeightFormat formatFor(const std::string& path, const LoadOptions& load) {
 
 MemoryPlan planTraining(const std::string& path, const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                         const LoadOptions& load) {
-  const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(load.threads, load.isa);
+  const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(load.device, load.threads, load.isa);
   return TrainSession::plan(readModelConfig(path), *backend, adapters, options, formatFor(path, load));
 }
 
 MemoryPlan planSampling(const std::string& path, const SampleOptions& options, int32_t maxAdapterRank,
                         const LoadOptions& load) {
-  const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(load.threads, load.isa);
+  const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(load.device, load.threads, load.isa);
   const ModelConfig config = readModelConfig(path);
   MemoryPlan plan = SampleEngine::plan(config, *backend, options, maxAdapterRank);
   const bool hasBase = std::any_of(plan.begin(), plan.end(), [](const PlanItem& item) { return item.name == "base"; });

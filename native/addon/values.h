@@ -16,6 +16,7 @@
 namespace mlit::addon {
 
 struct LoadOptions {
+  std::string device = "auto";  // auto, cpu, cuda, cuda:N
   int32_t threads = 0;
   std::string isa = "auto";
   std::optional<WeightFormat> format;  // none: what loses nothing

@@ -60,10 +60,14 @@ export function buildFraction(line) {
   return ninja ? Number(ninja[1]) / Number(ninja[2]) : undefined;
 }
 
-export async function ensureNative({ rebuild }) {
+/** nvcc: builds the CUDA plug-in too, and from then on whenever this clone's addon is built. */
+export async function ensureNative({ rebuild, nvcc }) {
+  if (nvcc !== undefined) writeStamp('nvcc', nvcc);
+  const stamped = readStamp('nvcc');
+  const cuda = stamped !== undefined && existsSync(stamped) ? stamped : undefined;
   const hash = hashOf(['native', 'CMakeLists.txt', 'node_modules/node-addon-api/package.json'], {
     skip: (path) => path === join('native', 'test'),
-    extra: `${process.arch} ${capture('g++', ['-dumpfullversion'])}`,
+    extra: `${process.arch} ${capture('g++', ['-dumpfullversion'])} ${cuda ?? ''}`,
   });
   if (rebuild) rmSync(join(root, 'build'), { recursive: true, force: true });
   if (existsSync(addon) && readStamp('native') === hash) return;
@@ -73,6 +77,7 @@ export async function ensureNative({ rebuild }) {
   const cmakeJs = join(root, 'node_modules', 'cmake-js', 'bin', 'cmake-js');
   const args = ['build', '--config', 'Release', '--parallel', String(availableParallelism())];
   if (hasCommand('ccache')) args.push('--CDCMAKE_CXX_COMPILER_LAUNCHER=ccache');
+  if (cuda !== undefined) args.push('--CDMLIT_CUDA=ON', `--CDCMAKE_CUDA_COMPILER=${cuda}`);
   try {
     await runLogged(process.execPath, [cmakeJs, ...args], {
       log: 'native-build',

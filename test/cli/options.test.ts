@@ -52,9 +52,9 @@ describe('a YAML file', () => {
   it('is refused where a flag would be', async () => {
     const file = join(folder, 'sampling.yaml');
     const start = `model: ${model}\nprompts: ${data}\n`;
-    writeFileSync(file, `${start}device: cuda\n`);
+    writeFileSync(file, `${start}device: gpu\n`);
     const device = await mlit(['sample', '--config', file]);
-    expect(device).toMatchObject({ code: 2, stderr: expect.stringMatching(/device.*cuda.*CUDA/) });
+    expect(device).toMatchObject({ code: 2, stderr: expect.stringMatching(/device.*gpu.*cuda/) });
     writeFileSync(file, `${start}max-new-tokns: 3\n`);
     const unknown = await mlit(['sample', '--config', file]);
     expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining("'max-new-tokns'") });

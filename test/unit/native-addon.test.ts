@@ -28,14 +28,16 @@ describe('the machine', () => {
       .cpu.isas.filter((isa) => isa.usable);
     expect(usable).not.toHaveLength(0);
     for (const { name } of usable) {
-      const checks = await loadAddon().selfTest(name, 2);
+      const checks = await loadAddon().selfTest('cpu', name, 2);
       expect(checks.filter(({ passed }) => !passed)).toEqual([]);
       expect(checks.length).toBeGreaterThanOrEqual(6);
     }
   });
 
   it('selfTest() refuses an unknown instruction set', async () => {
-    await expect(loadAddon().selfTest('sse9', 1)).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
+    await expect(loadAddon().selfTest('cpu', 'sse9', 1)).rejects.toMatchObject({
+      code: 'DEVICE_UNAVAILABLE',
+    });
   });
 });
 

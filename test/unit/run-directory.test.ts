@@ -17,6 +17,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const chosen: RunChoices = {
   version: '0.0.0',
+  device: 'cpu',
   threads: 2,
   isa: 'avx2',
   microTokens: 64,

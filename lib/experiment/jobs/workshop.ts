@@ -15,6 +15,8 @@ import { canonicalJson, type EvaluationKey, type Job, type Rendering } from '../
 export const TEMPLATE_CLOCK = '2024-01-01T00:00:00.000Z';
 
 export interface WorkshopOptions {
+  /** As resolved: `cpu` or `cuda:N`. */
+  device: string;
   threads: number | 'auto';
   baseDtype: 'auto' | 'f32' | 'bf16';
   signal?: AbortSignal | undefined;
@@ -51,8 +53,8 @@ export class Workshop implements AsyncDisposable {
   async model(path: string): Promise<Model> {
     if (this.#model?.path !== path) {
       await this.#freeModel();
-      const { threads, baseDtype, signal } = this.#options;
-      this.#model = { path, loading: Model.load({ model: path, threads, baseDtype, signal }) };
+      const { device, threads, baseDtype, signal } = this.#options;
+      this.#model = { path, loading: Model.load({ model: path, device, threads, baseDtype, signal }) };
     }
     return this.#model!.loading;
   }

@@ -1,0 +1,113 @@
+# mlit_cuda.so, the CUDA backend beside the addon, and its doubles for tests. Included by the top CMakeLists.txt, which has the options.
+
+# ON once every operation of backend.h has a kernel. Until then the plug-in is built only when asked for, as a compile check, and
+# not beside the addon: a package must not carry what offers no device.
+set(MLIT_CUDA_KERNELS OFF)
+
+# Ours, with the nvcc that first knew each; the last also as PTX, for cards to come.
+set(cuda_all_archs 80 86 89 90a 100 120)
+
+set(cuda_wanted ${MLIT_CUDA})
+if(cuda_wanted STREQUAL "AUTO")
+  set(cuda_wanted OFF)
+  if(MLIT_CUDA_KERNELS)
+    if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+      find_program(MLIT_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
+      if(MLIT_NVCC)
+        set(CMAKE_CUDA_COMPILER ${MLIT_NVCC})
+      endif()
+    endif()
+    include(CheckLanguage)
+    check_language(CUDA)
+    if(CMAKE_CUDA_COMPILER)
+      execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE nvcc_says ERROR_QUIET)
+      if(nvcc_says MATCHES "release ([0-9]+\\.[0-9]+)" AND CMAKE_MATCH_1 VERSION_GREATER_EQUAL 12.8)
+        set(cuda_wanted ON)
+      else()
+        message(STATUS "The CUDA plug-in is left out: ${CMAKE_CUDA_COMPILER} is older than 12.8")
+      endif()
+    else()
+      message(STATUS "The CUDA plug-in is left out: there is no nvcc (`npm run cuda:toolkit` fetches one)")
+    endif()
+  endif()
+endif()
+
+if(cuda_wanted)
+  set(CMAKE_CUDA_ARCHITECTURES OFF)  # -gencode is ours
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+  enable_language(CUDA)
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
+    message(FATAL_ERROR "${CMAKE_CUDA_COMPILER} is nvcc ${CMAKE_CUDA_COMPILER_VERSION}; 12.8 or later is needed. "
+                        "`npm run cuda:toolkit -- --wheels` fetches one.")
+  endif()
+  set(cuda_archs "${MLIT_CUDA_ARCHS}")
+  if(NOT cuda_archs)
+    execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-arch OUTPUT_VARIABLE known)
+    foreach(arch IN LISTS cuda_all_archs)
+      string(REGEX REPLACE "a$" "" base ${arch})
+      if(known MATCHES "compute_${base}[\r\n]")
+        list(APPEND cuda_archs ${arch})
+      endif()
+    endforeach()
+    string(REPLACE ";" "," cuda_archs "${cuda_archs}+ptx")
+  endif()
+  string(REPLACE "," ";" cuda_arch_list "${cuda_archs}")
+  set(gencode "")
+  foreach(arch IN LISTS cuda_arch_list)
+    if(arch MATCHES "^([0-9]+)\\+ptx$")
+      list(APPEND gencode "-gencode=arch=compute_${CMAKE_MATCH_1},code=[sm_${CMAKE_MATCH_1},compute_${CMAKE_MATCH_1}]")
+    else()
+      list(APPEND gencode "-gencode=arch=compute_${arch},code=sm_${arch}")
+    endif()
+  endforeach()
+  message(STATUS "CUDA plug-in: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, ${cuda_archs}")
+
+  file(GLOB cuda_sources CONFIGURE_DEPENDS native/backend/cuda/*.cpp native/backend/cuda/*.cu native/backend/cuda/*/*.cu)
+  add_library(mlit_cuda SHARED ${cuda_sources} native/core/error.cpp)
+  set_target_properties(mlit_cuda PROPERTIES PREFIX "" SUFFIX ".so")
+  if(NOT MLIT_CUDA_KERNELS)
+    set_target_properties(mlit_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/incomplete)
+  endif()
+  target_include_directories(mlit_cuda PRIVATE native)
+  target_include_directories(mlit_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  string(REGEX MATCH "^[0-9]+" toolkit_major ${CMAKE_CUDA_COMPILER_VERSION})
+  target_compile_definitions(mlit_cuda PRIVATE
+    ${MLIT_INTERFACE} MLIT_CUDA_TOOLKIT_MAJOR=${toolkit_major} MLIT_CUDA_ARCHS="${cuda_archs}"
+    MLIT_CUDA_KERNELS=$<BOOL:${MLIT_CUDA_KERNELS}>)
+  target_compile_options(mlit_cuda PRIVATE
+    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Werror -ffp-contract=off>
+    "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-std=c++20 -Werror all-warnings -Xcompiler -Wall -lineinfo --threads 0>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:${gencode}>")
+  set_property(TARGET mlit_cuda PROPERTY LINK_DEPENDS ${CMAKE_SOURCE_DIR}/native/backend/cuda/exports.map)
+  target_link_options(mlit_cuda PRIVATE
+    -Wl,--version-script=${CMAKE_SOURCE_DIR}/native/backend/cuda/exports.map -Wl,--as-needed -Wl,--exclude-libs,ALL
+    -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined)
+  target_link_libraries(mlit_cuda PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+endif()
+
+# Doubles that stand beside a copy of the addon in tests: a plug-in that says what a test's environment tells it and computes on the
+# CPU behind addresses that are mapped nowhere; the real entry points over the same; and NVIDIA's two libraries.
+set(double_sources native/test/host_backend.cpp native/test/host_backend_ops.cpp)
+add_library(mlit_double_plugin SHARED EXCLUDE_FROM_ALL native/test/cuda/plugin_double.cpp ${double_sources})
+add_library(mlit_double_cuda SHARED EXCLUDE_FROM_ALL
+  native/backend/cuda/plugin.cpp ${cuda_probe_sources} native/test/cuda/backend_double.cpp ${double_sources})
+target_compile_definitions(mlit_double_cuda PRIVATE
+  MLIT_CUDA_TOOLKIT_MAJOR=13 MLIT_CUDA_ARCHS="80,90a" MLIT_CUDA_KERNELS=1)
+add_library(mlit_double_without_kernels SHARED EXCLUDE_FROM_ALL
+  native/backend/cuda/plugin.cpp ${cuda_probe_sources} native/test/cuda/backend_double.cpp ${double_sources})
+target_compile_definitions(mlit_double_without_kernels PRIVATE
+  MLIT_CUDA_TOOLKIT_MAJOR=12 MLIT_CUDA_ARCHS="80,90a" MLIT_CUDA_KERNELS=0)
+foreach(double mlit_double_plugin mlit_double_cuda mlit_double_without_kernels)
+  target_compile_definitions(${double} PRIVATE ${MLIT_INTERFACE})
+  target_link_libraries(${double} PRIVATE mlit_core ${CMAKE_DL_LIBS})
+  target_link_options(${double} PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/native/backend/cuda/exports.map)
+endforeach()
+add_library(mlit_double_driver SHARED EXCLUDE_FROM_ALL native/test/cuda/driver_double.cpp)
+add_library(mlit_double_cublaslt SHARED EXCLUDE_FROM_ALL native/test/cuda/cublaslt_double.cpp)
+foreach(double mlit_double_driver mlit_double_cublaslt)
+  target_link_libraries(${double} PRIVATE mlit_flags)
+endforeach()
+add_custom_target(mlit_doubles DEPENDS mlit_double_plugin mlit_double_cuda mlit_double_without_kernels
+                                       mlit_double_driver mlit_double_cublaslt)
+set_target_properties(mlit_double_plugin mlit_double_cuda mlit_double_without_kernels mlit_double_driver
+                      mlit_double_cublaslt PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/doubles)

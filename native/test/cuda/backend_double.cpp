@@ -1,0 +1,15 @@
+// What nvcc would have compiled, for the plug-in's real entry points in a build without nvcc.
+#include "backend/cuda/cuda_backend.h"
+#include "test/host_backend.h"
+
+namespace mlit::cuda {
+
+std::string imageReason(int) { return ""; }
+
+#if MLIT_CUDA_KERNELS
+std::unique_ptr<Backend> createCudaBackend(int, const CublasLt&) {
+  return std::make_unique<test::HostBackend>(createCpuBackend(1));
+}
+#endif
+
+}  // namespace mlit::cuda
