@@ -1,9 +1,10 @@
 // The addon as the package ships it: prebuilds/linux-ARCH/mlit-native.glibc.node, stripped and held to the floor of systems
 // that it promises. `npm run prebuild [-- --arch arm64]`; the latter wants Debian's g++-aarch64-linux-gnu.
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { checkLibrary } from './prebuild/elf.mjs';
+import { shipPlugin } from './prebuild/plugin.mjs';
 import { root, runLogged, SetupError, say } from './setup/common.mjs';
 
 const archs = { x64: 'strip', arm64: 'aarch64-linux-gnu-strip' };
@@ -38,6 +39,10 @@ try {
   const findings = checkLibrary(file);
   if (findings.length > 0) throw new SetupError(`${relative(root, file)}:\n${findings.join('\n')}`);
   say(`${relative(root, file)} is ready.`);
+  // A cross build makes no plug-in.
+  const release = join(root, 'build', 'Release');
+  const plugin = values.arch === process.arch ? await shipPlugin(release, dirname(file)) : undefined;
+  if (plugin !== undefined) say(`${relative(root, plugin)} is beside it.`);
 } catch (error) {
   say(error instanceof SetupError ? error.message : `prebuild failed: ${error?.message ?? error}`);
   process.exit(1);

@@ -40,7 +40,8 @@ const Plugin& Plugin::cuda() {
   return *only;
 }
 
-Plugin::Plugin(const std::string& path) : reason_(open(path)) {
+Plugin::Plugin(const std::string& path) {
+  reason_ = open(path);
   if (!reason_.empty()) table_ = nullptr;
 }
 

@@ -1,10 +1,11 @@
 // The CUDA plug-in from the addon's side, without a card: a copy of the addon stands beside a double of the plug-in, or beside the real
 // entry points over doubles of NVIDIA's two libraries. Every reason why there is no card has to reach whoever asked for one.
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { shipPlugin } from '../../scripts/prebuild/plugin.mjs';
 import { fixture, root, scratch, writeRecords } from '../support/fixtures';
 
 const folder = scratch();
@@ -163,6 +164,21 @@ describe('NVIDIA’s libraries', () => {
     mkdirSync(place, { recursive: true });
     copyFileSync(join(doubles, 'mlit_double_cublaslt.so'), join(place, 'libcublasLt.so.13'));
     expect(cuda(driven('13000 0 9.0.0', { VIRTUAL_ENV: join(folder, 'venv') }, [])).usable).toBe(true);
+  });
+});
+
+describe('a package', () => {
+  it('has the plug-in beside the addon where one was built, and none of an earlier build where not', async () => {
+    const release = join(folder, 'release');
+    const prebuilds = join(folder, 'prebuilds');
+    for (const each of [release, prebuilds]) mkdirSync(each);
+    copyFileSync(join(doubles, 'mlit_double_plugin.so'), join(release, 'mlit_cuda.so'));
+    const shipped = join(prebuilds, 'mlit_cuda.so');
+    expect(await shipPlugin(release, prebuilds)).toBe(shipped);
+    expect(cuda(beside(shipped, { MLIT_DOUBLE: '' })).description).toBe('double of card 0');
+    rmSync(join(release, 'mlit_cuda.so'));
+    expect(await shipPlugin(release, prebuilds)).toBeUndefined();
+    expect(existsSync(shipped)).toBe(false);
   });
 });
 

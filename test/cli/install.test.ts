@@ -73,11 +73,13 @@ describe('the tarball', () => {
     ];
     const paths = packed.files.map(({ path }) => path).filter((path) => !path.startsWith('prebuilds/'));
     expect(paths.sort()).toEqual(expected.sort());
-    // More where another architecture's was made too; never anything but addons.
+    // More where another architecture's was made too, or a plug-in; never anything else.
     const addons = packed.files.map(({ path }) => path).filter((path) => path.startsWith('prebuilds/'));
     expect(addons).toContain(prebuilt);
     for (const path of addons)
-      expect(path).toMatch(/^prebuilds\/linux-(x64|arm64)\/mlit-native\.glibc\.node$/);
+      expect(path).toMatch(/^prebuilds\/linux-(x64|arm64)\/(mlit-native\.glibc\.node|mlit_cuda\.so)$/);
+    const plugin = join('prebuilds', `linux-${process.arch}`, 'mlit_cuda.so');
+    expect(addons.includes(plugin)).toBe(existsSync(join(root, 'build', 'Release', 'mlit_cuda.so')));
   });
 
   it('is small', () => {

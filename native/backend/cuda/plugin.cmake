@@ -36,6 +36,10 @@ if(cuda_wanted)
   set(CMAKE_CUDA_ARCHITECTURES OFF)  # -gencode is ours
   set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
   enable_language(CUDA)
+  if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake before 3.26 does not know nvcc's
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+    set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+  endif()
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
     message(FATAL_ERROR "${CMAKE_CUDA_COMPILER} is nvcc ${CMAKE_CUDA_COMPILER_VERSION}; 12.8 or later is needed. "
                         "`npm run cuda:toolkit -- --wheels` fetches one.")
@@ -76,7 +80,7 @@ if(cuda_wanted)
     MLIT_CUDA_KERNELS=$<BOOL:${MLIT_CUDA_KERNELS}>)
   target_compile_options(mlit_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Werror -ffp-contract=off>
-    "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-std=c++20 -Werror all-warnings -Xcompiler -Wall -lineinfo --threads 0>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings -Xcompiler -Wall -lineinfo --threads 0>"
     "$<$<COMPILE_LANGUAGE:CUDA>:${gencode}>")
   set_property(TARGET mlit_cuda PROPERTY LINK_DEPENDS ${CMAKE_SOURCE_DIR}/native/backend/cuda/exports.map)
   target_link_options(mlit_cuda PRIVATE
@@ -87,14 +91,16 @@ endif()
 
 # Doubles that stand beside a copy of the addon in tests: a plug-in that says what a test's environment tells it and computes on the
 # CPU behind addresses that are mapped nowhere; the real entry points over the same; and NVIDIA's two libraries.
-set(double_sources native/test/host_backend.cpp native/test/host_backend_ops.cpp)
-add_library(mlit_double_plugin SHARED EXCLUDE_FROM_ALL native/test/cuda/plugin_double.cpp ${double_sources})
-add_library(mlit_double_cuda SHARED EXCLUDE_FROM_ALL
-  native/backend/cuda/plugin.cpp ${cuda_probe_sources} native/test/cuda/backend_double.cpp ${double_sources})
+add_library(mlit_double_parts OBJECT EXCLUDE_FROM_ALL
+  ${cuda_probe_sources} native/test/host_backend.cpp native/test/host_backend_ops.cpp)
+target_link_libraries(mlit_double_parts PRIVATE mlit_flags)
+set(double_parts $<TARGET_OBJECTS:mlit_double_parts>)
+set(entry_points native/backend/cuda/plugin.cpp native/test/cuda/backend_double.cpp)
+add_library(mlit_double_plugin SHARED EXCLUDE_FROM_ALL native/test/cuda/plugin_double.cpp ${double_parts})
+add_library(mlit_double_cuda SHARED EXCLUDE_FROM_ALL ${entry_points} ${double_parts})
 target_compile_definitions(mlit_double_cuda PRIVATE
   MLIT_CUDA_TOOLKIT_MAJOR=13 MLIT_CUDA_ARCHS="80,90a" MLIT_CUDA_KERNELS=1)
-add_library(mlit_double_without_kernels SHARED EXCLUDE_FROM_ALL
-  native/backend/cuda/plugin.cpp ${cuda_probe_sources} native/test/cuda/backend_double.cpp ${double_sources})
+add_library(mlit_double_without_kernels SHARED EXCLUDE_FROM_ALL ${entry_points} ${double_parts})
 target_compile_definitions(mlit_double_without_kernels PRIVATE
   MLIT_CUDA_TOOLKIT_MAJOR=12 MLIT_CUDA_ARCHS="80,90a" MLIT_CUDA_KERNELS=0)
 foreach(double mlit_double_plugin mlit_double_cuda mlit_double_without_kernels)
