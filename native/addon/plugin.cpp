@@ -103,7 +103,7 @@ std::string resolveDevice(const std::string& device, const std::string& isa) {
     throw Error(ErrorCode::kInvalidArgument, "device is '" + device + "'; expected auto, cpu, cuda or cuda:N",
                 {{"device", device}});
   }
-  const std::string name = "cuda:" + std::to_string(index);
+  std::string name = "cuda:" + std::to_string(index);
   if (const DeviceReport report = Plugin::cuda().device(index); !report.usable) {
     throw Error(ErrorCode::kDeviceUnavailable, "device " + name + " can't be used: " + report.reason,
                 {{"device", name}});
