@@ -1,12 +1,11 @@
 // `mlit export` as a function: a model, with an adapter merged into it or not, in a form that other programs load.
-import { basename, dirname, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { loadTokenizer, type ModelSource, resolveModel } from '../model/source';
 import { loadAddon } from '../native/addon';
-import { makeFolder } from '../native/files';
 import type { NativeExported, NativeGgufEntry } from '../native/types';
 import { substituteTemplate } from './chat-template';
 import { type ExportDtype, writeModelFolder } from './model-folder';
-import { checkOutputIsFree } from './output';
+import { checkOutputIsFree, writeOneFileAtomic } from './output';
 
 /** Every form that a model or an adapter can be exported in. */
 export const EXPORT_FORMATS = ['safetensors', 'gguf', 'gguf-adapter'] as const;
@@ -101,23 +100,24 @@ async function write(
   const { adapter, out, format, signal, onProgress, onNote } = options;
   if (format === 'safetensors')
     return writeModelFolder({ source, out, dtype, adapter, signal, onProgress, onNote });
-  await makeFolder(dirname(resolve(out)));
   const name: NativeGgufEntry = { key: 'general.name', type: 'text', value: basename(out, '.gguf') };
-  const path = resolve(out);
-  if (format === 'gguf-adapter')
-    return loadAddon().exportGgufAdapter(source.path, adapter as string, { path, dtype, entries: [name] });
-  const exported = await loadAddon().exportGguf(source.path, {
-    path,
-    dtype,
-    ...(adapter !== undefined && { adapter }),
-    entries: await ggufEntries(source, name, onNote),
-    onProgress: (fraction) => {
-      signal?.throwIfAborted();
-      onProgress?.(fraction);
-    },
+  const exported = await writeOneFileAtomic(out, async (path) => {
+    if (format === 'gguf-adapter')
+      return loadAddon().exportGgufAdapter(source.path, adapter as string, { path, dtype, entries: [name] });
+    const written = await loadAddon().exportGguf(source.path, {
+      path,
+      dtype,
+      ...(adapter !== undefined && { adapter }),
+      entries: await ggufEntries(source, name, onNote),
+      onProgress: (fraction) => {
+        signal?.throwIfAborted();
+        onProgress?.(fraction);
+      },
+    });
+    signal?.throwIfAborted();
+    return written;
   });
-  signal?.throwIfAborted();
-  return exported;
+  return { ...exported, files: [resolve(out)] };
 }
 
 /** What the file needs beside the weights and the model's numbers; a GGUF file's own entries are copied natively. */

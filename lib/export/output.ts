@@ -1,9 +1,11 @@
 // A model is written beside its final place and renamed there when everything is on disk: whatever happens on the way, a
 // folder or file of the final name is whole.
+import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { MlitError } from '../native/errors';
 import { makeFolder, syncFolder } from '../native/files';
+import { mayLive, thisProcess } from '../native/folder-lock';
 
 /** @throws MlitError `FILE_IO` where `out` is there and no empty folder */
 export async function checkOutputIsFree(out: string, kind: 'folder' | 'file'): Promise<void> {
@@ -22,15 +24,40 @@ export async function checkOutputIsFree(out: string, kind: 'folder' | 'file'): P
 
 /**
  * Runs `write` on a new folder beside `out`, then makes that `out`, which must be absent or empty. When `write` fails the
- * folder goes; a process that is killed leaves one called `.NAME.tmp-PID`, which may be deleted.
+ * folder goes; what a killed process of this machine left goes with the next export to the same place.
  *
  * @throws MlitError `FILE_IO`, and what `write` throws
  */
 export async function writeFolderAtomic<T>(out: string, write: (folder: string) => Promise<T>): Promise<T> {
   await checkOutputIsFree(out, 'folder');
+  return besideThen(out, write, async (folder) => {
+    for (const name of await readdir(folder)) await syncFile(join(folder, name));
+    await syncFolder(folder);
+    return folder;
+  });
+}
+
+/**
+ * As {@link writeFolderAtomic}, for one file: `write` gets the path to write to.
+ *
+ * @throws MlitError `FILE_IO`, and what `write` throws
+ */
+export async function writeOneFileAtomic<T>(out: string, write: (file: string) => Promise<T>): Promise<T> {
+  const within = (folder: string): string => join(folder, basename(resolve(out)));
+  return besideThen(
+    out,
+    (folder) => write(within(folder)),
+    async (folder) => within(folder),
+  );
+}
+
+async function besideThen<T>(
+  out: string,
+  write: (folder: string) => Promise<T>,
+  finished: (folder: string) => Promise<string>,
+): Promise<T> {
   const path = resolve(out);
   const parent = dirname(path);
-  const temporary = join(parent, `.${basename(path)}.tmp-${process.pid}`);
   const failed = (doing: string) => (cause: Error) => {
     throw new MlitError('FILE_IO', `${doing} ${out} failed: ${cause.message}`, {
       fields: { file: out },
@@ -38,19 +65,38 @@ export async function writeFolderAtomic<T>(out: string, write: (folder: string) 
     });
   };
   await makeFolder(parent);
-  await rm(temporary, { recursive: true, force: true });
+  await removeAbandoned(parent, basename(path));
+  const { pid, started, host } = thisProcess();
+  const temporary = join(
+    parent,
+    `.${basename(path)}.tmp-${plain(host)}-${pid}-${started ?? ''}-${randomUUID().slice(0, 8)}`,
+  );
   try {
     await mkdir(temporary).catch(failed('making'));
     const result = await write(temporary);
-    for (const name of await readdir(temporary)) await syncFile(join(temporary, name));
-    await syncFolder(temporary);
-    await rename(temporary, path).catch(failed('renaming the finished folder to'));
+    await rename(await finished(temporary), path).catch(failed('renaming what was finished to'));
     await syncFolder(parent);
     return result;
-  } catch (error) {
+  } finally {
     await rm(temporary, { recursive: true, force: true });
-    throw error;
   }
+}
+
+/** Removes what exports to the same place left whose process, on this machine, has ended. */
+async function removeAbandoned(parent: string, target: string): Promise<void> {
+  const { host } = thisProcess();
+  const start = `.${target}.tmp-${plain(host)}-`;
+  for (const name of await readdir(parent)) {
+    const [, pid, started] =
+      (name.startsWith(start) && /^(\d+)-(\d*)-[0-9a-f]{8}$/.exec(name.slice(start.length))) || [];
+    if (pid === undefined) continue;
+    const owner = { pid: Number(pid), host, ...(started !== '' && { started: Number(started) }) };
+    if (!mayLive(owner)) await rm(join(parent, name), { recursive: true, force: true });
+  }
+}
+
+function plain(host: string): string {
+  return host.replace(/[^\w.]/g, '_');
 }
 
 async function syncFile(path: string): Promise<void> {

@@ -1,7 +1,7 @@
 // `mlit export` as a process: its flags, and what is left when it is killed at any moment.
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -77,9 +77,21 @@ describe('mlit export', () => {
       expect(loaded.config.layers).toBe(3);
     }
     expect(killed).toBeGreaterThan(0);
-    for (const name of readdirSync(place)) {
-      expect(name).toMatch(/^(whole|k\d(\.gguf)?|\.k\d(\.gguf)?\.(tmp-\d+|\d+-\d+\.tmp))$/);
-      rmSync(join(place, name), { recursive: true });
+    for (const name of readdirSync(place))
+      expect(name).toMatch(/^(whole|k\d(\.gguf)?|\.k\d(\.gguf)?\.tmp-.*-\d+-\d+-[0-9a-f]{8})$/);
+    // Whoever exports to the same place next tidies up, and writes what would have been there.
+    const strangers = join(place, `.k0.tmp-elsewhere-1-1-00000000`);
+    mkdirSync(strangers);
+    for (let i = 0; i < 10; i++) {
+      const [out, format] = i % 2 === 0 ? [`k${i}`, 'safetensors'] : [`k${i}.gguf`, 'gguf'];
+      if (!existsSync(join(place, out))) await ended(start(out, format));
     }
+    const names = ['whole', ...Array.from({ length: 10 }, (_, i) => (i % 2 === 0 ? `k${i}` : `k${i}.gguf`))];
+    const left = readdirSync(place).filter((name) => !names.includes(name));
+    expect(left).toEqual([basename(strangers)]);
+    const bytesOf = (...parts: string[]): Buffer => readFileSync(join(place, ...parts));
+    for (let i = 0; i < 10; i += 2)
+      for (const file of files) expect(bytesOf(`k${i}`, file).equals(bytesOf('whole', file))).toBe(true);
+    rmSync(place, { recursive: true });
   });
 });
