@@ -23,7 +23,7 @@ const build = join(root, 'build-fuzz');
 const corpus = join(root, 'native', 'fuzz', 'corpus');
 const work = join(stampDir, 'fuzz');
 const native = ['safetensors', 'gguf', 'peft', 'model', 'state'];
-const typescript = ['tokenizer', 'readers'];
+const typescript = ['tokenizer', 'readers', 'foreign'];
 const wanted = (name) => [undefined, name, native.includes(name) ? 'native' : name].includes(values.only);
 if (![...native, ...typescript].some(wanted)) {
   say(`fuzz: --only takes one of ${[...native, ...typescript].join(', ')}; got '${values.only}'`);

@@ -6,6 +6,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { DEVICE_PATTERN } from '../model/model';
 import { MlitError } from '../native/errors';
+import { shallow } from '../native/untrusted';
 import { describeIssues } from '../train/options';
 
 /** A mistake in how the command was called: exit code 2. */
@@ -134,7 +135,7 @@ export function checkOptions<S extends z.ZodType>(schema: S, options: Record<str
 async function readConfig(file: string, command: Command): Promise<Record<string, unknown>> {
   let value: unknown;
   try {
-    value = parse(await readFile(file, 'utf8'));
+    value = shallow(parse(await readFile(file, 'utf8')));
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'FILE_NOT_FOUND' : 'CONFIG_INVALID';
     throw new MlitError(code, `cannot read ${file}: ${(cause as Error).message}`, {

@@ -23,10 +23,10 @@ export function shardsOf(text: string, file: string): string[] {
   } catch {
     map = undefined;
   }
-  const names = typeof map === 'object' && map !== null ? [...new Set(Object.values(map))].sort() : [];
+  const names = typeof map === 'object' && map !== null ? [...new Set<unknown>(Object.values(map))] : [];
   const isShard = (name: unknown): boolean =>
     typeof name === 'string' && /^[\w][\w./-]*\.safetensors$/.test(name) && !name.split('/').includes('..');
-  if (names.length > 0 && names.every(isShard)) return names as string[];
+  if (names.length > 0 && names.every(isShard)) return (names as string[]).sort();
   throw new MlitError(
     'FILE_DAMAGED',
     `${file}: expected weight_map with the names of .safetensors files; fetch the file anew`,

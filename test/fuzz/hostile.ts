@@ -9,16 +9,17 @@ import { isMlitError } from '../../lib/index';
 
 const seconds = Number(process.env.MLIT_FUZZ_SECONDS ?? 0);
 
-/** In `npm test` the same cases each time; in `npm run fuzz` new ones until the time is over. */
+/** In `npm test` the same cases each time, 60 or `cases`; in `npm run fuzz` new ones until the time is over. */
 export function property<T>(
   name: string,
   inputs: fc.Arbitrary<T>,
   check: (input: T) => Promise<void> | void,
+  cases = 60,
 ): void {
   const options: fc.Parameters<[T]> =
     seconds > 0
       ? { numRuns: 1e9, interruptAfterTimeLimit: seconds * 1000, markInterruptAsFailure: false }
-      : { numRuns: 60, seed: 20260701, interruptAfterTimeLimit: 10_000, markInterruptAsFailure: false };
+      : { numRuns: cases, seed: 20260701, interruptAfterTimeLimit: 10_000, markInterruptAsFailure: false };
   it(
     name,
     async () => {
@@ -149,8 +150,8 @@ export function mutated(valid: unknown): fc.Arbitrary<unknown> {
 }
 
 /** Bytes of a valid file with bits flipped, stretches cut, doubled or overwritten. */
-export function damaged(valid: string): fc.Arbitrary<Buffer> {
-  const bytes = Buffer.from(valid);
+export function damaged(valid: string | Buffer): fc.Arbitrary<Buffer> {
+  const bytes = Buffer.from(valid as Buffer);
   const at = fc.nat(bytes.length);
   const edit = fc.oneof(
     fc.record({ kind: fc.constant('flip' as const), at, bit: fc.nat(7) }),

@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MlitError } from '../../native/errors';
 import { makeFolder, writeFileAtomic } from '../../native/files';
+import { shallow, shown } from '../../native/untrusted';
 import { explainFullDisk } from './disk';
 import type { ExperimentGraph } from './types';
 
@@ -65,9 +66,9 @@ export class Experiments {
     const file = join(this.folder(name), 'graph.json');
     let problem: string;
     try {
-      const graph = JSON.parse(text) as ExperimentGraph;
+      const graph = shallow(JSON.parse(text)) as ExperimentGraph;
       if (graph?.version === 1 && Array.isArray(graph.models)) return graph;
-      problem = `expected an experiment's graph of version 1, found version ${JSON.stringify(graph?.version)}`;
+      problem = `expected an experiment's graph of version 1, found version ${shown(graph?.version)}`;
     } catch (error) {
       problem = (error as Error).message;
     }

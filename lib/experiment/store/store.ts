@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { MlitError } from '../../native/errors';
 import { makeFolder, syncFolder, writeFileAtomic } from '../../native/files';
 import { FolderLock } from '../../native/folder-lock';
+import { shallow, shown } from '../../native/untrusted';
 import { packageVersion } from '../../native/version';
 import { explainFullDisk } from './disk';
 import { Experiments } from './experiments';
@@ -274,13 +275,13 @@ async function readVersion(folder: string): Promise<boolean> {
     });
   let record: { version?: unknown; packageVersion?: unknown } | null;
   try {
-    record = JSON.parse(text);
+    record = shallow(JSON.parse(text)) as typeof record;
   } catch (error) {
     throw invalid(`${(error as Error).message}; put back the file, or choose another folder`);
   }
   const version = record?.version;
   if (typeof version !== 'number' || !Number.isInteger(version) || version < 1) {
-    throw invalid(`version: expected ${STORE_VERSION}, found ${JSON.stringify(version)}`);
+    throw invalid(`version: expected ${STORE_VERSION}, found ${shown(version)}`);
   }
   if (version > STORE_VERSION) {
     throw invalid(

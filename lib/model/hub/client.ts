@@ -67,7 +67,7 @@ export class HubClient {
     });
   }
 
-  /** All files at a commit, with size and hash. Errors as of {@link commitOf}. */
+  /** All files at a commit, with size and hash, as the hub says it. Errors as of {@link commitOf}. */
   list(commit: string): Promise<ListFileEntry[]> {
     return IdleClock.during(async (clock) => {
       const { kind, repo } = this.#options;

@@ -8,9 +8,13 @@ import { dirname, join, relative } from 'node:path';
 import { getHFHubCachePath, type ListFileEntry } from '@huggingface/hub';
 import { MlitError } from '../../native/errors';
 import { makeFolder, writeFileAtomic } from '../../native/files';
+import { shown } from '../../native/untrusted';
 import { HubClient, type HubKind, isOffline } from './client';
 import { type HubReference, isCommit } from './reference';
 import { fetchBlob, reasonOf } from './transfer';
+
+/** Characters of a file's path. */
+const LONGEST_PATH = 1024;
 
 /** How far a fetch from a hub is. */
 export interface HubProgress {
@@ -100,7 +104,7 @@ export async function fetchSnapshot(
     return local(`the hub gives this commit no more (HTTP ${error.fields.status})`, error);
   }
 
-  for (const { path } of entries) requireInside(name, path);
+  for (const entry of entries) requirePlain(name, entry);
   const byPath = new Map(entries.map((entry) => [entry.path, entry]));
   const folder = join(cache, 'snapshots', commit);
   const fetchAll = (paths: readonly string[]): Promise<void> =>
@@ -118,13 +122,19 @@ export async function fetchSnapshot(
   return { commit, folder, paths };
 }
 
-/** A name that the network gives becomes a path below the cache, and nowhere else. */
-function requireInside(name: string, path: string): void {
-  if (path.split('/').every((part) => part !== '' && part !== '.' && part !== '..')) return;
+/** What the network gives becomes names and sizes of files below the cache, and nowhere else. */
+function requirePlain(name: string, { path, size }: { path: unknown; size: unknown }): void {
+  const isInside =
+    typeof path === 'string' &&
+    path.length <= LONGEST_PATH &&
+    !path.includes('\0') &&
+    path.split('/').every((part) => !['', '.', '..'].includes(part));
+  if (isInside && Number.isSafeInteger(size) && Number(size) >= 0) return;
+  const problem = isInside ? `${shown(path)} with the size ${shown(size)}` : `a file called ${shown(path)}`;
   throw new MlitError(
     'DOWNLOAD_FAILED',
-    `${name}: the hub lists a file called ${JSON.stringify(path)}; expected a path inside the repository. Nothing of it was fetched: see that HF_ENDPOINT is a hub you trust`,
-    { fields: { name, file: path } },
+    `${name}: the hub lists ${problem}; expected a path inside the repository and a number of bytes. Nothing of it was fetched: see that HF_ENDPOINT is a hub you trust`,
+    { fields: { name, file: shown(path) } },
   );
 }
 
