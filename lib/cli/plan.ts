@@ -62,7 +62,8 @@ export function describePlan(plan: TrainPlan): string {
     .map(({ name, bytes }) => [`  ${name}`, size(bytes)]);
   rows.push(
     ['  all native', size(plan.nativeBytes)],
-    ["  Node's own (now)", size(plan.nodeBytes)],
+    ["  Node's own, as it is now", size(plan.nodeBytes)],
+    ['  the process at its peak', size(plan.peakBytes)],
     ['  available', size(plan.availableBytes)],
   );
   return [

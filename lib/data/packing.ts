@@ -52,6 +52,29 @@ export function packExamples(examples: readonly Packable[], options: PackOptions
   ).map((members) => ({ batch: layOut(examples, members, options), members }));
 }
 
+/** What {@link packExamples} of each list will make at most: tokens of a micro-batch, and targets of one. */
+export function largestBatch(
+  lists: Iterable<readonly Pick<Packable, 'tokens' | 'weights'>[]>,
+  microTokens: number,
+): { tokens: number; targets: number } {
+  const largest = { tokens: 0, targets: 0 };
+  for (const examples of lists) {
+    const lengths = examples.map((example) => example.tokens.length);
+    for (const members of bestFitDecreasing(lengths, microTokens)) {
+      let tokens = 0;
+      let targets = 0;
+      for (const member of members) {
+        const { weights } = examples[member]!;
+        tokens += weights.length;
+        for (let i = 1; i < weights.length; i++) if (weights[i] !== 0) targets += 1;
+      }
+      largest.tokens = Math.max(largest.tokens, tokens);
+      largest.targets = Math.max(largest.targets, targets);
+    }
+  }
+  return largest;
+}
+
 /** Groups of indices whose lengths sum to at most `capacity`; ties go to the earlier index and the earlier group. */
 function bestFitDecreasing(lengths: readonly number[], capacity: number): number[][] {
   const order = lengths.map((_, index) => index);

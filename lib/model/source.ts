@@ -77,8 +77,22 @@ export async function resolveModel(model: string, options: ResolveOptions = {}):
   );
 }
 
-/** The model's own tokenizer: from inside a GGUF file, or from the folder. */
-export async function loadTokenizer(source: ModelSource): Promise<Tokenizer> {
+const tokenizers = new WeakMap<ModelSource, Promise<Tokenizer>>();
+
+/**
+ * The model's own tokenizer: from inside a GGUF file, or from the folder. Read once for each source object: a vocabulary of
+ * 262,144 takes more of Node's memory than its model's activations.
+ */
+export function loadTokenizer(source: ModelSource): Promise<Tokenizer> {
+  const before = tokenizers.get(source);
+  if (before !== undefined) return before;
+  const reading = readTokenizer(source);
+  tokenizers.set(source, reading);
+  reading.catch(() => tokenizers.delete(source));
+  return reading;
+}
+
+async function readTokenizer(source: ModelSource): Promise<Tokenizer> {
   if (source.kind === 'folder') return Tokenizer.fromHuggingFace(source.path);
   return Tokenizer.fromGguf(await loadAddon().readGgufMetadata(source.path));
 }

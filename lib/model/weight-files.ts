@@ -9,9 +9,8 @@ import { MlitError } from '../native/errors';
 export const WEIGHTS_FILE = 'model.safetensors';
 export const INDEX_FILE = 'model.safetensors.index.json';
 
-const MIB = 2 ** 20;
-const WHOLE_BYTES = 32 * MIB;
-const HEAD_BYTES = 8 * MIB;
+const WHOLE_BYTES = 32 * 2 ** 20;
+const HEAD_BYTES = 8 * 2 ** 20;
 const BLOCK_BYTES = 64 * 1024;
 const BLOCKS = 256;
 
@@ -82,14 +81,15 @@ async function fileIdentity(path: string): Promise<string> {
 
 async function hashSamples(path: string, size: number): Promise<string> {
   const hash = createHash('sha256').update(`${size}\n`);
+  const buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES); // one for all: the collector is in no hurry with buffers
   const file = await open(path, 'r');
   try {
-    if (size <= WHOLE_BYTES) await hashRange(file, 0, size, hash);
+    if (size <= WHOLE_BYTES) await hashRange(file, 0, size, hash, buffer);
     else {
-      await hashRange(file, 0, HEAD_BYTES, hash);
+      await hashRange(file, 0, HEAD_BYTES, hash, buffer);
       const step = (size - HEAD_BYTES - BLOCK_BYTES) / (BLOCKS - 1);
       for (let i = 0; i < BLOCKS; i += 1)
-        await hashRange(file, HEAD_BYTES + Math.floor(i * step), BLOCK_BYTES, hash);
+        await hashRange(file, HEAD_BYTES + Math.floor(i * step), BLOCK_BYTES, hash, buffer);
     }
   } finally {
     await file.close();
@@ -102,8 +102,8 @@ async function hashRange(
   from: number,
   length: number,
   hash: ReturnType<typeof createHash>,
+  buffer: Buffer,
 ) {
-  const buffer = Buffer.allocUnsafe(Math.min(length, MIB));
   for (let done = 0; done < length; ) {
     const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, length - done), from + done);
     if (bytesRead === 0) return;

@@ -1,7 +1,6 @@
 // Files that are either whole or not there: every write of a run goes through here, so that a crash at any moment leaves the
 // previous state readable.
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { MlitError } from './errors';
@@ -73,9 +72,21 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+const HASHED_AT_ONCE = 1 << 18;
+
 /** SHA-256 of a file's bytes, in hexadecimal. */
 export async function sha256File(path: string): Promise<string> {
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
+  const file = await open(path);
+  try {
+    // One buffer for all of it: a stream's are as many as the collector leaves lying about, beside a run that fills the memory.
+    const buffer = Buffer.allocUnsafeSlow(HASHED_AT_ONCE);
+    for (;;) {
+      const { bytesRead } = await file.read(buffer);
+      if (bytesRead === 0) return hash.digest('hex');
+      hash.update(buffer.subarray(0, bytesRead));
+    }
+  } finally {
+    await file.close();
+  }
 }

@@ -65,6 +65,8 @@ export type Recompute = 'none' | 'activations' | 'layer';
 
 export interface NativeTrainOptions {
   maxTokens: number;
+  /** Rows with a target in a micro-batch at most; 0 = maxTokens. Default 0. */
+  maxTargets?: number;
   logitsBytes: number;
   recompute: Recompute;
   /** Trains the model itself: no adapters, and adapter index 0 means the model, which the session has to itself. */

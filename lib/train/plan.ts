@@ -1,6 +1,7 @@
 // Memory and time before anything runs: what is allocated is exactly what the plan says, so a run that does not fit is
 // refused here and not at some later step.
-import { countTargets } from '../data/render';
+import { largestBatch } from '../data/packing';
+import { countTargets, type RenderedExample } from '../data/render';
 import { toAdapterSpec } from '../model/adapter';
 import { toLoadOptions } from '../model/model';
 import type { ModelSource } from '../model/source';
@@ -27,8 +28,10 @@ export interface TrainPlan {
   /** Native bytes by name. */
   memory: NativeMemoryPlan;
   nativeBytes: number;
-  /** Node's own memory now, with the data read. */
+  /** Node's own memory now, with the data read: what the process holds before anything native is allocated. */
   nodeBytes: number;
+  /** What the process will hold at its peak, as the system counts it (resident set): nodeBytes and nativeBytes. */
+  peakBytes: number;
   /** What this process may still take, by the system and the control group. */
   availableBytes: number;
   steps: number;
@@ -37,6 +40,8 @@ export interface TrainPlan {
   tokens: number;
   supervisedTokens: number;
   microTokens: number;
+  /** Tokens, and targets, of the largest micro-batch that the data will be packed into: what memory is taken for. */
+  largestBatch: { tokens: number; targets: number };
   recompute: Recompute;
   /** Multiply-adds × 2 of the whole run's matrix products (forward and backward, no attention). */
   flops: number;
@@ -59,6 +64,7 @@ export async function planRun(
   const full = options.method === 'full';
   const spec = full ? undefined : await adapterSpec(options);
   const microTokens = chooseMicroTokens(options, data);
+  const largest = largestBatch(batchesOf(data), microTokens);
   const available = availableBytes();
   const config = await addon.readModelConfig(source.path);
 
@@ -66,7 +72,14 @@ export async function planRun(
     addon.planTraining(
       source.path,
       spec ? [spec] : [],
-      { maxTokens: microTokens, logitsBytes: LOGITS_BYTES, recompute, full, training: true },
+      {
+        maxTokens: largest.tokens,
+        maxTargets: largest.targets,
+        logitsBytes: LOGITS_BYTES,
+        recompute,
+        full,
+        training: true,
+      },
       load,
     );
   const measuring = await planMeasuring(evaluator, options, data, { path: source.path, adapter: spec, load });
@@ -77,21 +90,31 @@ export async function planRun(
   const tokens = sum(data.train.map((example) => example.tokens.length));
   const supervisedTokens = sum(data.train.map((example) => countTargets(example.weights)));
   const passes = sum(data.steps.map((step) => step.length)) / data.train.length;
+  const nativeBytes = totalBytes(memory);
+  const nodeBytes = process.memoryUsage().rss;
   const plan: TrainPlan = {
     method: options.method,
     memory,
-    nativeBytes: totalBytes(memory),
-    nodeBytes: process.memoryUsage().rss,
+    nativeBytes,
+    nodeBytes,
+    peakBytes: nodeBytes + nativeBytes,
     availableBytes: available,
     steps: data.steps.length,
     examples: data.train.length,
     tokens,
     supervisedTokens,
     microTokens,
+    largestBatch: largest,
     recompute,
     flops: passes * stepFlops(config, spec, tokens, supervisedTokens, recompute),
   };
   return { plan, microTokens, recompute };
+}
+
+/** The lists that will be packed: the examples of each step, and the dev set. */
+function* batchesOf(data: PreparedData): Generator<RenderedExample[]> {
+  for (const step of data.steps) yield step.map((at) => data.train[at]!);
+  yield data.dev;
 }
 
 /** One line for what measuring a dev set holds; the backend's own is the training's already. */
@@ -172,9 +195,13 @@ function chooseMicroTokens(options: TrainOptions, data: PreparedData): number {
   return Math.max(longest.tokens.length, Math.min(MICRO_TOKENS, Math.ceil(largest / 64) * 64));
 }
 
+/** What the last layer computes for every row: attention needs all keys and values. */
+const FIRST_HALF = ['q_proj', 'k_proj', 'v_proj'];
+
 /**
  * Products of one pass: forward, the input gradients, and the adapter's six skinny ones, or without a spec (full tuning) the
- * gradients of all matrices; the head on supervised rows only.
+ * gradients of all matrices; the last layer's second half and the head on supervised rows only. Biases and norms are no
+ * products and are left out, as is that the lowest layer's q, k and v give no input gradient.
  */
 export function stepFlops(
   config: NativeModelConfig,
@@ -199,14 +226,19 @@ export function stepFlops(
   const passes = spec === undefined ? 3 : spec.targetModules.some((name) => name !== 'lm_head') ? 2 : 1;
   const again = passes >= 2 ? recomputedModules(config, recompute) : [];
   let perToken = 0;
+  let perTarget = 0;
   for (const [name, [inputs, outputs]] of Object.entries(shapes)) {
     const base = 2 * inputs * outputs;
     const lora = spec?.targetModules.includes(name) ? 2 * spec.rank * (inputs + outputs) : 0;
-    perToken += layers * (passes * base + 3 * lora);
+    const each = passes * base + 3 * lora;
+    perToken += (layers - 1) * each;
+    if (FIRST_HALF.includes(name)) perToken += each;
+    else perTarget += each;
     if (again.includes(name)) perToken += (layers - 1) * (base + lora); // the last layer's are still there
   }
   const headLora = spec?.targetModules.includes('lm_head') ? 2 * spec.rank * (hidden + vocabulary) : 0;
-  return tokens * perToken + supervisedTokens * (passes * 2 * vocabulary * hidden + 3 * headLora);
+  perTarget += passes * 2 * vocabulary * hidden + 3 * headLora;
+  return tokens * perToken + supervisedTokens * perTarget;
 }
 
 function recomputedModules({ architecture }: NativeModelConfig, recompute: Recompute): string[] {

@@ -18,6 +18,8 @@ export interface TrainingSessionOptions {
   full?: boolean;
   /** Tokens of a micro-batch at most. Default 2048. */
   microTokens?: number;
+  /** Targets in a micro-batch at most. What comes after the last layer's attention is computed, and kept, for these alone. Default: microTokens. */
+  maxTargets?: number;
   /** Bytes of logits held at once. Default 64 MiB. */
   logitsBytes?: number;
   /** `activations` computes gate and up again, `layer` everything but each layer's input. Same bits. Default `none`. */
@@ -78,6 +80,7 @@ export class TrainingSession implements AsyncDisposable {
       adapters.map((adapter) => adapter.native),
       {
         maxTokens: options.microTokens ?? 2048,
+        maxTargets: options.maxTargets ?? 0,
         logitsBytes: options.logitsBytes ?? 64 * 2 ** 20,
         recompute: options.recompute ?? 'none',
         full,

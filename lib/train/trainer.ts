@@ -227,7 +227,8 @@ export class Trainer implements AsyncDisposable {
       const session = await TrainingSession.create({
         model,
         ...(tuned.adapter ? { adapters: [tuned.adapter] } : { full }),
-        microTokens: prepared.chosen.microTokens,
+        microTokens: prepared.plan.largestBatch.tokens,
+        maxTargets: prepared.plan.largestBatch.targets,
         recompute: prepared.chosen.recompute,
         seed: prepared.options.seed,
       });

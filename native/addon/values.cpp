@@ -94,6 +94,7 @@ TrainOptions trainOptions(Napi::Value value, const std::string& name) {
   options.recompute = static_cast<Recompute>(reader.oneOf("recompute", {"none", "activations", "layer"}));
   options.full = reader.boolean("full");
   options.training = reader.boolean("training");
+  if (!reader.get("maxTargets").IsUndefined()) options.maxTargets = reader.int32("maxTargets", 0);
   if (!reader.get("seed").IsUndefined()) options.seed = bigintArgument(reader.get("seed"), reader.path("seed"));
   return options;
 }

@@ -17,6 +17,7 @@ namespace mlit {
 
 namespace {
 
+constexpr int64_t kPieceFloats = int64_t{1} << 18;  // of a file that is written: 1 MiB
 constexpr uint64_t kInitStream = uint64_t{0x4C6F5241}
                                  << 32;  // keeps these draws apart from every other use of the seed
 
@@ -172,18 +173,24 @@ Adapter::~Adapter() {
 
 std::shared_ptr<Adapter> Adapter::create(std::shared_ptr<Model> model, const AdapterSpec& spec, uint64_t seed) {
   std::shared_ptr<Adapter> adapter(new Adapter(std::move(model), spec));
-  std::vector<float> flat(static_cast<size_t>(adapter->layout_.parameterCount()), 0.0f);
+  Backend& backend = adapter->model_->backend();
+  backend.zero(adapter->parameters_.as<std::byte>(),
+               static_cast<size_t>(adapter->layout_.parameterCount()) * sizeof(float));
+  std::vector<float> a;
   for (const AdapterSlot& slot : adapter->layout_.slots()) {
     const uint64_t stream = kInitStream + slot.module();
     const auto bound = static_cast<float>(1 / std::sqrt(static_cast<double>(slot.in)));
     const int64_t n = int64_t{spec.rank} * slot.in;
-    float* a = flat.data() + slot.aOffset;
+    a.resize(static_cast<size_t>(n));
     for (int64_t i = 0; i < n; i += 4) {
       const auto bits = philox(seed, stream, static_cast<uint64_t>(i / 4));
-      for (int64_t j = 0; j < 4 && i + j < n; ++j) a[i + j] = (2 * unitFloat(bits[static_cast<size_t>(j)]) - 1) * bound;
+      for (int64_t j = 0; j < 4 && i + j < n; ++j)
+        a[static_cast<size_t>(i + j)] = (2 * unitFloat(bits[static_cast<size_t>(j)]) - 1) * bound;
     }
+    backend.upload((adapter->parameters_ + slot.aOffset).as<std::byte>(), a.data(), a.size() * sizeof(float));
+    backend.synchronize();
   }
-  adapter->fromHost(flat);
+  adapter->model_->weightsChanged();
   return adapter;
 }
 
@@ -219,18 +226,40 @@ void Adapter::save(const std::string& folder, const std::string& baseModel) cons
                 {{"file", folder}});
   const AdapterSpec& spec = layout_.spec();
   const std::string& path = model_->config().modulePath;
-  const std::vector<float> flat = toHost();
-  std::vector<std::vector<float>> transposed;
-  std::vector<TensorToWrite> tensors;
+  std::vector<TensorLayout> tensors;
   for (const AdapterSlot& slot : layout_.slots()) {
     const std::string module = projectionName(slot.projection);
-    tensors.push_back(
-        {peftTensorName(path, slot.layer, module, 'A'), DType::kF32, {spec.rank, slot.in}, flat.data() + slot.aOffset});
-    std::vector<float>& b = transposed.emplace_back(static_cast<size_t>(slot.out) * static_cast<size_t>(spec.rank));
-    transpose(flat.data() + slot.bOffset, spec.rank, slot.out, b.data());
-    tensors.push_back({peftTensorName(path, slot.layer, module, 'B'), DType::kF32, {slot.out, spec.rank}, b.data()});
+    tensors.push_back({peftTensorName(path, slot.layer, module, 'A'), DType::kF32, {spec.rank, slot.in}});
+    tensors.push_back({peftTensorName(path, slot.layer, module, 'B'), DType::kF32, {slot.out, spec.rank}});
   }
-  writeSafetensors(pathIn(folder, kPeftTensorFile), tensors, {{"format", "pt"}});
+  // Piece by piece: it is saved beside the training that it belongs to, whose plan has no second adapter.
+  SafetensorsStream file(pathIn(folder, kPeftTensorFile), tensors, {{"format", "pt"}});
+  Backend& backend = model_->backend();
+  std::vector<float> piece, strips;
+  const auto download = [&](float* to, int64_t offset, int64_t n) {
+    backend.download(to, (parameters_ + offset).as<const std::byte>(), static_cast<size_t>(n) * sizeof(float));
+  };
+  for (const AdapterSlot& slot : layout_.slots()) {
+    const int64_t rank = spec.rank, floats = rank * slot.in;
+    for (int64_t first = 0; first < floats; first += kPieceFloats) {
+      piece.resize(static_cast<size_t>(std::min(kPieceFloats, floats - first)));
+      download(piece.data(), slot.aOffset + first, static_cast<int64_t>(piece.size()));
+      backend.synchronize();
+      file.write(piece.data(), piece.size() * sizeof(float));
+    }
+    const int64_t rows = std::max<int64_t>(1, kPieceFloats / rank);
+    for (int64_t first = 0; first < slot.out; first += rows) {
+      const int64_t count = std::min(rows, slot.out - first);
+      strips.resize(static_cast<size_t>(rank * count));
+      piece.resize(strips.size());
+      for (int64_t r = 0; r < rank; ++r)
+        download(strips.data() + r * count, slot.bOffset + r * slot.out + first, count);
+      backend.synchronize();
+      transpose(strips.data(), rank, count, piece.data());
+      file.write(piece.data(), piece.size() * sizeof(float));
+    }
+  }
+  file.commit();
   PeftOptions options{spec.rank, spec.alpha, spec.rslora, {}, baseModel, spec.dropout};
   for (int p = 0; p < kProjections; ++p) {
     if (spec.targets[static_cast<size_t>(p)]) options.targets.emplace_back(projectionName(static_cast<Projection>(p)));

@@ -12,7 +12,8 @@ namespace mlit {
 
 namespace {
 
-constexpr int64_t kBufferFloats = int64_t{4} << 20;  // 16 MiB
+constexpr int64_t kBufferFloats = int64_t{1} << 18;  // 1 MiB, or more where that is no work for each thread
+constexpr int64_t kThreadRows = 64;                  // of a block; what a backend packs by
 
 int64_t parameterCount(const ModelConfig& c) {
   const int64_t d = c.hidden, layer = d * (c.qkvDim() + c.queryDim()) + 3 * d * c.feedForward;
@@ -171,7 +172,8 @@ void ModelLoader::loadWeight(WeightId& weight, int64_t in, const std::vector<Par
   for (const Part& part : parts) {
     const TensorInfo& tensor = *source_->find(part.name);
     const int64_t unit = part.heads > 0 ? part.rows / part.heads : 1;  // rows that must stay together
-    const int64_t step = std::max<int64_t>(1, kBufferFloats / (in * unit)) * unit;
+    const int64_t floats = std::max(kBufferFloats, pool_.threads() * kThreadRows * in);
+    const int64_t step = std::max<int64_t>(1, floats / (in * unit)) * unit;
     for (int64_t row = 0; row < part.rows; row += step) {
       const int64_t count = std::min(step, part.rows - row);
       readBlock(tensor, row, count, in);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/host_memory.h"
 
 namespace mlit {
 
@@ -113,6 +114,7 @@ Decoder::Decoder(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapt
   const ModelConfig& config = model_->config();
   Backend& backend = model_->backend();
   memory_ = plan(config, backend, limits_, rank);
+  returnFreedMemory();
   buffers_ = std::make_unique<Buffers>(backend, config, limits_, rank);
   const int64_t positions = tablePositions(config, limits_);
   const std::vector<float> global = ropeTable(config.rope, config.headDim, positions);

@@ -448,6 +448,27 @@ TEST_F(SessionEdges, ImpossibleBatchesNameTheFieldAndTheIndex) {
   EXPECT_GT(s.forwardBackward(batch.view()).loss[0], 0) << "a refused batch leaves the session usable";
 }
 
+TEST_F(SessionEdges, RoomForTargetsAloneGivesTheSameBitsInLessMemory) {
+  const BatchData batch(f.packedDocuments());
+  const auto targets =
+      std::count_if(batch.targets.begin(), batch.targets.end(), [](int32_t target) { return target >= 0; });
+  for (const Recompute recompute : {Recompute::kNone, Recompute::kActivations, Recompute::kLayer}) {
+    TrainOptions roomy = smallOptions(), exact = smallOptions();
+    roomy.recompute = exact.recompute = recompute;
+    exact.maxTargets = targets;
+    TrainSession a(model, {adapter()}, roomy), b(model, {adapter()}, exact);
+    EXPECT_LT(totalBytes(b.memory()), totalBytes(a.memory()));
+    EXPECT_EQ(a.forwardBackward(batch.view()).loss, b.forwardBackward(batch.view()).loss);
+    EXPECT_EQ(a.gradientsToHost(0), b.gradientsToHost(0));
+    exact.maxTargets = targets - 1;
+    TrainSession tight(model, {adapter()}, exact);
+    expectError(ErrorCode::kInvalidArgument, {"rows with a target", "maxTargets"},
+                [&] { tight.forwardBackward(batch.view()); });
+    exact.maxTargets = exact.maxTokens + 1;
+    expectError(ErrorCode::kInvalidArgument, {"maxTargets"}, [&] { TrainSession(model, {adapter()}, exact); });
+  }
+}
+
 TEST_F(SessionEdges, AdaptersOfAnotherModelAreRefused) {
   const auto other = loadFixture(f.path("model"), backendFactories().front());
   const auto a = adapter();

@@ -106,6 +106,10 @@ void readBatch(const PackedBatch& packed, const BatchLimits& limits, Supervision
     all.push_back({begin, end, adapter});
     supervised.push_back({firstSupervised, static_cast<int32_t>(batch.rows.size()), adapter});
   }
+  if (static_cast<int64_t>(batch.rows.size()) > limits.maxTargets) {
+    refuse("the number of rows with a target", std::to_string(batch.rows.size()),
+           "at most maxTargets = " + std::to_string(limits.maxTargets));
+  }
   batch.all = {static_cast<int64_t>(packed.tokens.size()), mergeAdapterRows(all), {}};
   batch.supervised = {static_cast<int64_t>(batch.rows.size()), mergeAdapterRows(supervised), {}};
   for (const int32_t row : batch.rows) batch.rowPositions.push_back(batch.positions[static_cast<size_t>(row)]);

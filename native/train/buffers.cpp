@@ -25,7 +25,9 @@ DevicePtr<std::byte> Arena::take(const char* item, int64_t wanted) {
 
 namespace {
 
-void placeActivations(Arena& arena, const ModelConfig& c, int64_t tokens, int64_t qkvStride, LayerBuffers& layer) {
+// tailRows: those that the layer's second half works on.
+void placeActivations(Arena& arena, const ModelConfig& c, int64_t tokens, int64_t tailRows, int64_t qkvStride,
+                      LayerBuffers& layer) {
   const auto floats = [&](int64_t perToken) { return arena.floats("activations", tokens * perToken); };
   const auto activations = [&](int64_t perToken) { return arena.activations("activations", tokens * perToken); };
   layer.inputInvRms = floats(1);
@@ -37,16 +39,18 @@ void placeActivations(Arena& arena, const ModelConfig& c, int64_t tokens, int64_
   }
   layer.attention = activations(c.queryDim());
   layer.lse = floats(c.heads);
-  layer.mid = floats(c.hidden);
-  layer.midInvRms = floats(1);
+  const auto tail = [&](int64_t perRow) { return arena.floats("activations", tailRows * perRow); };
+  layer.mid = tail(c.hidden);
+  layer.midInvRms = tail(1);
   if (c.postNorms) {
-    layer.oOut = activations(c.hidden);
-    layer.oInvRms = floats(1);
-    layer.downOut = activations(c.hidden);
-    layer.downInvRms = floats(1);
+    layer.oOut = arena.activations("activations", tailRows * c.hidden);
+    layer.oInvRms = tail(1);
+    layer.downOut = arena.activations("activations", tailRows * c.hidden);
+    layer.downInvRms = tail(1);
   }
 }
 
+// Buffers that layers share are as large as the largest share; only the last layer's second half knows supervised rows alone.
 void placeLayers(Arena& arena, const ModelConfig& c, const TrainOptions& options, SessionBuffers& b) {
   b.layers.resize(static_cast<size_t>(c.layers));
   const bool keepAll = options.training && options.recompute != Recompute::kLayer;
@@ -55,9 +59,10 @@ void placeLayers(Arena& arena, const ModelConfig& c, const TrainOptions& options
   for (size_t i = 0; i < b.layers.size(); ++i) {
     if (i > 0 && !keepAll) b.layers[i] = b.layers[0];
     b.layers[i].input = i < inputs ? arena.floats("activations", options.maxTokens * c.hidden) : b.layers[i - 2].input;
-    if (i == 0 || keepAll) placeActivations(arena, c, options.maxTokens, b.qkvStride, b.layers[i]);
-    b.layers[i].gateUp = i == 0 || keepWide ? arena.activations("activations", options.maxTokens * 2 * c.feedForward)
-                                            : b.layers[0].gateUp;
+    const int64_t tailRows = i + 1 == b.layers.size() ? b.targetRows : options.maxTokens;
+    if (i == 0 || keepAll) placeActivations(arena, c, options.maxTokens, tailRows, b.qkvStride, b.layers[i]);
+    b.layers[i].gateUp =
+        i == 0 || keepWide ? arena.activations("activations", tailRows * 2 * c.feedForward) : b.layers[0].gateUp;
   }
 }
 
@@ -69,12 +74,19 @@ SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vecto
     throw Error(ErrorCode::kInvalidArgument, "maxTokens must be at least 1, not " + std::to_string(options.maxTokens),
                 {{"field", "maxTokens"}});
   }
-  const int64_t tokens = options.maxTokens;
+  if (options.maxTargets < 0 || options.maxTargets > options.maxTokens) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "maxTargets must be 0 to maxTokens = " + std::to_string(options.maxTokens) + ", not " +
+                    std::to_string(options.maxTargets),
+                {{"field", "maxTargets"}});
+  }
+  const int64_t tokens = options.maxTokens, targets = options.maxTargets == 0 ? tokens : options.maxTargets;
   SessionBuffers b;
+  b.targetRows = targets;
   b.qkvStride = c.qkvDim() + (c.qkNorm ? c.kvDim() : 0);
   b.positionCount = c.contextLength > 0 ? std::min<int64_t>(c.contextLength, tokens) : tokens;
   const auto fitting = static_cast<int64_t>(options.logitsBytes / (static_cast<size_t>(c.vocabulary) * sizeof(float)));
-  b.chunkRows = std::clamp<int64_t>(fitting, 1, tokens);
+  b.chunkRows = std::clamp<int64_t>(fitting, 1, targets);
   for (const AdapterSpec& spec : adapters) {
     const int64_t n = AdapterLayout(c, spec).parameterCount();
     if (!options.training) continue;
@@ -90,10 +102,11 @@ SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vecto
     b.v.push_back(arena.floats("optimizer", n));
   }
   placeLayers(arena, c, options, b);
-  b.final = arena.floats("activations", tokens * c.hidden);
-  b.finalInvRms = arena.floats("activations", tokens);
-  b.rowAttention = arena.activations("activations", tokens * c.queryDim());
-  b.rowInput = arena.floats("activations", tokens * c.hidden);
+  b.final = arena.floats("activations", targets * c.hidden);
+  b.finalInvRms = arena.floats("activations", targets);
+  const int64_t gathered = options.training ? tokens : targets;  // the backward lays all rows' gradients there
+  b.rowAttention = arena.activations("activations", gathered * c.queryDim());
+  b.rowInput = arena.floats("activations", gathered * c.hidden);
 
   const auto scratch = [&](int64_t perToken) { return arena.activations("scratch", tokens * perToken); };
   const auto floats = [&](int64_t perToken) { return arena.floats("scratch", tokens * perToken); };
@@ -104,7 +117,7 @@ SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vecto
   b.wideA = scratch(std::max(c.feedForward, c.queryDim()));
   if (options.training) {
     b.wideB = scratch(std::max(c.feedForward, c.qkvDim()));
-    b.dx = floats(c.hidden);
+    b.dx = arena.floats("scratch", targets * c.hidden);
     b.delta = floats(c.heads);
     b.sumSquares = arena.floats("scratch", 1);
   }

@@ -51,9 +51,10 @@ struct LayerBuffers {
   DevF32 inputInvRms;  // [T]
   DevReal qkv;  // [T, qkvStride]: q, k, v (before their norms where there are any), then k after norm and rotation
   DevReal q;    // [T, queryDim] after norm and rotation; null without q/k norms: rotated inside qkv
-  DevF32 qInvRms, kInvRms;     // [T, heads], [T, kvHeads] with q/k norms
-  DevReal attention;           // [T, queryDim]
-  DevF32 lse;                  // [heads, T]
+  DevF32 qInvRms, kInvRms;  // [T, heads], [T, kvHeads] with q/k norms
+  DevReal attention;        // [T, queryDim]
+  DevF32 lse;               // [heads, T]
+  // Those of the second half have R = maxTargets rows in the last layer.
   DevReal oOut, downOut;       // [T, d] with post-norms
   DevF32 oInvRms, downInvRms;  // [T]
   DevF32 mid, midInvRms;       // [T, d] residual stream after attention, [T]
@@ -62,23 +63,24 @@ struct LayerBuffers {
 
 struct SessionBuffers {
   std::vector<LayerBuffers> layers;
-  DevF32 final, finalInvRms;                 // [T, d], [T]: supervised rows after the last layer
-  DevReal rowAttention;                      // [T, queryDim]: the last layer's, supervised rows only
-  DevF32 rowInput;                           // [T, d] likewise
-  DevReal normed;                            // [T, d] normalised input of the linear at hand
-  DevReal narrow;                            // [T, d] output of a linear, or its gradient
-  DevF32 dx;                                 // [T, d] gradient of the residual stream (training)
-  DevReal wideA, wideB;                      // [T, max(f, queryDim)], [T, max(f, qkvDim)]
-  DevF32 delta;                              // [heads, T] (training)
-  DevReal p, u;                              // [T, largest stacked rank] (u: training)
-  DevF32 logits;                             // [chunkRows, V]
-  DevF32 weights, logprobs;                  // [T]
+  DevF32 final, finalInvRms;  // [R, d], [R]: supervised rows after the last layer, R = maxTargets
+  DevReal rowAttention;       // [T, queryDim] ([R] without training): the last layer's, supervised rows only
+  DevF32 rowInput;            // [T, d] likewise
+  DevReal normed;             // [T, d] normalised input of the linear at hand
+  DevReal narrow;             // [T, d] output of a linear, or its gradient
+  DevF32 dx;                  // [R, d] gradient of the last layer's output (training)
+  DevReal wideA, wideB;       // [T, max(f, queryDim)], [T, max(f, qkvDim)]
+  DevF32 delta;               // [heads, T] (training)
+  DevReal p, u;               // [T, largest stacked rank] (u: training)
+  DevF32 logits;              // [chunkRows, V]
+  DevF32 weights, logprobs;   // [T]
   DevI32 tokens, positions, rows, targets;   // [T]
   DevI32 records, rowRecords, rowPositions;  // [T] with dropout (training)
   DevF32 rope, ropeLocal;                    // [positions, headDim]; equal where no layer is local
   DevF32 sumSquares;                         // [1] (training)
   DevF32 parameters;                         // of the model itself, flat (full tuning)
   std::vector<DevF32> gradients, m, v;       // by adapter, or one of the model itself (training)
+  int64_t targetRows = 0;                    // R
   int64_t chunkRows = 0;                     // rows of logits at once
   int64_t positionCount = 0;
   int64_t qkvStride = 0;

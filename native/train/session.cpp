@@ -6,6 +6,7 @@
 
 #include "core/dropout.h"
 #include "core/error.h"
+#include "core/host_memory.h"
 #include "train/session_impl.h"
 
 namespace mlit {
@@ -72,6 +73,7 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
   const ElementType activation = backend.activationType();
   Arena counting(activation);
   placeBuffers(counting, c, specs, options);
+  returnFreedMemory();
   memory = std::make_unique<DeviceBlock>(backend, counting.bytes());
   Arena arena(activation, memory->at());
   buffers = placeBuffers(arena, c, specs, options);
@@ -94,8 +96,9 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
   trained = trainedVectors(*model, adapters, full);
   pending.assign(trained.size(), 1);
   steps.assign(trained.size(), 0);
-  limits = {options.maxTokens, buffers.positionCount, c.vocabulary, static_cast<int32_t>(trained.size()),
-            !options.full};
+  limits = {
+      options.maxTokens, buffers.targetRows, buffers.positionCount, c.vocabulary, static_cast<int32_t>(trained.size()),
+      !options.full};
   if (options.training) {
     for (size_t i = 0; i < trained.size(); ++i) {
       const size_t bytes = static_cast<size_t>(trained[i].count) * sizeof(float);

@@ -36,6 +36,7 @@ enum class Recompute {
 
 struct TrainOptions {
   int64_t maxTokens = 2048;        // of a micro-batch
+  int64_t maxTargets = 0;          // of a micro-batch: rows that the loss is taken of; 0 = maxTokens
   size_t logitsBytes = 64u << 20;  // budget of one chunk of logits: a stop flag is read between chunks
   Recompute recompute = Recompute::kNone;
   bool full = false;     // trains the model itself, in float32: no adapters, and adapter index 0 means the model

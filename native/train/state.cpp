@@ -11,7 +11,7 @@ namespace mlit {
 
 namespace {
 
-constexpr int64_t kPieceFloats = int64_t{4} << 20;  // 16 MiB
+constexpr int64_t kPieceFloats = int64_t{1} << 18;  // 1 MiB: it comes on top of a session's own memory
 constexpr const char* kFormat = "mlit-train-state-1";
 
 std::string shapeOf(const ModelConfig& c) {

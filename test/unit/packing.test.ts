@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { epochOrder, philox4x32, planSteps } from '../../lib/data/order';
-import { type Packable, packExamples } from '../../lib/data/packing';
+import { largestBatch, type Packable, packExamples } from '../../lib/data/packing';
 
 const examples = fc
   .array(
@@ -23,6 +23,26 @@ const examples = fc
   );
 
 describe('packing', () => {
+  it('is told beforehand: tokens and targets of the largest micro-batch', () => {
+    fc.assert(
+      fc.property(
+        fc.array(examples, { maxLength: 4 }),
+        fc.integer({ min: 40, max: 120 }),
+        (lists, microTokens) => {
+          const batches = lists.flatMap((list) =>
+            packExamples(list, { microTokens }).map(({ batch }) => batch),
+          );
+          const most = (count: (batch: (typeof batches)[number]) => number): number =>
+            batches.reduce((largest, batch) => Math.max(largest, count(batch)), 0);
+          expect(largestBatch(lists, microTokens)).toEqual({
+            tokens: most(({ tokens }) => tokens.length),
+            targets: most(({ targets }) => targets.filter((target) => target >= 0).length),
+          });
+        },
+      ),
+    );
+  });
+
   it('keeps every token and target once, within the budget, with nothing across a document’s border', () => {
     fc.assert(
       fc.property(

@@ -22,6 +22,7 @@ const config: NativeModelConfig = {
 const ATTENTION = 64 + 32 + 32 + 64;
 const GATE_UP = 128 + 128;
 const DOWN = 128;
+const QKV = 64 + 32 + 32;
 const spec = { rank: 2, alpha: 4, rslora: false, targetModules: ['q_proj', 'up_proj'] };
 const Q = 2 * (8 + 8);
 const UP = 2 * (8 + 16);
@@ -30,9 +31,10 @@ describe('stepFlops', () => {
   const flops = (recompute: Recompute, architecture: NativeModelConfig['architecture'] = 'llama') =>
     stepFlops({ ...config, architecture }, spec, 10, 4, recompute);
 
-  it('counts forward, input gradients, six products of an adapter, and the head on supervised rows', () => {
+  it('counts forward, input gradients, six products of an adapter; on supervised rows what follows the last attention', () => {
     const layer = 2 * 2 * (ATTENTION + GATE_UP + DOWN) + 2 * 3 * (Q + UP);
-    expect(flops('none')).toBe(10 * 3 * layer + 4 * 2 * 2 * 800);
+    const last = 10 * (2 * 2 * QKV + 2 * 3 * Q) + 4 * (2 * 2 * (64 + GATE_UP + DOWN) + 2 * 3 * UP);
+    expect(flops('none')).toBe(10 * 2 * layer + last + 4 * 2 * 2 * 800);
   });
 
   it('counts a LoRA on the head, and no input gradients where there is no other', () => {
@@ -40,7 +42,8 @@ describe('stepFlops', () => {
       stepFlops(config, { ...spec, targetModules }, 10, 4, 'layer');
     const head = 2 * 3 * 2 * (8 + 100);
     expect(of(['q_proj', 'lm_head']) - of(['q_proj'])).toBe(4 * head);
-    expect(of(['lm_head'])).toBe(10 * 3 * 2 * (ATTENTION + GATE_UP + DOWN) + 4 * (2 * 800 + head));
+    const layers = 10 * 2 * (2 * (ATTENTION + GATE_UP + DOWN) + QKV) + 4 * 2 * (64 + GATE_UP + DOWN);
+    expect(of(['lm_head'])).toBe(layers + 4 * (2 * 800 + head));
   });
 
   it('counts what a level computes again, in all layers but the last', () => {

@@ -1,0 +1,2 @@
+// What tests use of combinations.mjs.
+export const combinations: Record<string, object>;
