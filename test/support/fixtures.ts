@@ -1,5 +1,5 @@
 // Where tests find the tiny checkpoints, records to train on, and a folder that is gone afterwards.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
@@ -27,6 +27,16 @@ export function fixtureJson<T>(...parts: string[]): T {
 export function scratch(): string {
   const folder = mkdtempSync(join(tmpdir(), 'mlit-test-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A copy of the tiny model whose configuration claims terabytes: enough for a plan, which reads no weights. */
+export function hugeModel(): string {
+  const folder = join(scratch(), 'huge');
+  cpSync(fixture('smol-tiny', 'model'), folder, { recursive: true });
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as object;
+  const huge = { ...config, num_hidden_layers: 4096, intermediate_size: 4_000_000 };
+  writeFileSync(join(folder, 'config.json'), JSON.stringify(huge));
   return folder;
 }
 

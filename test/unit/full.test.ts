@@ -16,7 +16,7 @@ import {
   type TrainerOptions,
   TrainingSession,
 } from '../../lib/index';
-import { fixture, scratch, writeRecords } from '../support/fixtures';
+import { fixture, hugeModel, scratch, writeRecords } from '../support/fixtures';
 
 const folder = scratch();
 const data = writeRecords(join(folder, 'train.jsonl'), 48);
@@ -135,7 +135,13 @@ describe('full tuning', () => {
     expect(plan.method).toBe('full');
     expect(plan.flops).toBeGreaterThan(1.3 * adapter.flops);
     const model = await Model.load({ model: base.model });
-    const session = await TrainingSession.create({ model, full: true, microTokens: plan.microTokens });
+    const { tokens, targets } = plan.largestBatch;
+    const session = await TrainingSession.create({
+      model,
+      full: true,
+      microTokens: tokens,
+      maxTargets: targets,
+    });
     expect(session.memory).toEqual(plan.memory);
     expect(session.memory.map((item) => item.name)).toContain('parameters');
     await model.dispose();
@@ -193,7 +199,7 @@ describe('what full tuning refuses', () => {
   });
 
   it('what does not fit, with advice that can be followed', async () => {
-    const huge = { ...base, microTokens: 2_000_000_000, recompute: 'layer' } as const;
+    const huge = { ...base, model: hugeModel() };
     await expect(Trainer.create({ ...huge, out: out() })).rejects.toThrow(/--method lora/);
   });
 });

@@ -2,7 +2,13 @@
 // against sizes that are known.
 import { describe, expect, it } from 'vitest';
 import type { NativeMemoryPlan, NativeModelConfig, Recompute } from '../../lib/native/types';
-import { chooseRecompute, stepFlops } from '../../lib/train/plan';
+import {
+  availableBytes,
+  checkMemory,
+  chooseRecompute,
+  stepFlops,
+  type TrainPlan,
+} from '../../lib/train/plan';
 
 const config: NativeModelConfig = {
   architecture: 'llama',
@@ -75,5 +81,32 @@ describe('chooseRecompute', () => {
   it('takes what was asked for, whether it fits or not', async () => {
     expect(await chosen('none', 0)).toBe('none');
     expect(await chosen('activations', 1000)).toBe('activations');
+  });
+});
+
+describe('checkMemory', () => {
+  const plan: TrainPlan = {
+    method: 'lora',
+    memory: [{ name: 'base', bytes: 1000 }],
+    nativeBytes: 1000,
+    nodeBytes: 50,
+    peakBytes: 1050,
+    availableBytes: 1000,
+    steps: 1,
+    examples: 1,
+    tokens: 1,
+    supervisedTokens: 1,
+    microTokens: 64,
+    largestBatch: { tokens: 64, targets: 32 },
+    recompute: 'none',
+    flops: 1,
+  };
+
+  it('refuses one byte more than there is, less what is held already', () => {
+    const refused = (change: Partial<TrainPlan>, held?: number) => () =>
+      checkMemory({ ...plan, ...change }, held);
+    expect(refused({})).not.toThrow();
+    expect(refused({ availableBytes: 999 })).toThrow(/base 0\.00 GiB.*--micro-tokens \(now 64\)/);
+    expect(refused({ availableBytes: 999 }, 1)).not.toThrow();
   });
 });

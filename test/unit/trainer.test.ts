@@ -12,7 +12,7 @@ import {
   Trainer,
   type TrainerOptions,
 } from '../../lib/index';
-import { fixture, scratch, writeRecords } from '../support/fixtures';
+import { fixture, hugeModel, scratch, writeRecords } from '../support/fixtures';
 
 const folder = scratch();
 const data = writeRecords(join(folder, 'train.jsonl'), 48);
@@ -218,7 +218,7 @@ describe('what is refused', () => {
   });
 
   it('foresees what does not fit in memory', async () => {
-    const huge = { ...base, microTokens: 2_000_000_000, recompute: 'layer' } as const;
+    const huge = { ...base, model: hugeModel() };
     await expect(Trainer.create({ ...huge, out: out() })).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
   });
 
