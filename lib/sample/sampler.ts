@@ -97,12 +97,13 @@ export class Sampler implements AsyncDisposable {
   }
 
   /** Native bytes by name that {@link create} would take for a model that is not loaded yet, the model's own left out. */
-  static plan(
+  static async plan(
     base: { path: string; adapters: readonly NativeAdapterSpec[]; load: NativeLoadOptions },
     options: Pick<SamplerOptions, 'maxRows' | 'cacheTokens' | 'prefillTokens'> = {},
   ): Promise<NativeMemoryPlan> {
     const rank = base.adapters.reduce((most, adapter) => Math.max(most, adapter.rank), 0);
-    return loadAddon().planSampling(base.path, toNative(options, 0), rank, base.load);
+    const plan = await loadAddon().planSampling(base.path, toNative(options, 0), rank, base.load);
+    return plan.filter(({ name }) => name !== 'base');
   }
 
   /** @throws MlitError `OUT_OF_MEMORY` when the cache does not fit */

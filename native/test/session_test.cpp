@@ -451,7 +451,7 @@ TEST_F(SessionEdges, ImpossibleBatchesNameTheFieldAndTheIndex) {
 TEST_F(SessionEdges, RoomForTargetsAloneGivesTheSameBitsInLessMemory) {
   const BatchData batch(f.packedDocuments());
   const auto targets =
-      std::count_if(batch.targets.begin(), batch.targets.end(), [](int32_t target) { return target >= 0; });
+      std::count_if(batch.weights.begin(), batch.weights.end(), [](float weight) { return weight != 0; });
   for (const Recompute recompute : {Recompute::kNone, Recompute::kActivations, Recompute::kLayer}) {
     TrainOptions roomy = smallOptions(), exact = smallOptions();
     roomy.recompute = exact.recompute = recompute;

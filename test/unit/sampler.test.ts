@@ -1,6 +1,7 @@
 // Sampling as callers meet it: text that streams in whole pieces, ends for a stated reason, and does not know its neighbours.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Adapter, Model, type SampleRequest, type SampleResult, Sampler } from '../../lib/index';
+import { toAdapterSpec } from '../../lib/model/adapter';
 import { fixture } from '../support/fixtures';
 
 let model: Model;
@@ -23,6 +24,16 @@ const ask = (id: string, more: Partial<SampleRequest> = {}): SampleRequest => ({
   ...more,
 });
 const one = async (request: SampleRequest): Promise<SampleResult> => (await sampler.generate([request]))[0]!;
+
+it('is planned as it is made, the model left out', async () => {
+  const adapters = [16, 4].map((rank) => toAdapterSpec({ rank }));
+  const load = { threads: 2, isa: 'auto', format: 'f32' } as const;
+  const limits = { maxRows: 3, cacheTokens: 500 };
+  const plan = await Sampler.plan({ path: model.source.path, adapters, load }, limits);
+  const made = await Promise.all(adapters.map((spec) => Adapter.create(model, spec)));
+  await using sampling = await Sampler.create({ model, adapters: made, ...limits });
+  expect(plan).toEqual(sampling.memory);
+});
 
 describe('a stream', () => {
   it('gives each response in pieces that make it up, more requests than rows', async () => {
