@@ -30,7 +30,7 @@ export interface TrainPlan {
   nativeBytes: number;
   /** Node's own memory now, with the data read: what the process holds before anything native is allocated. */
   nodeBytes: number;
-  /** What the process will hold at its peak, as the system counts it (resident set): nodeBytes and nativeBytes. */
+  /** The resident set at its peak: nodeBytes and nativeBytes. A `base` that was loaded before is counted in both. */
   peakBytes: number;
   /** What this process may still take, by the system and the control group. */
   availableBytes: number;
