@@ -14,7 +14,8 @@ namespace mlit {
 
 namespace {
 
-constexpr int64_t kBlockFloats = int64_t{1} << 18;  // 1 MiB: a model that was tuned is written with all its training still there
+// 1 MiB: a model that was tuned is written with all its training still there.
+constexpr int64_t kBlockFloats = int64_t{1} << 18;
 
 // To float32 with what was cut off kept in the last bit ("round to odd"): rounding that to a type with two bits less or
 // fewer gives what rounding the float64 would have given.

@@ -36,7 +36,7 @@ enum class Supervision { kWeighted, kTargets };  // weight other than 0; any tar
 struct BatchLimits {
   int64_t maxTokens = 0;
   int64_t maxTargets = 0;  // rows that count as supervised
-  int64_t positions = 0;  // smaller of the context and the rotary tables
+  int64_t positions = 0;   // smaller of the context and the rotary tables
   int32_t vocabulary = 0;
   int32_t adapters = 0;  // or 1: the model itself, under training
   bool bareBase = true;  // -1 may be given for it

@@ -20,11 +20,13 @@ const bytesOf = (memory) => memory.reduce((bytes, item) => bytes + item.bytes, 0
 const ids = (length, number) =>
   Int32Array.from({ length }, (_, i) => 3 + ((i * (number + 1) + number) % 500));
 
-async function train({ options }) {
+async function train({ options, stopped = false }) {
   const trainer = await Trainer.create({ ...options, evaluator: rougeEvaluator() });
-  const { nativeBytes, nodeBytes, memory } = trainer.plan();
-  await trainer.start().done;
-  return { nativeBytes, nodeBytes, memory };
+  const { nativeBytes, nodeBytes } = trainer.plan();
+  const run = trainer.start();
+  for await (const event of run) if (stopped && event.type === 'step') break;
+  await run.done;
+  return { nativeBytes, nodeBytes };
 }
 
 /** Prompts and answers that fill the cache. */

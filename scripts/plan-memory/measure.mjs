@@ -47,14 +47,21 @@ async function makeModel(folder, { gguf, path, ...model }) {
   return out;
 }
 
+async function runChild(given) {
+  const child = join(root, 'scripts', 'plan-memory', 'child.mjs');
+  const { stdout } = await promisify(execFile)(process.execPath, [child, JSON.stringify(given)]);
+  return JSON.parse(stdout);
+}
+
 /**
- * Runs a combination in a process of its own.
+ * Runs a combination in a process of its own. `before`: what another process did first, a run that was `stopped` and is now
+ * resumed, or one that `finished` and whose adapter is now gone on from.
  *
  * @returns {Promise<{ nativeBytes: number, nodeBytes: number, peakBytes: number, difference: number, nativeDifference: number }>}
  * difference: of nodeBytes + nativeBytes from peakBytes, as a share of the latter; nativeDifference: of nativeBytes from what the
  * process grew by
  */
-export async function measure(folder, { model, data, kind = 'train', options = {}, ...more }) {
+export async function measure(folder, { model, data, kind = 'train', options = {}, before, ...more }) {
   mkdirSync(folder, { recursive: true });
   const given = { kind, ...more, options: { threads: 2, ...options, model: await makeModel(folder, model) } };
   if (kind === 'train') {
@@ -62,14 +69,23 @@ export async function measure(folder, { model, data, kind = 'train', options = {
     writeData(file, data);
     given.options = { ...TRAIN, ...given.options, data: [file], out: join(folder, 'run') };
   }
-  const child = join(root, 'scripts', 'plan-memory', 'child.mjs');
-  const { stdout } = await promisify(execFile)(process.execPath, [child, JSON.stringify(given)]);
-  const { nativeBytes, nodeBytes, peakBytes, memory } = JSON.parse(stdout);
+  if (before === 'stopped') {
+    await runChild({ ...given, stopped: true });
+    given.options.resume = true;
+  } else if (before === 'finished') {
+    await runChild(given);
+    given.options = {
+      ...given.options,
+      initAdapter: join(folder, 'run', 'adapter'),
+      out: join(folder, 'on'),
+    };
+    delete given.options.rank;
+  }
+  const { nativeBytes, nodeBytes, peakBytes } = await runChild(given);
   return {
     nativeBytes,
     nodeBytes,
     peakBytes,
-    memory,
     difference: (nativeBytes + nodeBytes) / peakBytes - 1,
     nativeDifference: nativeBytes / (peakBytes - nodeBytes) - 1,
   };

@@ -2,13 +2,7 @@
 // against sizes that are known.
 import { describe, expect, it } from 'vitest';
 import type { NativeMemoryPlan, NativeModelConfig, Recompute } from '../../lib/native/types';
-import {
-  availableBytes,
-  checkMemory,
-  chooseRecompute,
-  stepFlops,
-  type TrainPlan,
-} from '../../lib/train/plan';
+import { checkMemory, chooseRecompute, stepFlops, type TrainPlan } from '../../lib/train/plan';
 
 const config: NativeModelConfig = {
   architecture: 'llama',
