@@ -25,13 +25,14 @@ function program(command, args) {
 }
 
 const native = sources('native/*.h', 'native/*.cpp');
+const device = sources('native/*.cu', 'native/*.cuh');
 const fix = process.argv.includes('--fix');
 const biomeArgs = ['check', '--error-on-warnings', ...(fix ? ['--write'] : []), '.'];
 const formatArgs = fix ? ['-i'] : ['--dry-run', '-Werror'];
 const checks = [
   ['biome', () => program(local('biome'), biomeArgs)],
   ['tsc', () => program(local('tsc'), ['--noEmit'])],
-  ['clang-format', () => program('clang-format', [...formatArgs, ...native])],
+  ['clang-format', () => program('clang-format', [...formatArgs, ...native, ...device])],
   [
     'reference of the public surface',
     () => program(local('typedoc'), ['--emit', 'none', '--logLevel', 'Warn']),

@@ -1,5 +1,6 @@
-// Every test by one command: the native ones under sanitizers, those of the real model on optimised kernels, then vitest;
-// the last line is the sum. `--quick` leaves out what wants the real model. Other arguments go to vitest (a file's name, -t PATTERN).
+// Every test by one command: the native ones under sanitizers, those of the CUDA backend on its emulator, those of the real model
+// on optimised kernels, then vitest; the last line is the sum. `--quick` leaves out what wants the real model. Other arguments go
+// to vitest (a file's name, -t PATTERN).
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -71,6 +72,15 @@ const sanitized = () =>
     'Building the native tests under sanitizers',
   );
 
+/** No sanitizer: the emulator is one of its own. */
+const emulated = () =>
+  runGoogleTests(
+    join(root, 'build-emulation'),
+    'mlit_emulation_tests',
+    ['-DMLIT_BUILD_EMULATION_TESTS=ON'],
+    'Building the tests of the CUDA backend on the emulator',
+  );
+
 /** On the objects that the addon is made of. */
 const real = () =>
   runGoogleTests(
@@ -111,7 +121,7 @@ const vitestArgs = args.filter((arg) => arg !== '--quick');
 if (args.includes('--quick')) vitestArgs.push('--exclude', 'test/real/**');
 
 mkdirSync(stampDir, { recursive: true });
-const results = [await sanitized()];
+const results = [await sanitized(), await emulated()];
 if (!args.includes('--quick')) results.push(await real());
 results.push(runVitest(vitestArgs));
 const total = (key) => results.reduce((sum, counts) => sum + counts[key], 0);

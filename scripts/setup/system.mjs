@@ -17,6 +17,12 @@ const needs = [
     what: 'the headers of nlohmann-json',
   },
   { tiers: ['test', 'lint'], header: 'gtest/gtest.h', debian: 'libgtest-dev', what: 'GoogleTest' },
+  {
+    tiers: ['test'],
+    header: 'boost/context/detail/fcontext.hpp',
+    debian: 'libboost-context-dev',
+    what: 'Boost.Context',
+  },
   { tiers: ['test'], command: 'clang++', debian: 'clang libclang-rt-14-dev', what: 'clang with libFuzzer' },
   { tiers: ['lint'], command: 'clang-format', debian: 'clang-format', what: 'clang-format' },
   { tiers: ['lint'], command: 'clang-tidy', debian: 'clang-tidy', what: 'clang-tidy' },

@@ -1,0 +1,155 @@
+// RMSNorm forward and backward: memory-bound, so a row is read from memory once and again from the cache, and summed by one
+// warp where it is short (heads of q and k), by a block where it is long.
+#include "backend/cuda/kernels/norm.h"
+
+#include <type_traits>
+
+#include "backend/cuda/device/dev.cuh"
+#include "backend/cuda/kernels/alignment.h"
+
+namespace mlit::cuda {
+
+namespace {
+
+constexpr int kLongThreads = 256, kShortRows = 4;  // rows of a block, a warp each
+constexpr int kShortest = 512;                     // widths up to here take one warp
+
+struct NormShape {
+  int64_t rows, heads, ld;
+  int dim;
+};
+
+// Where this thread's group stands: which (row, head), or none.
+template <int Threads>
+DEVICE int64_t normGroup() {
+  return Threads == 32 ? int64_t{blockIdx.x} * kShortRows + threadIdx.x / 32 : int64_t{blockIdx.x};
+}
+
+template <int Threads>
+DEVICE float groupSum(float value) {
+  if constexpr (Threads == 32) {
+    return warpSum(value);
+  } else {
+    using Room = float[Threads / 32];
+    SHARED(Room, room);
+    return blockSum<Threads>(value, room);
+  }
+}
+
+template <int Threads, int N>
+__global__ void __launch_bounds__(Threads == 32 ? 32 * kShortRows : Threads)
+    rmsNormForwardKernel(const float* x, NormShape s, const float* weight, float eps, float* y, int64_t ldy,
+                         const float* addTo, float* invRms) {
+  const int64_t group = normGroup<Threads>();
+  if (group >= s.rows * s.heads) return;  // whole warps
+  const int lane = static_cast<int>(threadIdx.x) % Threads;
+  const int64_t row = group / s.heads, head = group % s.heads;
+  const float* from = x + row * s.ld + head * s.dim;
+  const int64_t to = row * ldy + head * s.dim;
+
+  float squares = 0;
+  for (int i = lane * N; i < s.dim; i += Threads * N) {
+    float v[N];
+    loadFloats(v, from + i);
+    UNROLL
+    for (int j = 0; j < N; ++j) squares += v[j] * v[j];
+  }
+  const float inverse = rsqrtf(groupSum<Threads>(squares) / static_cast<float>(s.dim) + eps);
+  if (invRms != nullptr && lane == 0) invRms[group] = inverse;
+
+  for (int i = lane * N; i < s.dim; i += Threads * N) {
+    float v[N], w[N], sum[N] = {};
+    loadFloats(v, from + i);
+    loadFloats(w, weight + i);
+    if (addTo != nullptr) loadFloats(sum, addTo + to + i);
+    UNROLL
+    for (int j = 0; j < N; ++j) sum[j] += v[j] * inverse * w[j];
+    storeFloats(y + to + i, sum);
+  }
+}
+
+// dx = r (w dy - x r² mean(dy w x)), r = invRms.
+template <int Threads, int N>
+__global__ void __launch_bounds__(Threads == 32 ? 32 * kShortRows : Threads)
+    rmsNormBackwardKernel(const float* dy, int64_t lddy, const float* x, NormShape s, const float* weight,
+                          const float* invRms, float* dx, int64_t lddx, bool accumulate) {
+  const int64_t group = normGroup<Threads>();
+  if (group >= s.rows * s.heads) return;
+  const int lane = static_cast<int>(threadIdx.x) % Threads;
+  const int64_t row = group / s.heads, head = group % s.heads;
+  const float* values = x + row * s.ld + head * s.dim;
+  const float* gradient = dy + row * lddy + head * s.dim;
+  float* to = dx + row * lddx + head * s.dim;
+
+  float dot = 0;
+  for (int i = lane * N; i < s.dim; i += Threads * N) {
+    float v[N], g[N], w[N];
+    loadFloats(v, values + i);
+    loadFloats(g, gradient + i);
+    loadFloats(w, weight + i);
+    UNROLL
+    for (int j = 0; j < N; ++j) dot += g[j] * w[j] * v[j];
+  }
+  const float inverse = invRms[group];
+  const float pull = groupSum<Threads>(dot) / static_cast<float>(s.dim) * inverse * inverse;
+
+  for (int i = lane * N; i < s.dim; i += Threads * N) {
+    float v[N], g[N], w[N], sum[N] = {};
+    loadFloats(v, values + i);
+    loadFloats(g, gradient + i);
+    loadFloats(w, weight + i);
+    if (accumulate) loadFloats(sum, to + i);
+    UNROLL
+    for (int j = 0; j < N; ++j) sum[j] += inverse * (g[j] * w[j] - v[j] * pull);
+    storeFloats(to + i, sum);
+  }
+}
+
+// run(threads, N) with the constants that fit the rows.
+template <class Run>
+void chooseGroup(const HeadRows& rows, bool four, Run run) {
+  using std::integral_constant;
+  const int64_t groups = rows.rows * rows.heads;
+  if (groups == 0 || rows.dim == 0) return;
+  const auto with = [&](auto threads) {
+    const bool isShort = threads == 32;
+    const int64_t blocks = isShort ? (groups + kShortRows - 1) / kShortRows : groups;
+    const Dim3 grid{static_cast<unsigned>(blocks)}, block{static_cast<unsigned>(isShort ? 32 * kShortRows : threads)};
+    if (four) {
+      run(threads, integral_constant<int, 4>{}, grid, block);
+    } else {
+      run(threads, integral_constant<int, 1>{}, grid, block);
+    }
+  };
+  if (rows.dim <= kShortest) {
+    with(integral_constant<int, 32>{});
+  } else {
+    with(integral_constant<int, kLongThreads>{});
+  }
+}
+
+}  // namespace
+
+void rmsNormForward(const float* x, HeadRows rows, const float* weight, float eps, float* y, int64_t ldy,
+                    const float* addTo, float* invRms, Stream& stream) {
+  const NormShape shape{rows.rows, rows.heads, rows.ld, rows.dim};
+  const bool four = rows.dim % 4 == 0 && fourAtOnce(x, rows.ld) && fourAtOnce(y, ldy) && fourAtOnce(weight, 0) &&
+                    fourAtOnce(addTo, 0);
+  chooseGroup(rows, four, [&](auto threads, auto n, Dim3 grid, Dim3 block) {
+    launch(rmsNormForwardKernel<decltype(threads)::value, decltype(n)::value>, "rmsNormForward", grid, block, 0, stream,
+           x, shape, weight, eps, y, ldy, addTo, invRms);
+  });
+}
+
+void rmsNormBackward(const float* dy, int64_t lddy, const float* x, HeadRows rows, const float* weight,
+                     const float* invRms, float* dx, int64_t lddx, bool accumulate, Stream& stream) {
+  const NormShape shape{rows.rows, rows.heads, rows.ld, rows.dim};
+  const bool four = rows.dim % 4 == 0 && fourAtOnce(x, rows.ld) && fourAtOnce(dy, lddy) && fourAtOnce(dx, lddx) &&
+                    fourAtOnce(weight, 0);
+  chooseGroup(rows, four, [&](auto threads, auto n, Dim3 grid, Dim3 block) {
+    launch(rmsNormBackwardKernel<decltype(threads)::value, decltype(n)::value>, "rmsNormBackward", grid, block, 0,
+           stream, dy, lddy, x, shape, weight, invRms, dx, lddx, accumulate);
+  });
+}
+
+}  // namespace mlit::cuda

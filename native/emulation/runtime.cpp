@@ -1,0 +1,282 @@
+// runtime.h on the emulator: the same errors for the same mistakes, every one of them also to order, and the mistakes that a
+// card keeps silent about as findings.
+#include "backend/cuda/runtime.h"
+
+#include <cstring>
+#include <utility>
+
+#include "core/error.h"
+#include "emulation/launch.h"
+#include "emulation/memory.h"
+#include "emulation/streams.h"
+
+namespace mlit::emulation {
+
+namespace {
+
+struct Faults {
+  uint64_t calls = 0, nth = 0;
+  std::string error, sticky;
+} faults;
+
+[[noreturn]] void raise(const char* call, const std::string& cuda) {
+  const ErrorCode code = cuda == "cudaErrorMemoryAllocation" ? ErrorCode::kOutOfMemory
+                         : cuda == "cudaErrorInvalidDevice" || cuda == "cudaErrorNoDevice"
+                             ? ErrorCode::kDeviceUnavailable
+                             : ErrorCode::kInternal;
+  throw Error(code, std::string(call) + " failed: " + cuda, {{"call", call}, {"cuda", cuda}});
+}
+
+// At the head of every call that can fail.
+void enter(const char* call) {
+  ++faults.calls;
+  if (!faults.sticky.empty()) raise(call, faults.sticky);
+  if (faults.calls == faults.nth) {
+    if (faults.error != "cudaErrorMemoryAllocation") faults.sticky = faults.error;
+    raise(call, faults.error);
+  }
+}
+
+StreamQueue* raw(const cuda::Stream& stream) { return static_cast<StreamQueue*>(stream.handle()); }
+
+uint64_t hashOf(const void* memory, size_t bytes) {
+  uint64_t hash = 1469598103934665603u;
+  for (size_t i = 0; i < bytes; ++i) hash = (hash ^ static_cast<const unsigned char*>(memory)[i]) * 1099511628211u;
+  return hash;
+}
+
+}  // namespace
+
+void reset(const Options& options) {
+  closeAllStreams();
+  resetMemory();
+  faults = {};
+  machine.options = options;
+  machine.card = cardOf(options.architecture);
+  machine.random.seed(options.seed);
+  machine.findings.clear();
+  machine.stats = {};
+  machine.op = 0;
+  machine.current = nullptr;
+  const size_t ops = size_t{1} << kOpBits;
+  machine.opNames.assign(ops, "");
+  machine.opStream.assign(ops, 0);
+  machine.opPlace.assign(ops, 0);
+}
+
+const Stats& stats() { return machine.stats; }
+uint64_t callCount() { return faults.calls; }
+void failCall(uint64_t nth, const std::string& cuda) {
+  faults.nth = nth;
+  faults.error = cuda;
+}
+
+void markRead(const void* at, size_t bytes) {
+  if (bytes > 0) touch(at, bytes, false, false, nullptr);
+}
+void markWritten(void* at, size_t bytes) {
+  if (bytes > 0) touch(at, bytes, true, false, nullptr);
+}
+
+void enqueueLibrary(cuda::Stream& stream, const char* name, std::function<void()> work) {
+  ++machine.stats.launches[name];
+  enqueue(raw(stream), name, std::move(work));
+}
+
+void enqueueKernel(const char* name, cuda::Dim3 grid, cuda::Dim3 block, size_t sharedBytes, cuda::Stream& stream,
+                   std::shared_ptr<void> arguments, void (*thunk)(void*)) {
+  enter(name);
+  const auto refuse = [&](const std::string& why, bool byCard) {
+    machine.opName = name;
+    report(Kind::kLaunch, why, nullptr);
+    if (byCard) raise(name, "cudaErrorInvalidConfiguration");
+  };
+  const uint64_t threads = uint64_t{block.x} * block.y * block.z, blocks = uint64_t{grid.x} * grid.y * grid.z;
+  const size_t most = machine.card.sharedKiBPerBlock * 1024;
+  if (threads == 0 || threads > kThreadsPerBlock || block.z > kBlockZ) {
+    refuse("a block of " + std::to_string(block.x) + " x " + std::to_string(block.y) + " x " + std::to_string(block.z),
+           true);
+  }
+  if (blocks == 0 || grid.x > kGridX || grid.y > kGridYZ || grid.z > kGridYZ) {
+    refuse("a grid of " + std::to_string(grid.x) + " x " + std::to_string(grid.y) + " x " + std::to_string(grid.z),
+           true);
+  }
+  if (sharedBytes > most) {
+    refuse(std::to_string(sharedBytes) + " bytes of dynamic shared memory; at most " + std::to_string(most), true);
+  }
+  if (threads % 32 != 0) {
+    refuse("a block of " + std::to_string(threads) + " threads, not whole warps", false);
+    return;
+  }
+  ++machine.stats.launches[name];
+  Launch launch;
+  launch.name = name;
+  launch.grid = grid;
+  launch.block = block;
+  launch.sharedBytes = sharedBytes;
+  launch.thunk = thunk;
+  enqueue(raw(stream), name, [launch, arguments = std::move(arguments)] {
+    machine.launch = launch;
+    machine.launch.arguments = arguments.get();
+    runLaunch();
+  });
+}
+
+}  // namespace mlit::emulation
+
+namespace mlit::cuda {
+
+using namespace mlit::emulation;  // NOLINT: this is the same program
+
+int deviceCount(std::string& reason) {
+  reason = machine.options.devices == 0 ? machine.options.noDevice : "";
+  return machine.options.devices;
+}
+
+DeviceProperties deviceProperties(int device) {
+  enter("cudaGetDeviceProperties");
+  if (device < 0 || device >= machine.options.devices) raise("cudaGetDeviceProperties", "cudaErrorInvalidDevice");
+  const Card& card = machine.card;
+  return {std::string(card.name),
+          card.major,
+          card.minor,
+          card.processors,
+          machine.options.memoryBytes,
+          size_t{32} << 20,
+          card.sharedKiBPerBlock * 1024,
+          card.sharedKiBPerProcessor * 1024,
+          card.threadsPerProcessor,
+          card.blocksPerProcessor};
+}
+
+void setDevice(int device) {
+  enter("cudaSetDevice");
+  if (device < 0 || device >= machine.options.devices) raise("cudaSetDevice", "cudaErrorInvalidDevice");
+}
+
+MemoryInfo memoryInfo() {
+  enter("cudaMemGetInfo");
+  return {machine.options.memoryBytes - machine.stats.liveBytes, machine.options.memoryBytes};
+}
+
+void* allocate(size_t bytes) {
+  enter("cudaMalloc");
+  void* memory = allocateDevice(bytes);
+  if (!memory) raise("cudaMalloc", "cudaErrorMemoryAllocation");
+  return memory;
+}
+
+void release(void* memory) noexcept {
+  if (!memory) return;
+  waitFor(markOfAll());
+  releaseDevice(memory);
+}
+
+void* allocatePinned(size_t bytes) {
+  enter("cudaHostAlloc");
+  void* memory = allocateHost(bytes);
+  if (!memory) raise("cudaHostAlloc", "cudaErrorMemoryAllocation");
+  return memory;
+}
+
+void releasePinned(void* memory) noexcept {
+  if (!memory) return;
+  waitFor(markOfAll());
+  releaseHost(memory);
+}
+
+void synchronizeDevice() {
+  enter("cudaDeviceSynchronize");
+  ++machine.stats.hostWaits;
+  waitFor(markOfAll());
+}
+
+Stream::Stream() {
+  enter("cudaStreamCreateWithFlags");
+  handle_ = createStream();
+}
+Stream::~Stream() {
+  if (handle_) closeStream(raw(*this));
+}
+void Stream::synchronize() {
+  enter("cudaStreamSynchronize");
+  ++machine.stats.hostWaits;
+  waitFor(markOf(raw(*this)));
+}
+bool Stream::idle() {
+  enter("cudaStreamQuery");
+  return isOver(markOf(raw(*this)));
+}
+void Stream::wait(const Event& event) {
+  enter("cudaStreamWaitEvent");
+  orderAfter(raw(*this), *static_cast<const EventMark*>(event.handle()));
+}
+
+Event::Event() {
+  enter("cudaEventCreateWithFlags");
+  handle_ = new EventMark;
+}
+Event::~Event() { delete static_cast<EventMark*>(handle_); }
+void Event::record(Stream& stream) {
+  enter("cudaEventRecord");
+  *static_cast<EventMark*>(handle_) = markOf(raw(stream));
+}
+void Event::synchronize() {
+  enter("cudaEventSynchronize");
+  ++machine.stats.hostWaits;
+  waitFor(*static_cast<EventMark*>(handle_));
+}
+bool Event::done() {
+  enter("cudaEventQuery");
+  return isOver(*static_cast<EventMark*>(handle_));
+}
+
+void copyToDevice(void* to, const void* from, size_t bytes, Stream& stream) {
+  enter("cudaMemcpyAsync");
+  machine.stats.bytesToDevice += bytes;
+  if (bytes == 0) return;
+  if (!isPinned(from, bytes)) {
+    auto staged =
+        std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
+    enqueue(raw(stream), "copy to the device", [to, staged] {
+      if (touch(to, staged->size(), true, false, nullptr)) std::memcpy(to, staged->data(), staged->size());
+    });
+    return;
+  }
+  enqueue(raw(stream), "copy to the device", [to, from, bytes, before = hashOf(from, bytes)] {
+    if (hashOf(from, bytes) != before) report(Kind::kHostMemory, "pinned source changed before it was read", nullptr);
+    if (touch(to, bytes, true, false, nullptr)) std::memcpy(to, from, bytes);
+  });
+}
+
+void copyToHost(void* to, const void* from, size_t bytes, Stream& stream) {
+  enter("cudaMemcpyAsync");
+  machine.stats.bytesToHost += bytes;
+  if (bytes == 0) return;
+  std::memset(to, 0xFF, bytes);  // whoever looks too early sees NaN
+  enqueue(raw(stream), "copy to the host", [to, from, bytes] {
+    if (touch(from, bytes, false, false, nullptr)) std::memcpy(to, from, bytes);
+  });
+  if (isPinned(to, bytes)) return;
+  ++machine.stats.hostWaits;
+  waitFor(markOf(raw(stream)));
+}
+
+void copyOnDevice(void* to, const void* from, size_t bytes, Stream& stream) {
+  enter("cudaMemcpyAsync");
+  if (bytes == 0) return;
+  enqueue(raw(stream), "copy on the device", [to, from, bytes] {
+    if (touch(from, bytes, false, false, nullptr) && touch(to, bytes, true, false, nullptr))
+      std::memmove(to, from, bytes);
+  });
+}
+
+void fill(void* at, unsigned char value, size_t bytes, Stream& stream) {
+  enter("cudaMemsetAsync");
+  if (bytes == 0) return;
+  enqueue(raw(stream), "fill", [at, value, bytes] {
+    if (touch(at, bytes, true, false, nullptr)) std::memset(at, value, bytes);
+  });
+}
+
+}  // namespace mlit::cuda

@@ -1,0 +1,78 @@
+// The dialect's functions against their definitions in the CUDA C++ Programming Guide, and its bfloat16 against the core's.
+#include <cmath>
+#include <numeric>
+
+#include "core/half.h"
+#include "emulation/device.h"
+#include "emulation/test/planted.h"
+#include "emulation/test/support.h"
+#include "emulation/types.h"
+
+namespace mlit::test {
+namespace {
+
+class Dialect : public Emulated {};
+
+TEST_F(Dialect, CallsOfAWarp) {
+  const std::vector<float> in = randomFloats(32, 3);
+  const auto at = [&](int lane) { return in[static_cast<size_t>(lane)]; };
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    begin(seed);
+    DeviceArray<float> device(in), out(size_t{32 * kWarpCalls});
+    cuda::Stream stream;
+    runWarpCalls(device.get(), out.get(), stream);
+    stream.synchronize();
+    const std::vector<float> got = out.read();
+    unsigned votes = 0;
+    float most = in[0];
+    for (int lane = 0; lane < 32; ++lane) {
+      votes |= at(lane) > 0 ? 1u << lane : 0;
+      most = std::max(most, at(lane));
+    }
+    for (int lane = 0; lane < 32; ++lane) {
+      const auto result = [&](int call) { return got[static_cast<size_t>(call * 32 + lane)]; };
+      EXPECT_EQ(result(0), at(3));
+      EXPECT_EQ(result(1), at(lane ^ 5));
+      EXPECT_EQ(result(2), at(lane < 2 ? lane : lane - 2));
+      EXPECT_EQ(result(3), at(lane % 16 >= 14 ? lane : lane + 2));
+      EXPECT_EQ(result(4), static_cast<float>(votes % 4096));
+      EXPECT_EQ(result(5), 1);
+      EXPECT_EQ(result(6), 0);
+      EXPECT_EQ(result(7), lane % 3 == 2 ? 10 : 11);
+      EXPECT_EQ(result(8), most);
+      EXPECT_NEAR(result(9), 2 * std::accumulate(in.begin(), in.end(), 0.0), 1e-5);
+      EXPECT_EQ(result(10), 14);
+    }
+  }
+}
+
+TEST_F(Dialect, Bfloat16RoundsAsTheCore) {
+  EXPECT_EQ(sizeof(__nv_bfloat162), 4u);
+  for (uint64_t i = 0; i < 200000; ++i) {
+    const float value = __uint_as_float(philox(5, 1, i)[0]);  // every kind of float
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(__bfloat162float(__float2bfloat16_rn(value))));
+      continue;
+    }
+    ASSERT_EQ(__float2bfloat16_rn(value).bits, floatToBfloat16(value)) << value;
+    ASSERT_EQ(__bfloat162float(__float2bfloat16_rn(value)), bfloat16ToFloat(floatToBfloat16(value)));
+  }
+}
+
+TEST_F(Dialect, Exp2IsWithinTwoUnitsAndNeverTheSameForLong) {
+  int different = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const float x = static_cast<float>(i) * 0.02f - 10;
+    const double want = std::exp2(static_cast<double>(x));
+    const float got = emulation::exp2Approximate(x);
+    EXPECT_NEAR(got, want, 3 * want * 0x1p-23);
+    different += got != static_cast<float>(want);
+  }
+  EXPECT_GT(different, 500);
+  EXPECT_EQ(emulation::exp2Approximate(-130), 0);  // a subnormal result
+  EXPECT_EQ(emulation::exp2Approximate(-INFINITY), 0);
+  EXPECT_EQ(emulation::exp2Approximate(0) >= 0.9999998f, true);
+}
+
+}  // namespace
+}  // namespace mlit::test
