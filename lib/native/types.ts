@@ -274,6 +274,8 @@ export interface NativeAddon {
   measureRate(device: string, isa: string, threads: number): Promise<number>;
   readGgufMetadata(path: string): Promise<GgufMetadata>;
   readModelConfig(path: string): Promise<NativeModelConfig>;
+  /** What loading with format auto comes to. */
+  losslessFormat(path: string): Promise<'f32' | 'bf16'>;
   readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;
 
   loadModel(path: string, options: NativeLoadOptions): Promise<NativeModel>;

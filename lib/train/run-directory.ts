@@ -28,6 +28,8 @@ export interface RunChoices {
   isa: string;
   microTokens: number;
   recompute: Recompute;
+  /** How the weights are kept: what `auto` came to. */
+  baseDtype: 'f32' | 'bf16';
   totalSteps: number;
   /** What the model is told by, see modelIdentity. */
   modelIdentity: string;
@@ -46,6 +48,7 @@ const choicesSchema = z.looseObject({
   isa: z.string(),
   microTokens: z.int().min(1),
   recompute: z.enum(RECOMPUTE),
+  baseDtype: z.enum(['f32', 'bf16']),
   totalSteps: z.int().min(0),
   modelIdentity: z.string(),
   modelCommit: z.string().optional(),

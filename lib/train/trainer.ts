@@ -112,6 +112,8 @@ export async function planTraining(
     isa: (device === 'cpu' && doctor.cpu.isas.find((isa) => isa.usable)?.name) || 'none',
     microTokens,
     recompute,
+    baseDtype:
+      options.baseDtype === 'auto' ? await loadAddon().losslessFormat(source.path) : options.baseDtype,
     totalSteps: data.steps.length,
     modelIdentity: await modelIdentity(source.path, source.kind),
     ...(source.commit !== undefined && { modelCommit: source.commit }),
@@ -194,6 +196,7 @@ export class Trainer implements AsyncDisposable {
     };
     const wanted = record ? asChosen(record) : input;
     const prepared = await planTraining(base ? { ...wanted, device: base.device } : wanted, context);
+    if (base) prepared.chosen.baseDtype = base.baseDtype;
     if (record) refuseOtherChoices(record.chosen, prepared.chosen);
     const full = prepared.options.method === 'full';
     if (full && base) {
@@ -216,7 +219,7 @@ export class Trainer implements AsyncDisposable {
           model: prepared.source,
           device: prepared.chosen.device,
           threads: prepared.chosen.threads,
-          baseDtype: prepared.options.baseDtype,
+          baseDtype: prepared.chosen.baseDtype,
           signal,
           onProgress: onLoad,
         }));
@@ -380,6 +383,7 @@ function refuseOtherChoices(recorded: RunChoices, now: RunChoices): void {
     'isa',
     'microTokens',
     'recompute',
+    'baseDtype',
     'totalSteps',
     'modelIdentity',
     'dataHash',

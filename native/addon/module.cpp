@@ -141,6 +141,14 @@ Napi::Value readConfig(const Napi::CallbackInfo& info) {
       info.Env(), nullptr, [path = textArgument(info[0], "path")] { return readModelConfig(path); }, configValue);
 }
 
+Napi::Value losslessFormatOf(const Napi::CallbackInfo& info) {
+  return runAsync(
+      info.Env(), nullptr, [path = textArgument(info[0], "path")] { return losslessFormat(path); },
+      [](Napi::Env env, WeightFormat format) {
+        return Napi::String::New(env, format == WeightFormat::kBF16 ? "bf16" : "f32");
+      });
+}
+
 Napi::Value readPeft(const Napi::CallbackInfo& info) {
   return runAsync(
       info.Env(), nullptr, [folder = textArgument(info[0], "folder")] { return readPeftConfig(folder); },
@@ -185,6 +193,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       method("measureRate", asyncFunction<measure>),
       method("readGgufMetadata", asyncFunction<readGgufMetadata>),
       method("readModelConfig", asyncFunction<readConfig>),
+      method("losslessFormat", asyncFunction<losslessFormatOf>),
       method("readPeftConfig", asyncFunction<readPeft>),
       method("loadModel", asyncFunction<loadModel>),
       method("exportInfo", asyncFunction<exportInfo>),

@@ -22,6 +22,7 @@ const chosen: RunChoices = {
   isa: 'avx2',
   microTokens: 64,
   recompute: 'none',
+  baseDtype: 'f32',
   totalSteps: 9,
   modelIdentity: '0',
   dataHash: 'x',

@@ -80,7 +80,7 @@ export async function runScore(
     return `${JSON.stringify(line)}\n`;
   });
   await writeFile(join(work.folder, 'likelihoods.jsonl'), text.join(''));
-  return { records: all.records, tokens: all.tokens, nats: all.nll };
+  return { baseDtype: model.baseDtype, records: all.records, tokens: all.tokens, nats: all.nll };
 }
 
 /** Of records that were cut: the bytes of what is left to score, for a whole reference's would make each look cheap. */

@@ -73,6 +73,7 @@ export async function runTrain(
   await rename(join(out, 'adapter'), join(work.folder, 'adapter'));
   await rm(join(out, 'checkpoints'), { recursive: true, force: true });
   return {
+    baseDtype: base.baseDtype,
     steps: total,
     tokens: sum(({ tokens }) => tokens),
     supervisedTokens: sum(({ supervisedTokens }) => supervisedTokens),
