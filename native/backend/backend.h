@@ -14,6 +14,7 @@
 //  - Gradients of parameters are ADDED to their buffers; gradients of activations overwrite unless said otherwise.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -125,6 +126,9 @@ class Backend {
   virtual void zero(DevicePtr<std::byte> at, size_t bytes) = 0;
   virtual void copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) = 0;
   virtual void synchronize() = 0;
+  // While a flag is given, an op or synchronize() that finds it true stops where it is, within milliseconds of computing, and
+  // throws kCancelled: what it was to write may hold anything, and what was enqueued after it may never run. Null: ops end.
+  virtual void watchCancel(const std::atomic<bool>* flag) = 0;
 
   // --- weights -------------------------------------------------------------------------------------------------
   virtual size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const = 0;
@@ -229,6 +233,21 @@ class Backend {
   // One AdamW step over n parameters; norm read from *sumSquares on the device. gradients are left as they are.
   virtual void adamW(DevF32 parameters, DevConstF32 gradients, DevF32 m, DevF32 v, int64_t n, DevConstF32 sumSquares,
                      const AdamWParams& params) = 0;
+};
+
+// Ops that are enqueued in its life may be left in the middle once the flag (null: none) is true; those before it are not.
+class CancelScope {
+ public:
+  CancelScope(Backend& backend, const std::atomic<bool>* flag) : backend_(backend) {
+    backend.synchronize();
+    backend.watchCancel(flag);
+  }
+  ~CancelScope() { backend_.watchCancel(nullptr); }
+  CancelScope(const CancelScope&) = delete;
+  CancelScope& operator=(const CancelScope&) = delete;
+
+ private:
+  Backend& backend_;
 };
 
 // The reference backend. threads: 0 = usableProcessors(). isa: "auto", or the name of one compiled in ("avx512", "avx2", "neon");

@@ -133,9 +133,17 @@ struct ThreadPool::Impl {
   alignas(64) std::atomic<int32_t> remaining{0};
   alignas(64) std::atomic<int32_t> wake{0};  // changes with every run and at the end: what sleepers wait on
   std::atomic<bool> stop{false};
+  const std::atomic<bool>* cancel = nullptr;  // written between runs only, read by who holds a task
+  std::atomic<bool> undone{false};            // of this run: a task was left because of it
   std::mutex failureLock;
   std::exception_ptr failure;
   std::vector<std::thread> workers;
+
+  bool cancelled() {
+    if (cancel == nullptr || !cancel->load(std::memory_order_relaxed)) return false;
+    undone.store(true, std::memory_order_relaxed);
+    return true;
+  }
 
   void take(int thread) {
     uint64_t now = ticket.load(std::memory_order_acquire);
@@ -147,7 +155,7 @@ struct ThreadPool::Impl {
       if (task >= tasks.load(std::memory_order_relaxed)) return;
       if (!ticket.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
       try {
-        (*work)(task, thread);
+        if (!cancelled()) (*work)(task, thread);
       } catch (...) {
         const std::lock_guard<std::mutex> guard(failureLock);
         if (!failure) failure = std::current_exception();
@@ -202,13 +210,22 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : impl_->workers) worker.join();
 }
 
+void ThreadPool::watch(const std::atomic<bool>* cancel) { impl_->cancel = cancel; }
+
+bool ThreadPool::cancelled() const { return impl_->cancelled(); }
+
 int ThreadPool::threads() const { return static_cast<int>(impl_->workers.size()) + 1; }
 
 void ThreadPool::run(int64_t tasks, const std::function<void(int64_t task, int thread)>& body) {
   if (tasks <= 0) return;
   Impl& impl = *impl_;
+  const auto refuseUndone = [&] {
+    if (impl.undone.exchange(false, std::memory_order_relaxed)) throw Error(ErrorCode::kCancelled, "the work was cancelled");
+  };
   if (tasks == 1 || impl.workers.empty()) {
-    for (int64_t task = 0; task < tasks; ++task) body(task, 0);
+    impl.undone.store(false, std::memory_order_relaxed);
+    for (int64_t task = 0; task < tasks && !impl.cancelled(); ++task) body(task, 0);
+    refuseUndone();
     return;
   }
   if (tasks > kMaxTasks)
@@ -218,6 +235,7 @@ void ThreadPool::run(int64_t tasks, const std::function<void(int64_t task, int t
   impl.body.store(&body, std::memory_order_relaxed);
   impl.tasks.store(tasks, std::memory_order_relaxed);
   impl.remaining.store(static_cast<int32_t>(tasks), std::memory_order_relaxed);
+  impl.undone.store(false, std::memory_order_relaxed);
   impl.ticket.store(run << 32, std::memory_order_release);
   impl.signal();
   impl.take(0);
@@ -230,6 +248,7 @@ void ThreadPool::run(int64_t tasks, const std::function<void(int64_t task, int t
   }
   impl.ticket.store(run << 32 | kClosed, std::memory_order_release);
   if (impl.failure) std::rethrow_exception(std::exchange(impl.failure, nullptr));
+  refuseUndone();
 }
 
 }  // namespace mlit

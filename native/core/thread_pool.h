@@ -3,6 +3,7 @@
 // statically, so that the same inputs take the same path on every run.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -29,6 +30,13 @@ class ThreadPool {
   // Runs body(task, thread) for task in [0, tasks): tasks are handed out one by one in order (dynamic), each
   // exactly once. Results must not depend on which thread runs a task. Blocks until all are done. Not re-entrant.
   void run(int64_t tasks, const std::function<void(int64_t task, int thread)>& body);
+
+  // While a flag is given, run() leaves tasks undone once it is true and throws kCancelled. Null, as at the beginning: all
+  // are done. The flag is read before each task; never called during a run.
+  void watch(const std::atomic<bool>* cancel);
+  // What a task that takes longer than a few milliseconds asks on the way: true once the flag is, and then it may return
+  // with its work undone.
+  bool cancelled() const;
 
  private:
   struct Impl;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "core/error.h"
 #include "core/host_memory.h"
 
 namespace mlit {
@@ -147,10 +146,7 @@ std::span<const LoraGroup> Decoder::groups(int32_t layer, LinearGroup group, con
   return lora_.build(adapters_, batch.adapterRows, layer, group);
 }
 
-void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch, const std::atomic<bool>* cancel) {
-  if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) {
-    throw Error(ErrorCode::kCancelled, "sampling was cancelled");
-  }
+void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch) {
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(index)];
   Backend& b = model_->backend();
@@ -204,6 +200,7 @@ void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span
                   const std::atomic<bool>* cancel) {
   const ModelConfig& c = model_->config();
   Backend& b = model_->backend();
+  const CancelScope scope(b, cancel);
   const Buffers& m = *buffers_;
   const Sizes s(c);
   const auto rows = static_cast<int32_t>(batch.tokens.size());
@@ -221,7 +218,7 @@ void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span
   up(m.i(12), batch.outputRows);
 
   b.gatherWeightRows(model_->embedding(), ints, rows, c.embeddingScale, m.f(0));
-  for (int32_t layerIndex = 0; layerIndex < c.layers; ++layerIndex) layer(layerIndex, rows, batch, cancel);
+  for (int32_t layerIndex = 0; layerIndex < c.layers; ++layerIndex) layer(layerIndex, rows, batch);
 
   if (outputs > 0) {
     const DevF32 last = m.f(8), logits = m.f(9);

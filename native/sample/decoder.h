@@ -41,7 +41,7 @@ class Decoder {
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
-  // tokens, logprobs: [outputRows]. Throws kCancelled between ops when the flag is set.
+  // tokens, logprobs: [outputRows]. kCancelled once the flag, read every few milliseconds, is true.
   void run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs,
            const std::atomic<bool>* cancel);
 
@@ -50,7 +50,7 @@ class Decoder {
 
  private:
   struct Buffers;
-  void layer(int32_t index, int32_t rows, const DecodeBatch& batch, const std::atomic<bool>* cancel);
+  void layer(int32_t index, int32_t rows, const DecodeBatch& batch);
   std::span<const LoraGroup> groups(int32_t layer, LinearGroup group, const DecodeBatch& batch);
 
   std::shared_ptr<Model> model_;

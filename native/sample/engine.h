@@ -67,7 +67,7 @@ class SampleEngine {
   SampleStats stats() const;  // not while a step runs
   static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const SampleOptions& options,
                          int32_t maxAdapterRank);
-  // Read between ops; when it becomes true the running step() throws kCancelled and every sequence is dropped.
+  // Read every few milliseconds of step(): once it is true, that throws kCancelled and every sequence is dropped.
   void setCancelFlag(const std::atomic<bool>* cancel);
 
  private:

@@ -178,6 +178,23 @@ TEST_P(HeadAdapter, SampledBesideOthersItsBitsAreThoseAlone) {
   }
 }
 
+// The head's gradients are summed before anybody knows whether the loss is a number.
+TEST_P(HeadAdapter, ALossThatIsNoNumberLeavesNoGradientBehind) {
+  const auto adapter = withHead();
+  TrainSession session(model, {adapter}, smallOptions());
+  const BatchData batch(base.packedDocuments());
+  session.forwardBackward(batch.view());
+  const std::vector<float> good = adapter->toHost(), gradients = session.gradientsToHost(0);
+  std::vector<float> bad = good;
+  bad[0] = std::numeric_limits<float>::quiet_NaN();
+  session.zeroGradients();
+  adapter->fromHost(bad);
+  expectError(ErrorCode::kNotFinite, {"row"}, [&] { session.forwardBackward(batch.view()); });
+  adapter->fromHost(good);
+  session.forwardBackward(batch.view());
+  EXPECT_EQ(session.gradientsToHost(0), gradients);
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, HeadAdapter, ::testing::ValuesIn(cases()), caseName);
 
 class HeadAdapterFiles : public ::testing::Test {

@@ -78,7 +78,11 @@ void HostBackend::copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from,
 void HostBackend::synchronize() {
   const auto ops = std::exchange(queue_, {});
   try {
-    for (const auto& op : ops) op();
+    for (const auto& op : ops) {
+      if (opsLeft_-- == 0) *flagToSet_ = true;
+      ++opsRun_;
+      op();
+    }
   } catch (...) {
     freeReleased();
     throw;

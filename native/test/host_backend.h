@@ -3,6 +3,7 @@
 // then, outputs are NaN until written, and every pointer must lie inside one live allocation.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -39,6 +40,10 @@ class HostBackend final : public Backend {
   void zero(DevicePtr<std::byte> at, size_t bytes) override;
   void copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) override;
   void synchronize() override;
+  void watchCancel(const std::atomic<bool>* flag) override { inner_->watchCancel(flag); }
+  // Makes flag true just before the op that comes after `ops` others, which may find it so.
+  void setAfter(int64_t ops, std::atomic<bool>* flag) { opsLeft_ = ops, flagToSet_ = flag; }
+  int64_t opsRun() const { return opsRun_; }
 
   size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const override {
     return inner_->weightBytes(out, in, format);
@@ -146,6 +151,9 @@ class HostBackend final : public Backend {
   std::vector<Allocation> released_;            // freed when the ops that wait have run
   std::map<int32_t, Weight> weights_;
   std::vector<std::function<void()>> queue_;
+  int64_t opsRun_ = 0;
+  int64_t opsLeft_ = -1;
+  std::atomic<bool>* flagToSet_ = nullptr;
   uint64_t nextAddress_ = uint64_t{1} << 54;  // no process has memory there; never used twice
 };
 

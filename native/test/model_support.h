@@ -36,7 +36,7 @@ inline Document plainDocument(const std::vector<int32_t>& tokens, int32_t adapte
 
 // Owns the arrays of a PackedBatch.
 struct BatchData {
-  std::vector<int32_t> tokens, positions, cuSeqlens = {0}, targets, adapters;
+  std::vector<int32_t> tokens, positions, cuSeqlens = {0}, targets, adapters, records;
   std::vector<float> weights;
 
   explicit BatchData(const std::vector<Document>& documents) {
@@ -52,7 +52,7 @@ struct BatchData {
       adapters.push_back(document.adapter);
     }
   }
-  PackedBatch view() const { return {tokens, positions, cuSeqlens, targets, weights, adapters}; }
+  PackedBatch view() const { return {tokens, positions, cuSeqlens, targets, weights, adapters, records}; }
 };
 
 // One family's folder of test/fixtures.

@@ -46,7 +46,6 @@ DevConstReal Body::throughPostNorm(DevConstF32 dx, DevConstReal raw, DevConstF32
 }
 
 bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
-  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
@@ -64,7 +63,6 @@ bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
   backend.linearBackward(w.down, b.wideA, f, n, dDown, d, belowDown ? b.wideB : DevReal(), f, false, lora, b.p, b.u);
   if (!belowDown) return false;
 
-  checkCancelled();
   backend.gatedBackward(c.activation, a.gateUp, n, f, b.wideB, {});
   lora = groups(layer, LinearGroup::kGateUp, rows, true);
   if (!lora.empty() || full_ != nullptr)
@@ -77,7 +75,6 @@ bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
   normGradient(w.mlpNorm, b.narrow, d, a.mid, residual, a.midInvRms);
   backend.rmsNormBackward(b.narrow, d, a.mid, residual, w.mlpNorm, a.midInvRms, dx, d, true);
 
-  checkCancelled();
   const DevConstReal dO = throughPostNorm(dx, a.oOut, w.postAttentionNorm, a.oInvRms, n);
   if (full_ != nullptr) full_->matrix(full_->layer(layer).o, tail.attention, c.queryDim(), n, dO, d, d, c.queryDim());
   lora = groups(layer, LinearGroup::kO, rows, true);
@@ -88,7 +85,6 @@ bool Body::tailBackward(int32_t layer, const Tail& tail, DevF32 dx) {
 }
 
 void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstReal dAttention, DevF32 dx) {
-  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
@@ -111,7 +107,6 @@ void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstReal dAt
     backend.rmsNormBackward(dk, dStride, a.qkv + c.queryDim(), {n, stride, c.kvHeads, c.headDim}, w.kNorm, a.kInvRms,
                             dk, dStride, false);
   }
-  checkCancelled();
   const std::span<const LoraGroup> lora = groups(layer, LinearGroup::kQkv, batch.all, true);
   if (!lora.empty() || full_ != nullptr)
     backend.rmsNormForward(a.input, {n, d, 1, c.hidden}, w.attentionNorm, c.rmsEps, b.normed, d, {}, {});

@@ -2,8 +2,6 @@
 // adapter and no further, or to the embedding where the model itself is trained. Internal to train/.
 #pragma once
 
-#include <atomic>
-
 #include "train/batch.h"
 #include "train/buffers.h"
 #include "train/full_gradients.h"
@@ -24,8 +22,6 @@ class Body {
   bool trainsLayers() const { return full_ != nullptr || trainsLayers_; }  // else backward() has nothing to do
   // Null: nothing but adapters is trained.
   void setFullGradients(const FullGradients* full) { full_ = full; }
-  void setCancelFlag(const std::atomic<bool>* cancel) { cancel_ = cancel; }
-  void checkCancelled() const;  // kCancelled
 
  private:
   // The rows that the second half of a layer works on, with what flows into it.
@@ -65,7 +61,6 @@ class Body {
   LinearGroup lowest_ = LinearGroup::kDown;  // of layer 0, with any adapter
   bool trainsLayers_ = false;                // with any adapter
   const FullGradients* full_ = nullptr;
-  const std::atomic<bool>* cancel_ = nullptr;
 };
 
 }  // namespace mlit

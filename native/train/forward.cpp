@@ -1,6 +1,5 @@
 // Forward through the layers. The last layer's second half, like everything after it, runs on supervised rows only: no
 // other row of it reaches the loss.
-#include "core/error.h"
 #include "train/body.h"
 
 namespace mlit {
@@ -16,11 +15,6 @@ Body::Body(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> a
       if (first != last && candidate < lowest_) lowest_ = candidate;
     }
   }
-}
-
-void Body::checkCancelled() const {
-  if (cancel_ != nullptr && cancel_->load(std::memory_order_relaxed))
-    throw Error(ErrorCode::kCancelled, "the training call was cancelled");
 }
 
 AttentionShape Body::attentionShape(int32_t layer) const {
@@ -63,7 +57,6 @@ void Body::layerForward(int32_t layer, const Batch& batch, bool outputWanted) {
 }
 
 void Body::attentionForward(int32_t layer, const Batch& batch) {
-  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
@@ -85,13 +78,11 @@ void Body::attentionForward(int32_t layer, const Batch& batch) {
   }
   backend.rope(q, {n, ldq, c.heads, c.headDim}, buffers_.positions, ropeTableOf(layer), 1);
   backend.rope(k, {n, stride, c.kvHeads, c.headDim}, buffers_.positions, ropeTableOf(layer), 1);
-  checkCancelled();
   backend.attentionForward(attentionShape(layer), batch.cuSeqlens, q, ldq, k, v, stride, a.attention, c.queryDim(),
                            a.lse);
 }
 
 void Body::tailForward(int32_t layer, const Tail& tail) {
-  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];
@@ -111,7 +102,6 @@ void Body::tailForward(int32_t layer, const Tail& tail) {
 
   gateUpForward(layer, rows);
   if (!tail.output && !c.postNorms) return;  // nothing of what follows is kept
-  checkCancelled();
   backend.gatedForward(c.activation, a.gateUp, n, f, buffers_.wideA);
   const DevReal down = c.postNorms ? a.downOut : DevReal(tail.output);
   backend.linearForward(w.down, buffers_.wideA, f, n, down, d, groups(layer, LinearGroup::kDown, rows, false),
@@ -125,7 +115,6 @@ void Body::tailForward(int32_t layer, const Tail& tail) {
 }
 
 void Body::gateUpForward(int32_t layer, const RowSet& rows) {
-  checkCancelled();
   const ModelConfig& c = model_->config();
   const LayerWeights& w = model_->layers()[static_cast<size_t>(layer)];
   const LayerBuffers& a = buffers_.layers[static_cast<size_t>(layer)];

@@ -32,15 +32,12 @@ void Head::run(const RowSet& rows, Gradients gradients, const Body& body) {
   const DevReal dLogits(buffers_.logits.as<std::byte>(), backend.activationType());
   const int64_t ldLogits = c.vocabulary * int64_t{sizeof(float)} / elementBytes(dLogits.type());
   for (int64_t first = 0; first < rows.rows; first += buffers_.chunkRows) {
-    body.checkCancelled();
     const int64_t n = std::min(buffers_.chunkRows, rows.rows - first);
     logitsOf(rows, first, n);
-    body.checkCancelled();
     const bool wanted = gradients == Gradients::kOfFinal;
     backend.crossEntropy(buffers_.logits, n, c.vocabulary, buffers_.targets + first,
                          wanted ? buffers_.weights + first : DevF32(), buffers_.logprobs + first);
     if (!wanted) continue;
-    body.checkCancelled();
     const bool below = body.trainsLayers();
     backend.linearBackward(model_->head(), buffers_.normed, d, n, dLogits, ldLogits,
                            below ? buffers_.narrow : DevReal(), d, false, groups(rows, first, n, true), buffers_.p,

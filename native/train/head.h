@@ -18,7 +18,7 @@ class Head {
     kOfFinal
   };  // kOfFinal: buffers.dx = gradient of -sum weights * logprobs, weights from buffers.weights; the head's adapters' are added
 
-  // Fills buffers.logprobs for `rows`, rows of buffers.final. body is asked between chunks whether to go on.
+  // Fills buffers.logprobs for `rows`, rows of buffers.final.
   void run(const RowSet& rows, Gradients gradients, const Body& body);
   void setFullGradients(const FullGradients* full) { full_ = full; }
   // The logits themselves, [rows, vocabulary], for tests.

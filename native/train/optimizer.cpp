@@ -13,6 +13,7 @@ TrainSession::OptimResult TrainSession::optimStep(int32_t adapter, AdamWParams p
   const TrainedVector& target = s.trained[i];
   const int64_t n = target.count;
   Backend& backend = s.model->backend();
+  s.cleanGradients();
   backend.sumSquares(s.buffers.gradients[i], n, s.buffers.sumSquares);
   float sumSquares = 0;
   backend.download(&sumSquares, s.buffers.sumSquares.as<const std::byte>(), sizeof sumSquares);

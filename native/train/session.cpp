@@ -95,6 +95,7 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
   }
   trained = trainedVectors(*model, adapters, full);
   pending.assign(trained.size(), 1);
+  dirty.assign(trained.size(), 0);
   steps.assign(trained.size(), 0);
   limits = {
       options.maxTokens, buffers.targetRows, buffers.positionCount, c.vocabulary, static_cast<int32_t>(trained.size()),
@@ -107,7 +108,7 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
     }
   }
   zeroGradients();
-  backend.synchronize();
+  cleanGradients();
 }
 
 TrainSession::Impl::~Impl() {
@@ -167,7 +168,6 @@ void TrainSession::Impl::prepareDropout(const PackedBatch& packed) {
 }
 
 bool TrainSession::Impl::runBody(const PackedBatch& packed, Supervision supervision, bool dropout) {
-  model->backend().synchronize();  // after a cancelled call copies may still wait that read `batch`
   readBatch(packed, limits, supervision, batch);
   activationsKept = false;
   if (batch.rows.empty()) return false;
@@ -210,22 +210,41 @@ StepSums TrainSession::Impl::sums(std::span<const float> logprobs) const {
   return sums;
 }
 
-void TrainSession::Impl::backwardBody() {
+void TrainSession::Impl::markPending() {
+  cleanGradients();
   for (size_t i = 0; i < batch.rows.size(); ++i) {
     const auto owner = static_cast<size_t>(batch.owners[i]);
     if (owner < pending.size() && batch.weights[i] != 0) pending[owner] = 1;
   }
+}
+
+void TrainSession::Impl::backwardBody() {
   body.backward(batch);
   model->backend().synchronize();
 }
 
+// Says only that they are nothing: a whole model's take a while to overwrite, and who cancels does not wait for it.
 void TrainSession::Impl::zeroGradients() {
+  for (size_t i = 0; i < pending.size(); ++i) {
+    dirty[i] |= pending[i];
+    pending[i] = 0;
+  }
+}
+
+void TrainSession::Impl::cleanGradients() {
+  if (std::none_of(dirty.begin(), dirty.end(), [](uint8_t each) { return each != 0; })) return;
   for (size_t i = 0; i < buffers.gradients.size(); ++i) {
-    if (!pending[i]) continue;
+    if (!dirty[i]) continue;
     const size_t bytes = static_cast<size_t>(trained[i].count) * sizeof(float);
     model->backend().zero(buffers.gradients[i].as<std::byte>(), bytes);
   }
-  std::fill(pending.begin(), pending.end(), uint8_t{0});
+  model->backend().synchronize();
+  std::fill(dirty.begin(), dirty.end(), uint8_t{0});
+}
+
+void TrainSession::Impl::discard() {
+  activationsKept = false;
+  zeroGradients();
 }
 
 void TrainSession::Impl::parametersChanged() {
@@ -263,6 +282,7 @@ StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<floa
     if (s.runBody(packed, logprobs.empty() ? Supervision::kWeighted : Supervision::kTargets, true)) {
       const bool weighted =
           std::any_of(s.batch.weights.begin(), s.batch.weights.end(), [](float weight) { return weight != 0; });
+      if (weighted) s.markPending();
       s.head.run(s.batch.supervised, weighted ? Head::Gradients::kOfFinal : Head::Gradients::kNone, s.body);
       values = s.fetchLogprobs();
       if (weighted) s.backwardBody();
@@ -276,6 +296,7 @@ StepSums TrainSession::score(const PackedBatch& packed, std::span<float> logprob
   Impl& s = *impl_;
   s.checkLogprobsSpan(logprobs, packed.tokens.size());
   try {
+    const CancelScope scope(s.model->backend(), s.cancelFlag);
     std::vector<float> values;
     if (s.runBody(packed, Supervision::kTargets, false)) {
       s.head.run(s.batch.supervised, Head::Gradients::kNone, s.body);
@@ -332,6 +353,7 @@ void TrainSession::backward(std::span<const float> logprobGradients) {
   if (!weighted) return;
   s.guarded([&] {
     uploadTo(s.model->backend(), s.buffers.weights.as<std::byte>(), s.batch.weights.data(), s.batch.weights.size());
+    s.markPending();
     s.head.run(s.batch.supervised, Head::Gradients::kOfFinal, s.body);
     s.backwardBody();
   });
@@ -345,6 +367,7 @@ bool TrainSession::gradientsPending() const {
 
 std::vector<float> TrainSession::gradientsToHost(int32_t adapter) const {
   impl_->requireTraining("gradientsToHost");
+  impl_->cleanGradients();
   const size_t i = impl_->trainedIndex(adapter);
   std::vector<float> gradients(static_cast<size_t>(impl_->trained[i].count));
   impl_->model->backend().download(gradients.data(), impl_->buffers.gradients[i].as<const std::byte>(),
@@ -354,6 +377,7 @@ std::vector<float> TrainSession::gradientsToHost(int32_t adapter) const {
 }
 
 std::vector<float> TrainSession::logitsToHost(const PackedBatch& packed) {
+  impl_->model->backend().synchronize();
   if (!impl_->runBody(packed, Supervision::kTargets, false)) return {};
   return impl_->head.logitsToHost(impl_->batch.supervised);
 }
@@ -361,6 +385,6 @@ std::vector<float> TrainSession::logitsToHost(const PackedBatch& packed) {
 const std::vector<std::shared_ptr<Adapter>>& TrainSession::adapters() const { return impl_->adapters; }
 const std::shared_ptr<Model>& TrainSession::model() const { return impl_->model; }
 const MemoryPlan& TrainSession::memory() const { return impl_->plan; }
-void TrainSession::setCancelFlag(const std::atomic<bool>* cancel) { impl_->body.setCancelFlag(cancel); }
+void TrainSession::setCancelFlag(const std::atomic<bool>* cancel) { impl_->cancelFlag = cancel; }
 
 }  // namespace mlit

@@ -37,7 +37,7 @@ enum class Recompute {
 struct TrainOptions {
   int64_t maxTokens = 2048;        // of a micro-batch
   int64_t maxTargets = 0;          // of a micro-batch: rows that the loss is taken of; 0 = maxTokens
-  size_t logitsBytes = 64u << 20;  // budget of one chunk of logits: a stop flag is read between chunks
+  size_t logitsBytes = 64u << 20;  // budget of one chunk of logits
   Recompute recompute = Recompute::kNone;
   bool full = false;     // trains the model itself, in float32: no adapters, and adapter index 0 means the model
   uint64_t seed = 0;     // of dropout's masks
@@ -90,7 +90,8 @@ class TrainSession {
   const std::vector<std::shared_ptr<Adapter>>& adapters() const;
   const std::shared_ptr<Model>& model() const;
   const MemoryPlan& memory() const;  // what was really allocated
-  // Read between ops; when it becomes true the running call throws kCancelled and gradients are discarded.
+  // Read every few milliseconds of forwardBackward, score, forward and backward: once it is true they throw kCancelled and
+  // whatever gradients there were are discarded. Parameters and moments stay as of the last optimStep, which always ends.
   void setCancelFlag(const std::atomic<bool>* cancel);
 
  private:

@@ -34,13 +34,16 @@ struct TrainSession::Impl {
   std::vector<float> fetchLogprobs();
   void scatterLogprobs(std::span<const float> bySupervised, std::span<float> byRow) const;
   StepSums sums(std::span<const float> logprobs) const;
+  void markPending();  // before anything is added to the gradients of the batch at hand
   void backwardBody();
   void requireTraining(const char* call) const;
   void checkLogprobsSpan(std::span<const float> logprobs, size_t tokens) const;
   size_t trainedIndex(int32_t adapter) const;
   void zeroGradients();
+  void cleanGradients();  // before any use of them
   void parametersChanged();  // after `trained` was written to
-  // Runs body; when it throws, gradients and kept activations are discarded.
+  void discard();
+  // Runs call, which a cancel flag may stop; when it throws, gradients and kept activations are discarded.
   template <class Call>
   auto guarded(const Call& call) -> decltype(call());
 
@@ -59,8 +62,10 @@ struct TrainSession::Impl {
   Batch batch;
   std::vector<uint64_t> dropoutKeys;  // by adapter, of the batch at hand
   BatchLimits limits;
+  const std::atomic<bool>* cancelFlag = nullptr;
   bool activationsKept = false;  // between forward() and backward()
   std::vector<uint8_t> pending;  // by trained vector
+  std::vector<uint8_t> dirty;    // by trained vector: discarded, and not zero yet
   std::vector<int64_t> steps;    // by trained vector
 };
 
@@ -70,12 +75,13 @@ std::vector<TrainedVector> trainedVectors(const Model& model, const std::vector<
 template <class Call>
 auto TrainSession::Impl::guarded(const Call& call) -> decltype(call()) {
   try {
+    const CancelScope scope(model->backend(), cancelFlag);
     return call();
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::kInvalidArgument) {
-      activationsKept = false;
-      zeroGradients();
-    }
+    if (error.code() != ErrorCode::kInvalidArgument) discard();
+    throw;
+  } catch (...) {
+    discard();
     throw;
   }
 }

@@ -22,6 +22,10 @@ void checkShape(const AttentionShape& shape) {
   }
 }
 
+AttentionStop stopOf(const ThreadPool& pool) {
+  return {[](const void* of) { return static_cast<const ThreadPool*>(of)->cancelled(); }, &pool};
+}
+
 struct Document {
   int64_t begin;
   int64_t length;
@@ -91,13 +95,14 @@ void CpuBackend::attentionForward(const AttentionShape& shape, std::span<const i
       }
     }
   }
+  const AttentionStop stop = stopOf(pool_);
   std::stable_sort(tasks.begin(), tasks.end(), [](const Task& a, const Task& b) { return a.keys > b.keys; });
   pool_.run(static_cast<int64_t>(tasks.size()), [&](int64_t index, int thread) {
     const Task& task = tasks[static_cast<size_t>(index)];
     const Document& document = task.document;
     kernels_.attention->forward(in.head(document, task.kvHead), task.firstRow, task.rows,
                                 out.floats() + document.begin * ldo + in.column(task.kvHead), ldo,
-                                lse.raw() + task.kvHead * group * total + document.begin, total, scratch(thread));
+                                lse.raw() + task.kvHead * group * total + document.begin, total, scratch(thread), stop);
   });
 }
 
@@ -187,6 +192,7 @@ void CpuBackend::attentionCached(const AttentionShape& shape, DevConstReal q, in
     }
     r += count;
   }
+  const AttentionStop stop = stopOf(pool_);
   std::stable_sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) { return a.keys > b.keys; });
   const int64_t width = int64_t{shape.kvHeads} * shape.headDim;
   pool_.run(static_cast<int64_t>(runs.size()), [&](int64_t index, int thread) {
@@ -203,7 +209,7 @@ void CpuBackend::attentionCached(const AttentionShape& shape, DevConstReal q, in
     head.pageTable = pageTables.raw() + rowTables.raw()[run.firstRow];
     const int64_t column = run.kvHead * group * shape.headDim;
     kernels_.attention->cached(head, positions.raw()[run.firstRow], run.rows, q.floats() + run.firstRow * ldq + column,
-                               ldq, out.floats() + run.firstRow * ldo + column, ldo, scratch(thread));
+                               ldq, out.floats() + run.firstRow * ldo + column, ldo, scratch(thread), stop);
   });
 }
 

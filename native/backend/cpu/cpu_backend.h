@@ -35,6 +35,7 @@ class CpuBackend final : public Backend {
   void zero(DevicePtr<std::byte> at, size_t bytes) override;
   void copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) override;
   void synchronize() override;
+  void watchCancel(const std::atomic<bool>* flag) override;
 
   // weights.cpp
   size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const override;

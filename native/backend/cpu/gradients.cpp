@@ -48,6 +48,7 @@ void gradientTask(const GemmKernels& gemm, const Product& p, Range outs, Range c
       packRows(p.x + row * p.ldx + j, p.ldx, steps, std::min(kPanel, columns.end - j), to, kPanel);
     }
     for (int64_t out = outs.begin; out < outs.end; out += kOuts) {
+      if (scratch.pool.cancelled()) return;
       const int64_t count = std::min(kOuts, outs.end - out);
       packRows(p.dy + row * p.lddy + out, p.lddy, steps, count, packedDy, kOuts);
       for (int64_t j = columns.begin; j < columns.end; j += kPanel) {
@@ -81,7 +82,7 @@ void CpuBackend::weightGradient(DevConstReal x, int64_t ldx, int64_t rows, DevCo
   pool_.run(outParts * columnParts, [&](int64_t task, int thread) {
     const int64_t column = task % columnParts * kColumnTiles * kPanel;
     gradientTask(*kernels_.gemm, product, part(out, outParts, task / columnParts, kOuts),
-                 {column, std::min(in, column + kColumnTiles * kPanel)}, Scratch(scratch(thread)));
+                 {column, std::min(in, column + kColumnTiles * kPanel)}, Scratch(pool_, scratch(thread)));
   });
 }
 

@@ -112,6 +112,7 @@ void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Mat
   for (int64_t k0 = 0; k0 < w.in; k0 += depth) {
     const int64_t steps = std::min(depth, w.in - k0);
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+      if (scratch.pool.cancelled()) return;
       const Range columns{panel * kPanel, std::min(w.out, (panel + 1) * kPanel)};
       const float* b = w.panelRows(gemm, panel, k0, steps, scratch.decoded);
       GemmAhead ahead;
@@ -192,6 +193,7 @@ void backwardTask(const KernelTable& kernels, const CpuWeight& w, ConstMatrix dy
     for (int64_t pass = 0; pass < passes; ++pass) {
       const Range own = part(rows.size(), passes, pass, kGemmRows);
       const int64_t row = rows.begin + own.begin;
+      if (scratch.pool.cancelled()) return;
       for (int64_t block = blocks.begin; block < blocks.end; ++block) {
         const float* b = scratch.blocks + (block - blocks.begin) * kBlockFloats;
         const int64_t inputs = std::min(kPanel, w.in - block * kPanel);
@@ -291,7 +293,7 @@ void CpuBackend::linearForward(WeightId weight, DevConstReal x, int64_t ldx, int
   const std::vector<GroupRows> chunks = groupChunks(groups);
   pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t task, int thread) {
     const auto& [group, own] = chunks[static_cast<size_t>(task)];
-    projectGroup(kernels_, *group, {x.floats(), ldx}, own, w.in, {p.floats(), ldp}, Scratch(scratch(thread)));
+    projectGroup(kernels_, *group, {x.floats(), ldx}, own, w.in, {p.floats(), ldp}, Scratch(pool_, scratch(thread)));
   });
 
   const int64_t rowParts = ceilDiv(rows, kForwardRows);
@@ -305,7 +307,7 @@ void CpuBackend::linearForward(WeightId weight, DevConstReal x, int64_t ldx, int
     const int64_t nextTask = task + pool_.threads();
     forwardTask(gemm, w, {x.floats(), ldx}, {y.floats(), ldy}, part(rows, rowParts, task % rowParts, kGemmRows),
                 part(panels, columnParts, task / rowParts), part(panels, columnParts, nextTask / rowParts).begin,
-                groups, {p.floats(), ldp}, Scratch(scratch(thread)));
+                groups, {p.floats(), ldp}, Scratch(pool_, scratch(thread)));
   });
 }
 
@@ -320,7 +322,7 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
   const std::vector<GroupRows> chunks = groupChunks(groups);
   pool_.run(static_cast<int64_t>(chunks.size()), [&](int64_t task, int thread) {
     const auto& [group, own] = chunks[static_cast<size_t>(task)];
-    const Scratch memory(scratch(thread));
+    const Scratch memory(pool_, scratch(thread));
     const bool needP =
         std::any_of(group->segments.begin(), group->segments.end(), [](const LoraSegment& s) { return bool(s.dbT); });
     if (needP) projectGroup(kernels_, *group, {x.floats(), ldx}, own, w.in, {p.floats(), ldp}, memory);
@@ -361,7 +363,7 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
                                                             : backwardCut(rows, columnBlocks, pool_.threads());
   const int64_t baseTasks = cut.rowParts * cut.columnParts;
   pool_.run(baseTasks + static_cast<int64_t>(runs.size()) - 1, [&](int64_t task, int thread) {
-    const Scratch memory(scratch(thread));
+    const Scratch memory(pool_, scratch(thread));
     if (task < baseTasks) {
       const int64_t nextTask = task + pool_.threads();
       backwardTask(kernels_, w, {dy.floats(), lddy}, {dx.floats(), lddx},

@@ -52,4 +52,6 @@ void CpuBackend::copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, 
 
 void CpuBackend::synchronize() {}
 
+void CpuBackend::watchCancel(const std::atomic<bool>* flag) { pool_.watch(flag); }
+
 }  // namespace mlit

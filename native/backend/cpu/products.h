@@ -26,13 +26,16 @@ static_assert(kSumRows * kPanel <= kDroppedFloats);
 static_assert((kTailFloats + (kMaxTransposed + 1) * kBlockFloats + kDroppedFloats) * sizeof(float) <=
               CpuBackend::kThreadScratchBytes);
 
+// What a task has of its thread, and whom it asks, every few million multiply-adds, whether to go on.
 struct Scratch {
+  const ThreadPool& pool;
   float* tail;
   float* decoded;
   float* blocks;
   float* dropped;
-  explicit Scratch(float* memory)
-      : tail(memory),
+  Scratch(const ThreadPool& owner, float* memory)
+      : pool(owner),
+        tail(memory),
         decoded(memory + kTailFloats),
         blocks(memory + kTailFloats + kBlockFloats),
         dropped(blocks + kMaxTransposed * kBlockFloats) {}
@@ -78,6 +81,7 @@ inline void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_
       const int64_t width = ceilDiv(columns, 16) * 16;
       gemm.transpose(a + r * k + k0, k, columns, steps, scratch.blocks, width);
       for (int64_t row = 0; row < rows; row += kProjectPass) {
+        if (scratch.pool.cancelled()) return;
         const int64_t count = std::min(kProjectPass, rows - row);
         const float* from = x + row * ldx + k0;
         const GemmAhead next = aheadRows(from + count * ldx, ldx, std::min(kProjectPass, rows - row - count), steps);
@@ -103,6 +107,7 @@ inline void expand(const GemmKernels& gemm, const float* left, int64_t ldLeft, i
   for (int64_t k0 = 0; k0 < rank; k0 += depth) {
     const int64_t steps = std::min(depth, rank - k0);
     for (int64_t j = 0; j < columns; j += kPanel) {
+      if (scratch.pool.cancelled()) return;
       gemm.block({rows,
                   std::min(kPanel, columns - j),
                   steps,
@@ -128,6 +133,7 @@ inline void sumOverRows(const GemmKernels& gemm, const float* left, int64_t ldLe
   for (int64_t row = 0; row < rows; row += kSumRows) {
     const int64_t steps = std::min(kSumRows, rows - row);
     for (int64_t j = 0; j < columns; j += kPanel) {
+      if (scratch.pool.cancelled()) return;
       const float* from = right + row * ldRight + j;
       const GemmAhead next = j + kPanel < columns
                                  ? aheadRows(from + kPanel, ldRight, steps, std::min(kPanel, columns - j - kPanel))

@@ -152,7 +152,7 @@ HWY_INLINE void finishTile(const Tile& t, int64_t firstRow, int64_t rows, int64_
 }
 
 void forward(const AttentionHead& h, int64_t firstRow, int64_t rows, float* out, int64_t ldo, float* lse, int64_t ldLse,
-             float* scratch) {
+             float* scratch, const AttentionStop& stop) {
   const int64_t padded = roundUp(h.dim, kGranule), ld = padded + kGranule;  // an odd number of cache lines a row
   const Tile t = makeTile(scratch, ld);
   float* values = take(scratch, kKeys * ld);
@@ -162,6 +162,7 @@ void forward(const AttentionHead& h, int64_t firstRow, int64_t rows, float* out,
   const int64_t firstToken = firstRow / h.group, lastToken = (firstRow + rows - 1) / h.group;
   const int64_t firstKey = h.window > 0 ? larger(0, firstToken - h.window + 1) : 0;
   for (int64_t kb = firstKey / kKeys * kKeys; kb <= lastToken; kb += kKeys) {
+    if (kb % kAttentionStopKeys == 0 && stop.asked(stop.of)) return;
     const int64_t keys = smaller(kKeys, lastToken + 1 - kb);
     for (int64_t j = 0; j < keys; ++j) packRow(h.v + (kb + j) * h.ldkv, h.dim, padded, 1.0f, values + j * ld);
     scoreBlock(t, firstRow, rows, h.group, h.window, h.k + kb * h.ldkv, h.ldkv, kb, keys, h.dim);
@@ -297,7 +298,7 @@ void backward(const AttentionHead& h, int64_t queryBlock, int64_t keyBlock, cons
 }
 
 void cachedRows(const CachedHead& h, int64_t position, int64_t firstRow, int64_t rows, const float* q, int64_t ldq,
-                float* out, int64_t ldo, float* scratch) {
+                float* out, int64_t ldo, float* scratch, const AttentionStop& stop) {
   const int64_t padded = roundUp(h.dim, kGranule), ld = padded + kGranule;
   const Tile t = makeTile(scratch, ld);
   float* packedValues = take(scratch, kPageTokens * ld);
@@ -309,6 +310,7 @@ void cachedRows(const CachedHead& h, int64_t position, int64_t firstRow, int64_t
   const int64_t firstToken = absoluteRow / h.group, lastToken = (absoluteRow + rows - 1) / h.group;
   const int64_t firstKey = h.window > 0 ? larger(0, firstToken - h.window + 1) : 0;
   for (int64_t kb = firstKey / kPageTokens * kPageTokens; kb <= lastToken; kb += kPageTokens) {
+    if (kb % kAttentionStopKeys == 0 && stop.asked(stop.of)) return;
     const int64_t keys = smaller(kPageTokens, lastToken + 1 - kb);
     const float* k = h.pool + static_cast<int64_t>(h.pageTable[kb / kPageTokens]) * h.pageFloats;
     const float* v = k + h.valuesOffset;
@@ -325,10 +327,10 @@ void cachedRows(const CachedHead& h, int64_t position, int64_t firstRow, int64_t
 }
 
 void cached(const CachedHead& h, int64_t position, int64_t tokens, const float* q, int64_t ldq, float* out, int64_t ldo,
-            float* scratch) {
+            float* scratch, const AttentionStop& stop) {
   const int64_t all = tokens * h.group;
   for (int64_t first = 0; first < all; first += kRows) {
-    cachedRows(h, position, first, smaller(kRows, all - first), q, ldq, out, ldo, scratch);
+    cachedRows(h, position, first, smaller(kRows, all - first), q, ldq, out, ldo, scratch, stop);
   }
 }
 

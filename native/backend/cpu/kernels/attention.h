@@ -34,10 +34,16 @@ struct CachedHead {
   const int32_t* pageTable;
 };
 
+// Asked every kAttentionStopKeys keys; where it says yes, what is computed is not wanted any more.
+struct AttentionStop {
+  bool (*asked)(const void* of);
+  const void* of;
+};
+
 struct AttentionKernels {
   // Rows [firstRow, firstRow + rows) of the length * group rows; out like q; lse[head * ldLse + token].
   void (*forward)(const AttentionHead& head, int64_t firstRow, int64_t rows, float* out, int64_t ldo, float* lse,
-                  int64_t ldLse, float* scratch);
+                  int64_t ldLse, float* scratch, const AttentionStop& stop);
   // delta = sum of out * dout for each (token, head) of the group, for tokens [first, first + count).
   void (*delta)(const float* out, const float* dout, int64_t ldo, int64_t first, int64_t count, int64_t group,
                 int64_t dim, float* delta, int64_t ldDelta);
@@ -47,11 +53,12 @@ struct AttentionKernels {
                    float* dk, float* dv, int64_t lddkv, bool storeDkv, float* scratch);
   // tokens consecutive tokens of one sequence from position on; q and out at the first of them.
   void (*cached)(const CachedHead& head, int64_t position, int64_t tokens, const float* q, int64_t ldq, float* out,
-                 int64_t ldo, float* scratch);
+                 int64_t ldo, float* scratch, const AttentionStop& stop);
 };
 
 inline constexpr int64_t kAttentionTileRows = 96;  // (query, head) rows of a forward tile
 inline constexpr int64_t kAttentionBlock = 64;     // queries and keys of a backward pair, keys of a forward step
+inline constexpr int64_t kAttentionStopKeys = 1024;
 inline constexpr int64_t kAttentionMaxDim = 512;   // what fits into a thread's scratch
 
 }  // namespace mlit
