@@ -220,7 +220,8 @@ void ThreadPool::run(int64_t tasks, const std::function<void(int64_t task, int t
   if (tasks <= 0) return;
   Impl& impl = *impl_;
   const auto refuseUndone = [&] {
-    if (impl.undone.exchange(false, std::memory_order_relaxed)) throw Error(ErrorCode::kCancelled, "the work was cancelled");
+    if (impl.undone.exchange(false, std::memory_order_relaxed))
+      throw Error(ErrorCode::kCancelled, "the work was cancelled");
   };
   if (tasks == 1 || impl.workers.empty()) {
     impl.undone.store(false, std::memory_order_relaxed);

@@ -168,8 +168,7 @@ std::vector<LongOp> longOps() {
   };
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, CancelOp, ::testing::ValuesIn(longOps()),
-                         [](const auto& op) { return op.param.name; });
+INSTANTIATE_TEST_SUITE_P(Ops, CancelOp, ::testing::ValuesIn(longOps()), [](const auto& op) { return op.param.name; });
 
 // Wherever a step is stopped: no gradient is pending, no parameter has moved, and the next step is the same to the bit.
 TEST(CancelSession, AStepThatIsStoppedAnywhereLeavesNothingBehind) {

@@ -109,6 +109,7 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
   }
   zeroGradients();
   cleanGradients();
+  backend.synchronize();  // the tables above are this function's
 }
 
 TrainSession::Impl::~Impl() {

@@ -40,7 +40,7 @@ struct TrainSession::Impl {
   void checkLogprobsSpan(std::span<const float> logprobs, size_t tokens) const;
   size_t trainedIndex(int32_t adapter) const;
   void zeroGradients();
-  void cleanGradients();  // before any use of them
+  void cleanGradients();     // before any use of them
   void parametersChanged();  // after `trained` was written to
   void discard();
   // Runs call, which a cancel flag may stop; when it throws, gradients and kept activations are discarded.

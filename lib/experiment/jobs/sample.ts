@@ -125,7 +125,11 @@ export async function* runSamples(
     await writeFile(join(job.work.folder, 'answers.jsonl'), lines);
     const seconds = (performance.now() - since) / 1000;
     since = performance.now();
-    yield { hash, seconds, summary: { baseDtype: model.baseDtype, answers: prompts.length, newTokens: job.tokens } };
+    yield {
+      hash,
+      seconds,
+      summary: { baseDtype: model.baseDtype, answers: prompts.length, newTokens: job.tokens },
+    };
   }
 }
 

@@ -59,6 +59,6 @@ struct AttentionKernels {
 inline constexpr int64_t kAttentionTileRows = 96;  // (query, head) rows of a forward tile
 inline constexpr int64_t kAttentionBlock = 64;     // queries and keys of a backward pair, keys of a forward step
 inline constexpr int64_t kAttentionStopKeys = 1024;
-inline constexpr int64_t kAttentionMaxDim = 512;   // what fits into a thread's scratch
+inline constexpr int64_t kAttentionMaxDim = 512;  // what fits into a thread's scratch
 
 }  // namespace mlit
