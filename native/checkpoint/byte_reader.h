@@ -2,17 +2,19 @@
 // count can overflow, and a refusal says where and for what.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "core/file_error.h"
-#include "core/mapped_file.h"
+#include "core/input_file.h"
 
 namespace mlit {
 
 class ByteReader {
  public:
-  explicit ByteReader(const MappedFile& file) : file_(file) {}
+  explicit ByteReader(const InputFile& file) : file_(file) {}
 
   uint64_t position() const { return position_; }
   uint64_t remaining() const { return file_.size() - position_; }
@@ -36,8 +38,7 @@ class ByteReader {
   T read(const std::string& what) {
     require(sizeof(T), 1, what);
     T value;
-    std::memcpy(&value, file_.data() + position_, sizeof value);
-    position_ += sizeof value;
+    copy(&value, sizeof value);
     return value;
   }
 
@@ -45,14 +46,35 @@ class ByteReader {
   std::string readString(const std::string& what) {
     const uint64_t length = read<uint64_t>(what);
     require(length, 1, what);
-    std::string text(reinterpret_cast<const char*>(file_.data() + position_), static_cast<size_t>(length));
-    position_ += length;
+    std::string text(static_cast<size_t>(length), '\0');
+    copy(text.data(), text.size());
     return text;
   }
 
  private:
-  const MappedFile& file_;
+  static constexpr size_t kAhead = 64 * 1024;
+
+  // count bytes that require() has found to be there.
+  void copy(void* out, size_t count) {
+    for (auto* to = static_cast<uint8_t*>(out); count > 0;) {
+      if (taken_ == ahead_.size()) {
+        ahead_.resize(static_cast<size_t>(std::min<uint64_t>(kAhead, remaining())));
+        file_.read(position_, ahead_.size(), ahead_.data());
+        taken_ = 0;
+      }
+      const size_t now = std::min(count, ahead_.size() - taken_);
+      std::memcpy(to, ahead_.data() + taken_, now);
+      taken_ += now;
+      position_ += now;
+      to += now;
+      count -= now;
+    }
+  }
+
+  const InputFile& file_;
   uint64_t position_ = 0;
+  std::vector<uint8_t> ahead_;  // what was read of the file already, the first taken_ bytes of it before the cursor
+  size_t taken_ = 0;
 };
 
 }  // namespace mlit

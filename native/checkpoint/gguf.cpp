@@ -12,9 +12,9 @@ namespace mlit {
 
 namespace {
 
-class MappedGguf final : public GgufFile {
+class OpenGguf final : public GgufFile {
  public:
-  explicit MappedGguf(const std::string& path) : file_(path) {
+  explicit OpenGguf(const std::string& path) : file_(path) {
     ByteReader reader(file_);
     checkMagic(reader);
     const uint64_t tensorCount = reader.read<uint64_t>("the number of tensors");
@@ -40,8 +40,7 @@ class MappedGguf final : public GgufFile {
   std::string storedValue(const std::string& key) const override {
     required(key, "a value");
     const auto [begin, end] = stored_.at(key);
-    file_.checkUnchanged();
-    return std::string(reinterpret_cast<const char*>(file_.data() + begin), static_cast<size_t>(end - begin));
+    return file_.text(begin, static_cast<size_t>(end - begin));
   }
   bool has(const std::string& key) const override { return metadata_.count(key) > 0; }
 
@@ -53,10 +52,6 @@ class MappedGguf final : public GgufFile {
   void readRows(const TensorInfo& tensor, int64_t first, int64_t count, float* out) const override {
     readStoredRows(file_, tensor, dtypeName(tensor.dtype), first, count, out);
   }
-
-  void forget(const TensorInfo& tensor) const override { file_.forget(tensor.offset, tensor.bytes); }
-
-  const uint8_t* storedBytes(const TensorInfo& tensor) const override { return storedTensorBytes(file_, tensor); }
 
   std::string text(const std::string& key) const override {
     const GgufValue& value = required(key, "a string");
@@ -119,7 +114,7 @@ class MappedGguf final : public GgufFile {
                        {{"key", printable(key)}, {"expected", expected}, {"actual", actual}});
   }
 
-  MappedFile file_;
+  InputFile file_;
   std::map<std::string, GgufValue> metadata_;
   std::map<std::string, std::pair<uint64_t, uint64_t>> stored_;  // begin and end of each value, its type included
   std::vector<TensorInfo> tensors_;
@@ -128,6 +123,6 @@ class MappedGguf final : public GgufFile {
 
 }  // namespace
 
-std::unique_ptr<GgufFile> openGguf(const std::string& path) { return std::make_unique<MappedGguf>(path); }
+std::unique_ptr<GgufFile> openGguf(const std::string& path) { return std::make_unique<OpenGguf>(path); }
 
 }  // namespace mlit

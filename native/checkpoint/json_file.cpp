@@ -1,18 +1,16 @@
-// Text files are small: one map, one parse, one atomic write.
+// Text files are small: one read, one parse, one atomic write.
 #include "checkpoint/json_file.h"
-
-#include <string_view>
 
 #include "core/atomic_file.h"
 #include "core/error.h"
+#include "core/input_file.h"
 #include "core/json.h"
-#include "core/mapped_file.h"
 
 namespace mlit {
 
 JsonDocument readJsonFile(const std::string& path) {
-  const MappedFile file(path);
-  JsonDocument document = parseJson({reinterpret_cast<const char*>(file.data()), file.size()}, path);
+  const InputFile file(path);
+  JsonDocument document = parseJson(file.text(0, file.size()), path);
   if (!document.root().is_object()) {
     throw Error(ErrorCode::kFileDamaged, path + " must hold a JSON object", {{"file", path}});
   }

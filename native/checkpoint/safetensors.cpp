@@ -18,7 +18,7 @@ class SafetensorsSource final : public TensorSource {
   explicit SafetensorsSource(const std::string& path) : path_(path) {}
 
   void addFile(const std::string& path) {
-    auto file = std::make_unique<MappedFile>(path);
+    auto file = std::make_unique<InputFile>(path);
     SafetensorsHeader header = readSafetensorsHeader(*file, static_cast<int>(files_.size()));
     for (size_t i = 0; i < header.tensors.size(); ++i)
       add(std::move(header.tensors[i]), std::move(header.storedTypes[i]));
@@ -27,7 +27,7 @@ class SafetensorsSource final : public TensorSource {
 
   // Adds the tensors that the index places in this shard, and throws if one of them is not there.
   void addShard(const std::string& path, const std::string& indexPath, const std::vector<std::string>& names) {
-    auto file = std::make_unique<MappedFile>(path);
+    auto file = std::make_unique<InputFile>(path);
     SafetensorsHeader header = readSafetensorsHeader(*file, static_cast<int>(files_.size()));
     std::unordered_map<std::string, size_t> present;
     for (size_t i = 0; i < header.tensors.size(); ++i) present.emplace(header.tensors[i].name, i);
@@ -56,12 +56,6 @@ class SafetensorsSource final : public TensorSource {
     readStoredRows(fileOf(tensor), tensor, storedType, first, count, out);
   }
 
-  void forget(const TensorInfo& tensor) const override { fileOf(tensor).forget(tensor.offset, tensor.bytes); }
-
-  const uint8_t* storedBytes(const TensorInfo& tensor) const override {
-    return storedTensorBytes(fileOf(tensor), tensor);
-  }
-
  private:
   void add(TensorInfo tensor, std::string storedType) {
     index_.emplace(tensor.name, tensors_.size());
@@ -69,7 +63,7 @@ class SafetensorsSource final : public TensorSource {
     storedTypes_.push_back(std::move(storedType));
   }
 
-  const MappedFile& fileOf(const TensorInfo& tensor) const {
+  const InputFile& fileOf(const TensorInfo& tensor) const {
     if (tensor.file >= 0 && static_cast<size_t>(tensor.file) < files_.size())
       return *files_[static_cast<size_t>(tensor.file)];
     throw Error(ErrorCode::kInvalidArgument, "Tensor " + printable(tensor.name) + " is not one of " + path_ + ".",
@@ -77,7 +71,7 @@ class SafetensorsSource final : public TensorSource {
   }
 
   std::string path_;
-  std::vector<std::unique_ptr<MappedFile>> files_;
+  std::vector<std::unique_ptr<InputFile>> files_;
   std::vector<TensorInfo> tensors_;
   std::vector<std::string> storedTypes_;
   std::unordered_map<std::string, size_t> index_;
@@ -91,8 +85,8 @@ bool isPlainName(const std::string& name) {
 
 // Shard file name → names of the tensors in it.
 std::map<std::string, std::vector<std::string>> readIndex(const std::string& path) {
-  const MappedFile file(path);
-  const JsonDocument document = parseJson({reinterpret_cast<const char*>(file.data()), file.size()}, path);
+  const InputFile file(path);
+  const JsonDocument document = parseJson(file.text(0, file.size()), path);
   const nlohmann::json& json = document.root();
   const auto map = json.is_object() ? json.find("weight_map") : json.end();
   if (!json.is_object() || map == json.end() || !map->is_object())
@@ -148,7 +142,7 @@ std::unique_ptr<TensorSource> openSafetensors(const std::string& path) {
 }
 
 std::map<std::string, std::string> safetensorsMetadata(const std::string& path) {
-  const MappedFile file(path);
+  const InputFile file(path);
   return readSafetensorsHeader(file, 0).metadata;
 }
 

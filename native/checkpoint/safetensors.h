@@ -1,5 +1,5 @@
-// The safetensors container (https://github.com/huggingface/safetensors): reading by mmap, one file or a
-// sharded folder, and writing in one atomic step; everything PEFT and our own training state is stored in.
+// The safetensors container (https://github.com/huggingface/safetensors): reading one file or a sharded
+// folder, and writing in one atomic step; everything PEFT and our own training state is stored in.
 #pragma once
 
 #include <map>

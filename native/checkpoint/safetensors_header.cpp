@@ -2,7 +2,6 @@
 #include "checkpoint/safetensors_header.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
 #include "core/file_error.h"
@@ -37,11 +36,11 @@ struct Entry {
 
 class HeaderReader {
  public:
-  HeaderReader(const MappedFile& file, int fileIndex) : file_(file), fileIndex_(fileIndex) {}
+  HeaderReader(const InputFile& file, int fileIndex) : file_(file), fileIndex_(fileIndex) {}
 
   SafetensorsHeader read() {
     const uint64_t headerBytes = headerLength();
-    const std::string_view text(reinterpret_cast<const char*>(file_.data()) + 8, static_cast<size_t>(headerBytes));
+    const std::string text = file_.text(8, static_cast<size_t>(headerBytes));
     if (text[0] != '{')
       throw damagedFile(file_.path(), "its header does not begin with '{'.", {{"offset", "8"}, {"expected", "{"}});
     const JsonDocument document = parseJson(text, file_.path());
@@ -79,7 +78,7 @@ class HeaderReader {
                         "it has " + std::to_string(file_.size()) + " bytes, too few for a safetensors file.",
                         {{"expected", "at least 8 bytes"}, {"actual", std::to_string(file_.size()) + " bytes"}});
     uint64_t length = 0;
-    std::memcpy(&length, file_.data(), sizeof length);
+    file_.read(0, sizeof length, &length);
     const uint64_t most = std::min<uint64_t>(kLargestHeader, file_.size() - 8);
     if (length < 2 || length > most)
       throw damagedFile(
@@ -206,14 +205,14 @@ class HeaderReader {
                          {"actual", std::to_string(file_.size()) + " bytes"}});
   }
 
-  const MappedFile& file_;
+  const InputFile& file_;
   int fileIndex_;
   uint64_t dataStart_ = 0;
 };
 
 }  // namespace
 
-SafetensorsHeader readSafetensorsHeader(const MappedFile& file, int fileIndex) {
+SafetensorsHeader readSafetensorsHeader(const InputFile& file, int fileIndex) {
   return HeaderReader(file, fileIndex).read();
 }
 

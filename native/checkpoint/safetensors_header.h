@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "core/mapped_file.h"
+#include "core/input_file.h"
 #include "core/tensor.h"
 
 namespace mlit {
@@ -17,6 +17,6 @@ struct SafetensorsHeader {
 };
 
 // Throws kFileDamaged naming file, tensor and what is wrong; kModelUnsupported for an unknown dtype.
-SafetensorsHeader readSafetensorsHeader(const MappedFile& file, int fileIndex);
+SafetensorsHeader readSafetensorsHeader(const InputFile& file, int fileIndex);
 
 }  // namespace mlit

@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t kPieceBytes = 256 * 1024;
 
-void checkWithin(const MappedFile& file, const TensorInfo& tensor) {
+void checkWithin(const InputFile& file, const TensorInfo& tensor) {
   if (tensor.offset > file.size() || tensor.bytes > file.size() - tensor.offset)
     throw Error(
         ErrorCode::kInvalidArgument,
@@ -23,13 +23,7 @@ void checkWithin(const MappedFile& file, const TensorInfo& tensor) {
 
 }  // namespace
 
-const uint8_t* storedTensorBytes(const MappedFile& file, const TensorInfo& tensor) {
-  checkWithin(file, tensor);
-  file.checkUnchanged();
-  return file.data() + tensor.offset;
-}
-
-void readStoredRows(const MappedFile& file, const TensorInfo& tensor, const std::string& storedType, int64_t first,
+void readStoredRows(const InputFile& file, const TensorInfo& tensor, const std::string& storedType, int64_t first,
                     int64_t count, float* out) {
   const std::string name = printable(tensor.name);
   if (tensor.dtype == DType::kOther)
@@ -56,7 +50,7 @@ void readStoredRows(const MappedFile& file, const TensorInfo& tensor, const std:
                 "Tensor " + name + " claims " + std::to_string(tensor.bytes) + " bytes for the shape " +
                     shapeText(tensor.shape) + ": pass a tensor of this source.",
                 {{"file", file.path()}, {"tensor", name}});
-  // Read rather than mapped, piece by piece: a file may be cut while a model of many gigabytes is loaded from it.
+  // Piece by piece: the stored form of a tensor of many gigabytes need not lie in memory beside the other.
   const int64_t rowsAtOnce = std::max<int64_t>(1, static_cast<int64_t>(kPieceBytes / std::max<uint64_t>(1, rowBytes)));
   std::vector<uint8_t> piece(static_cast<size_t>(std::min(rowsAtOnce, count)) * rowBytes);
   for (int64_t done = 0; done < count; done += rowsAtOnce) {

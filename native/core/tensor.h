@@ -46,11 +46,6 @@ class TensorSource {
   // De-quantises rows [first, first + count) of a tensor seen as [rows, last dimension] into out (float32).
   // A 1-D tensor is one row. Throws kFileDamaged naming file, tensor and byte range.
   virtual void readRows(const TensorInfo& tensor, int64_t first, int64_t count, float* out) const = 0;
-  // The stored bytes of a tensor (tensor.bytes of them, at any alignment), valid as long as the source: for integers,
-  // which a float32 cannot hold. nullptr when the implementation has no stored form.
-  virtual const uint8_t* storedBytes(const TensorInfo& /*tensor*/) const { return nullptr; }
-  // The tensor will not be read again soon: the pages of the file that it lies in need not stay in memory.
-  virtual void forget(const TensorInfo& /*tensor*/) const {}
   virtual const std::string& path() const = 0;
 };
 

@@ -18,8 +18,6 @@ class CheckpointRows final : public WeightRows {
   const ModelConfig& config() const override { return checkpoint_.config; }
   const std::string& path() const override { return path_; }
 
-  void done(const ExportTensor& tensor) override { checkpoint_.source->forget(find(tensor)); }
-
   DType storedType() const override {
     DType common = DType::kOther;
     for (const ExportTensor& tensor : exportTensors(checkpoint_.config, !checkpoint_.config.tiedHead)) {

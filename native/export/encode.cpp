@@ -108,7 +108,6 @@ void TensorEncoder::encode(const ExportTensor& tensor, DType dtype, Container co
     doneElements_ += count * in;
     if (watch_.progress) watch_.progress(static_cast<double>(doneElements_) / static_cast<double>(total_));
   }
-  rows_.done(tensor);
 }
 
 }  // namespace mlit

@@ -19,8 +19,6 @@ class WeightRows {
   virtual const std::string& path() const = 0;  // of the checkpoint, for messages
   // out: [count, columns] float32. The head of a tied model is the embedding.
   virtual void read(const ExportTensor& tensor, int64_t first, int64_t count, float* out) = 0;
-  // No more of this tensor will be read: memory that it took may go.
-  virtual void done(const ExportTensor& /*tensor*/) {}
   // How the matrices are stored; kOther where they are quantised.
   virtual DType storedType() const = 0;
 };

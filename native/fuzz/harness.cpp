@@ -68,13 +68,10 @@ void readEverything(const TensorSource& source) {
   for (const TensorInfo& tensor : source.tensors()) {
     check(source.find(tensor.name) != nullptr, "a listed tensor cannot be found");
     if (tensor.dtype == DType::kOther) continue;
-    const uint8_t* stored = source.storedBytes(tensor);
-    unsigned sum = 0;
-    for (uint64_t i = 0; i < tensor.bytes; ++i) sum += stored[i];
     const int64_t count = elementCount(tensor.shape);
     const int64_t columns = tensor.shape.empty() ? 1 : tensor.shape.back();
     const int64_t rows = count == 0 ? 0 : tensor.shape.size() < 2 ? 1 : count / columns;
-    std::vector<float> values(static_cast<size_t>(count) + (sum == 1 ? 1 : 0));
+    std::vector<float> values(static_cast<size_t>(count));
     source.readRows(tensor, 0, rows / 2, values.data());
     source.readRows(tensor, rows / 2, rows - rows / 2, values.data() + rows / 2 * columns);
   }

@@ -45,7 +45,7 @@ bool survives(const std::function<void()>& action);
 // Aborts with the text unless condition holds: a property that a mutated file broke.
 void check(bool condition, const char* what);
 
-// Reads every tensor that a source lists, in two pieces, and checks that the stored bytes are its own.
+// Reads every tensor that a source lists, in two pieces.
 void readEverything(const TensorSource& source);
 
 std::shared_ptr<Backend> backend();  // one thread, kept over the process

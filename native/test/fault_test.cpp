@@ -1,4 +1,4 @@
-// A whole small training, every allocation and every write of which fails once: the error is the right one, files are whole
+// A whole small training, every allocation, read and write of which fails once: the error is the right one, files are whole
 // or not there, nothing leaks, and the next attempt gives the bytes of an undisturbed run.
 #include <filesystem>
 
@@ -32,6 +32,7 @@ class Fault : public ::testing::Test {
     train(dir_.file("whole"));
     allocations_ = Faults::allocations();
     calls_ = Faults::calls();
+    reads_ = Faults::reads();
     for (const char* name : kFiles) whole_.push_back(readFile(dir_.file(std::string("whole/") + name)));
   }
 
@@ -114,12 +115,30 @@ class Fault : public ::testing::Test {
 
   TempDir dir_;
   std::vector<std::string> whole_;
-  int64_t allocations_ = 0, calls_ = 0;
+  int64_t allocations_ = 0, calls_ = 0, reads_ = 0;
 };
 
 TEST_F(Fault, EachAllocationFailedInTurnIsOutOfMemory) {
   RecordProperty("allocations", std::to_string(allocations_));
   failEach(FaultKind::kAllocation, allocations_, ErrorCode::kOutOfMemory);
+}
+
+TEST_F(Fault, EachFailedReadIsAnErrorOfItsFile) {
+  ASSERT_GT(reads_, 20);
+  failEach(FaultKind::kRead, reads_, ErrorCode::kFileIo);
+}
+
+TEST_F(Fault, AFileCutBeforeAnyOfItsReadsIsSaidToHaveChanged) {
+  failEach(FaultKind::kCutFile, reads_, ErrorCode::kFileDamaged);
+}
+
+TEST_F(Fault, ShortReadsGoOn) {
+  for (int64_t n = 1; n <= reads_; ++n) {
+    const std::string out = dir_.file("run");
+    ASSERT_TRUE(runs(FaultKind::kShortRead, n, out, ErrorCode::kInternal)) << n;
+    for (size_t i = 0; i < whole_.size(); ++i) ASSERT_EQ(readFile(out + "/" + kFiles[i]), whole_[i]) << n;
+    fs::remove_all(out);
+  }
 }
 
 TEST_F(Fault, EachFailedWriteNamesItsFileAndLeavesWhatWasThere) {

@@ -15,7 +15,7 @@ namespace {
 
 std::atomic<FaultKind> active{FaultKind::kNone};
 std::atomic<bool> counting{false};
-std::atomic<int64_t> target{0}, allocationCount{0}, callCount{0};
+std::atomic<int64_t> target{0}, allocationCount{0}, callCount{0}, readCount{0};
 
 bool allocationFails() {
   if (!counting.load(std::memory_order_relaxed)) return false;
@@ -23,14 +23,17 @@ bool allocationFails() {
   return number == target && active.load(std::memory_order_relaxed) == FaultKind::kAllocation;
 }
 
-// What the call that is being made has to suffer, if anything.
-FaultKind callFault() {
+// What the call that is being made has to suffer, if anything. count: that of its sort.
+FaultKind faultOf(std::atomic<int64_t>& count) {
   if (!counting.load(std::memory_order_relaxed)) return FaultKind::kNone;
-  return ++callCount == target ? active.load(std::memory_order_relaxed) : FaultKind::kNone;
+  return ++count == target ? active.load(std::memory_order_relaxed) : FaultKind::kNone;
 }
 
+FaultKind writeFault() { return faultOf(callCount); }
+FaultKind readFault() { return faultOf(readCount); }
+
 bool callFails(int reason) {
-  if (callFault() != FaultKind::kCall) return false;
+  if (writeFault() != FaultKind::kCall) return false;
   errno = reason;
   return true;
 }
@@ -38,7 +41,7 @@ bool callFails(int reason) {
 }  // namespace
 
 Faults::Faults(FaultKind kind, int64_t n) {
-  allocationCount = callCount = 0;
+  allocationCount = callCount = readCount = 0;
   active = kind;
   target = n;
   counting = true;
@@ -48,6 +51,7 @@ Faults::~Faults() { counting = false; }
 
 int64_t Faults::allocations() { return allocationCount; }
 int64_t Faults::calls() { return callCount; }
+int64_t Faults::reads() { return readCount; }
 
 }  // namespace mlit::test
 
@@ -78,6 +82,7 @@ extern "C" {
 // NOLINTBEGIN(bugprone-reserved-identifier): names that the linker gives them
 int __real_open(const char* path, int flags, ...);
 ssize_t __real_write(int fd, const void* data, size_t bytes);
+ssize_t __real_pread(int fd, void* data, size_t bytes, off_t offset);
 int __real_fsync(int fd);
 int __real_rename(const char* from, const char* to);
 int __real_close(int fd);
@@ -90,7 +95,7 @@ int __wrap_open(const char* path, int flags, ...) {
   return mlit::test::callFails(ENOSPC) ? -1 : __real_open(path, flags, mode);
 }
 ssize_t __wrap_write(int fd, const void* data, size_t bytes) {
-  switch (mlit::test::callFault()) {
+  switch (mlit::test::writeFault()) {
     case FaultKind::kCall:
       errno = ENOSPC;
       return -1;
@@ -101,6 +106,19 @@ ssize_t __wrap_write(int fd, const void* data, size_t bytes) {
       return __real_write(fd, data, bytes > 0 ? 1 : 0);
     default:
       return __real_write(fd, data, bytes);
+  }
+}
+ssize_t __wrap_pread(int fd, void* data, size_t bytes, off_t offset) {
+  switch (mlit::test::readFault()) {
+    case FaultKind::kRead:
+      errno = EIO;
+      return -1;
+    case FaultKind::kCutFile:
+      return 0;
+    case FaultKind::kShortRead:
+      return __real_pread(fd, data, bytes > 0 ? 1 : 0, offset);
+    default:
+      return __real_pread(fd, data, bytes, offset);
   }
 }
 int __wrap_fsync(int fd) { return mlit::test::callFails(ENOSPC) ? -1 : __real_fsync(fd); }

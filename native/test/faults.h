@@ -1,4 +1,4 @@
-// Failures on demand for a test binary: the N-th allocation, or the N-th system call that writes, fails. Both are counted over
+// Failures on demand for a test binary: the N-th allocation, read, or system call that writes, fails. Each is counted over
 // all threads while a Faults object lives; the shims are in faults.cpp and by the linker's --wrap (CMakeLists.txt).
 #pragma once
 
@@ -12,6 +12,9 @@ enum class FaultKind {
   kCall,        // the N-th of open, write, fsync, rename and close fails, as on a full disk
   kShortWrite,  // the N-th such call, where it is a write, takes one byte
   kInterrupt,   // the N-th such call, where it is a write, is interrupted by a signal
+  kRead,        // the N-th pread fails, as on a broken disk
+  kCutFile,     // the N-th pread finds nothing, as behind the end of a file that was cut meanwhile
+  kShortRead,   // the N-th pread gives one byte
 };
 
 // One at a time. n from 1.
@@ -24,6 +27,7 @@ class Faults {
 
   static int64_t allocations();  // since the last Faults began
   static int64_t calls();
+  static int64_t reads();
 };
 
 }  // namespace mlit::test

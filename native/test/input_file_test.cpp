@@ -1,10 +1,13 @@
 // Opening, noticing change, and the writer that leaves all or nothing: the ground under every checkpoint.
-#include "core/mapped_file.h"
+#include "core/input_file.h"
 
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "checkpoint/byte_reader.h"
+#include "checkpoint/safetensors.h"
+#include "checkpoint/safetensors_header.h"
 #include "core/atomic_file.h"
 #include "core/file_error.h"
 #include "core/json.h"
@@ -16,53 +19,79 @@ namespace {
 using test::expectError;
 using test::TempDir;
 
-TEST(MappedFile, ShowsTheBytes) {
+TEST(InputFile, GivesTheBytes) {
   const TempDir dir;
   test::writeFile(dir.file("a"), "hello");
-  const MappedFile file(dir.file("a"));
-  EXPECT_EQ(std::string(reinterpret_cast<const char*>(file.data()), file.size()), "hello");
+  const InputFile file(dir.file("a"));
+  EXPECT_EQ(file.text(0, file.size()), "hello");
+  EXPECT_EQ(file.text(1, 3), "ell");
   EXPECT_EQ(file.path(), dir.file("a"));
-  file.checkUnchanged();
 }
 
-TEST(MappedFile, AnEmptyFileHasNoBytes) {
+TEST(InputFile, AnEmptyFileHasNoBytes) {
   const TempDir dir;
   test::writeFile(dir.file("empty"), "");
-  EXPECT_EQ(MappedFile(dir.file("empty")).size(), 0u);
+  const InputFile file(dir.file("empty"));
+  EXPECT_EQ(file.size(), 0u);
+  EXPECT_EQ(file.text(0, 0), "");
 }
 
-TEST(MappedFile, NamesWhatCannotBeOpened) {
+TEST(InputFile, NamesWhatCannotBeOpened) {
   const TempDir dir;
-  expectError(ErrorCode::kFileNotFound, {dir.file("none"), "no such file"}, [&] { MappedFile file(dir.file("none")); });
-  expectError(ErrorCode::kFileNotFound, {"zero byte"}, [&] { MappedFile file(std::string("a\0b", 3)); });
-  expectError(ErrorCode::kFileIo, {dir.path().string(), "a folder"}, [&] { MappedFile file(dir.path().string()); });
+  expectError(ErrorCode::kFileNotFound, {dir.file("none"), "no such file"}, [&] { InputFile file(dir.file("none")); });
+  expectError(ErrorCode::kFileNotFound, {"zero byte"}, [&] { InputFile file(std::string("a\0b", 3)); });
+  expectError(ErrorCode::kFileIo, {dir.path().string(), "a folder"}, [&] { InputFile file(dir.path().string()); });
   ASSERT_EQ(mkfifo(dir.file("pipe").c_str(), 0600), 0);
-  expectError(ErrorCode::kFileIo, {"not a regular file"}, [&] { MappedFile file(dir.file("pipe")); });
+  expectError(ErrorCode::kFileIo, {"not a regular file"}, [&] { InputFile file(dir.file("pipe")); });
 }
 
-TEST(MappedFile, NoticesChange) {
+TEST(InputFile, NoticesChange) {
   const TempDir dir;
   test::writeFile(dir.file("a"), "hello");
-  const MappedFile file(dir.file("a"));
+  const InputFile file(dir.file("a"));
   test::writeFile(dir.file("a"), "hell");
-  expectError(ErrorCode::kFileDamaged, {dir.file("a"), "changed"}, [&] { file.checkUnchanged(); });
+  expectError(ErrorCode::kFileDamaged, {dir.file("a"), "changed"}, [&] { file.text(0, 4); });
   std::filesystem::remove(dir.file("a"));
-  expectError(ErrorCode::kFileDamaged, {"removed"}, [&] { file.checkUnchanged(); });
+  expectError(ErrorCode::kFileDamaged, {"removed"}, [&] { file.text(0, 4); });
 }
 
-TEST(MappedFile, ReadsWithoutTheMapWhatWasCutMeanwhile) {
+TEST(InputFile, RefusesWhatWasCutMeanwhile) {
   const TempDir dir;
   test::writeFile(dir.file("a"), std::string(1 << 20, 'x'));
-  const MappedFile file(dir.file("a"));
+  const InputFile file(dir.file("a"));
   std::vector<uint8_t> bytes(5000);
   file.read((1 << 20) - bytes.size(), bytes.size(), bytes.data());
   EXPECT_EQ(bytes, std::vector<uint8_t>(5000, 'x'));
   std::filesystem::resize_file(dir.file("a"), 4096);
   const std::vector<std::string> said = {dir.file("a"), "changed"};
-  // By the map this would be the end of the process.
   expectError(ErrorCode::kFileDamaged, said, [&] { file.read(500'000, bytes.size(), bytes.data()); });
   expectError(ErrorCode::kFileDamaged, said, [&] { file.read(4000, 200, bytes.data()); });
   expectError(ErrorCode::kFileDamaged, said, [&] { file.read(0, 1, bytes.data()); });
+}
+
+// Headers too: opening a file and reading it are two moments.
+TEST(InputFile, HeadersOfAFileThatWasCutMeanwhileAreRefused) {
+  const TempDir dir;
+  const std::vector<std::string> said = {dir.file("a"), "changed"};
+  const float values[2] = {1, 2};
+  writeSafetensors(dir.file("a"), {{"w", DType::kF32, {2}, values}}, {});
+  const InputFile tensors(dir.file("a"));
+  EXPECT_EQ(readSafetensorsHeader(tensors, 0).tensors.size(), 1u);
+  for (const size_t left : {size_t{20}, size_t{0}}) {
+    std::filesystem::resize_file(dir.file("a"), left);
+    expectError(ErrorCode::kFileDamaged, said, [&] { readSafetensorsHeader(tensors, 0); });
+  }
+
+  test::writeFile(dir.file("a"), std::string(200'000, 'x'));
+  const InputFile bytes(dir.file("a"));
+  ByteReader reader(bytes);
+  EXPECT_EQ(reader.read<uint8_t>("a byte"), 'x');
+  std::filesystem::resize_file(dir.file("a"), 100'000);
+  // What is here already is given; where more has to come, the change is seen.
+  EXPECT_EQ(reader.read<uint8_t>("a byte"), 'x');
+  expectError(ErrorCode::kFileDamaged, said, [&] {
+    for (int i = 0; i < 10'000; ++i) reader.read<uint64_t>("a number");
+  });
 }
 
 TEST(AtomicFile, ReplacesTheOldFileAtCommitOnly) {

@@ -1,9 +1,7 @@
-// POSIX mmap behind MappedFile, with the descriptor kept for reads that a cut file must not turn into a crash; size and mtime
-// are what we compare later.
-#include "core/mapped_file.h"
+// pread behind InputFile: the kernel answers for every byte, with a short count where a map would have a fault.
+#include "core/input_file.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cerrno>
@@ -29,7 +27,7 @@ struct Descriptor {
 
 }  // namespace
 
-MappedFile::MappedFile(const std::string& path) : path_(path) {
+InputFile::InputFile(const std::string& path) : path_(path) {
   if (path.find('\0') != std::string::npos)
     throw Error(ErrorCode::kFileNotFound, "Opening " + printable(path) + " failed: the path contains a zero byte.",
                 {{"file", printable(path)}});
@@ -43,47 +41,40 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
     throw Error(ErrorCode::kFileIo, "Opening " + path + " failed: it is " + kind + ". Name a file.",
                 {{"file", path}, {"expected", "a regular file"}, {"actual", kind}});
   }
-  size_ = static_cast<size_t>(status.st_size);
+  size_ = static_cast<uint64_t>(status.st_size);
   mtimeNs_ = modificationTimeNs(status);
-  if (size_ == 0) return;  // an empty file cannot be mapped and needs no pages
-  void* address = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (address == MAP_FAILED) throw systemError("Mapping", path, errno);
-  data_ = static_cast<const uint8_t*>(address);
   descriptor_ = file.keep();
 }
 
-MappedFile::~MappedFile() {
-  if (data_) munmap(const_cast<uint8_t*>(data_), size_);
-  if (descriptor_ >= 0) close(descriptor_);
-}
+InputFile::~InputFile() { close(descriptor_); }
 
-void MappedFile::forget(uint64_t offset, uint64_t bytes) const {
-  const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  const uint64_t begin = (offset + page - 1) / page * page, end = (offset + bytes) / page * page;
-  if (end > begin && end <= size_) madvise(const_cast<uint8_t*>(data_) + begin, end - begin, MADV_DONTNEED);
-}
-
-void MappedFile::checkUnchanged() const {
+void InputFile::checkUnchanged() const {
   struct stat status {};
   const bool there = stat(path_.c_str(), &status) == 0;
-  if (there && static_cast<size_t>(status.st_size) == size_ && modificationTimeNs(status) == mtimeNs_) return;
+  if (there && static_cast<uint64_t>(status.st_size) == size_ && modificationTimeNs(status) == mtimeNs_) return;
   throwChanged(there ? std::to_string(status.st_size) + " bytes" : "no file");
 }
 
-void MappedFile::read(uint64_t offset, size_t count, uint8_t* out) const {
-  while (count > 0) {
-    const ssize_t got = pread(descriptor_, out, count, static_cast<off_t>(offset));
+void InputFile::read(uint64_t offset, size_t count, void* out) const {
+  for (auto* to = static_cast<uint8_t*>(out); count > 0;) {
+    const ssize_t got = pread(descriptor_, to, count, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw systemError("Reading", path_, errno);
     if (got == 0) throwChanged("nothing at byte " + std::to_string(offset));
     offset += static_cast<uint64_t>(got);
-    out += got;
+    to += got;
     count -= static_cast<size_t>(got);
   }
   checkUnchanged();
 }
 
-void MappedFile::throwChanged(const std::string& actual) const {
+std::string InputFile::text(uint64_t offset, size_t count) const {
+  std::string bytes(count, '\0');
+  read(offset, count, bytes.data());
+  return bytes;
+}
+
+void InputFile::throwChanged(const std::string& actual) const {
   throw Error(
       ErrorCode::kFileDamaged,
       path_ + " was changed or removed while it was in use. Leave it alone until the work is done; open it again now.",
