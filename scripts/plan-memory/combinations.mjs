@@ -33,7 +33,11 @@ export const combinations = {
     model: { family: 'llama', sizes: wide },
     options: { dropout: 0.1 },
   },
-  'llama, full, resumed': { model: { family: 'llama' }, options: { method: 'full', steps: 5 }, before: 'stopped' },
+  'llama, full, resumed': {
+    model: { family: 'llama' },
+    options: { method: 'full', steps: 5 },
+    before: 'stopped',
+  },
   'llama, going on from an adapter of rank 64': {
     model: { family: 'llama' },
     options: { rank: 64 },
