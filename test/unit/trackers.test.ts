@@ -238,7 +238,7 @@ describe('events of a run', () => {
       join(folder, 'run.yaml'),
       [
         'options: {model: m.gguf, data: [d.jsonl]}',
-        'chosen: {version: 0.1.0, threads: 1, isa: avx2, microTokens: 64, recompute: none, totalSteps: 2,',
+        'chosen: {version: 0.1.0, threads: 1, isa: avx2, microTokens: 64, recompute: none, baseDtype: f32, totalSteps: 2,',
         '  modelIdentity: m, dataHash: d, startedAt: 2026-09-21T14:13:20.250Z}',
       ].join('\n'),
     );
