@@ -19,12 +19,22 @@ inline uint32_t dropoutThreshold(double probability) { return static_cast<uint32
 // What is kept is scaled by this.
 inline float dropoutScale(double probability) { return static_cast<float>(1 / (1 - probability)); }
 
-// Element `feature` of the row at `position` of a record (numbered within its step), as projection `module` of the model
-// sees it: word feature % 4 of Philox(key, module | record, position | feature / 4), 32 bits each.
+// Features 4 quad .. 4 quad + 3 of the row at `position` of a record (numbered within its step), as projection `module` of the
+// model sees them: bit i is set where feature 4 quad + i is kept. It is word i of Philox(key, module | record, position | quad),
+// 32 bits each, that decides.
+MLIT_HOST_DEVICE inline uint32_t dropoutKeepsFour(uint64_t key, uint32_t module, uint32_t record, uint32_t position,
+                                                  uint32_t quad, uint32_t threshold) {
+  uint32_t words[4];
+  philoxWords(key, uint64_t{module} << 32 | record, uint64_t{position} << 32 | quad, words);
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < 4; ++i) kept |= uint32_t{words[i] >= threshold} << i;
+  return kept;
+}
+
 inline bool dropoutKeeps(uint64_t key, uint32_t module, uint32_t record, uint32_t position, uint32_t feature,
                          double probability) {
-  const auto bits = philox(key, uint64_t{module} << 32 | record, uint64_t{position} << 32 | feature / 4);
-  return bits[feature % 4] >= dropoutThreshold(probability);
+  return (dropoutKeepsFour(key, module, record, position, feature / 4, dropoutThreshold(probability)) >> feature % 4 &
+          1) != 0;
 }
 
 }  // namespace mlit

@@ -5,10 +5,17 @@
 #include <array>
 #include <cstdint>
 
+// Functions that kernels of the CUDA backend call too.
+#ifdef __CUDACC__
+#define MLIT_HOST_DEVICE __host__ __device__
+#else
+#define MLIT_HOST_DEVICE
+#endif
+
 namespace mlit {
 
 // key = seed; counter words 0,1 = index, 2,3 = stream.
-inline std::array<uint32_t, 4> philox(uint64_t seed, uint64_t stream, uint64_t index) {
+MLIT_HOST_DEVICE inline void philoxWords(uint64_t seed, uint64_t stream, uint64_t index, uint32_t (&words)[4]) {
   uint32_t c0 = static_cast<uint32_t>(index), c1 = static_cast<uint32_t>(index >> 32);
   uint32_t c2 = static_cast<uint32_t>(stream), c3 = static_cast<uint32_t>(stream >> 32);
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
@@ -24,10 +31,16 @@ inline std::array<uint32_t, 4> philox(uint64_t seed, uint64_t stream, uint64_t i
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
-  return {c0, c1, c2, c3};
+  words[0] = c0, words[1] = c1, words[2] = c2, words[3] = c3;
+}
+
+inline std::array<uint32_t, 4> philox(uint64_t seed, uint64_t stream, uint64_t index) {
+  uint32_t words[4];
+  philoxWords(seed, stream, index, words);
+  return {words[0], words[1], words[2], words[3]};
 }
 
 // 24 random bits as a float in [0, 1).
-inline float unitFloat(uint32_t bits) { return static_cast<float>(bits >> 8) * (1.0f / 16777216.0f); }
+MLIT_HOST_DEVICE inline float unitFloat(uint32_t bits) { return static_cast<float>(bits >> 8) * (1.0f / 16777216.0f); }
 
 }  // namespace mlit
