@@ -142,8 +142,8 @@ F32x4 mmaM16N8K16(F32x4 c, U32x4 a, uint64_t b, Site site) {
         }
       }
     }
-    // The hardware's order is its own: begin anywhere.
-    const int turn = static_cast<int>(machine.draw(16));
+    // The hardware's order is its own, but always the same: begin anywhere.
+    const int turn = static_cast<int>(machine.options.seed * 7 % 16);
     float sum[16][8] = {};
     for (int step = 0; step < 16; ++step) {
       const int k = (step + turn) % 16;
@@ -231,12 +231,17 @@ U32x4 ldmatrix(const void* row, int matrices, bool transposed, Site site) {
   return mine.out;
 }
 
-float exp2Approximate(float x) {
-  float y = std::exp2(x);
+// Nothing may lean on these bits: they are up to `units` off in the last place either way. The same for the same argument, as
+// on a card, and others with each seed.
+float inexact(float y, uint32_t argument, int units) {
   if (y == 0 || !std::isfinite(y)) return y;
-  // Up to 2 units in the last place either way, drawn: nothing may lean on these bits.
-  const int32_t bits = __builtin_bit_cast(int32_t, y) + static_cast<int32_t>(machine.draw(5)) - 2;
-  y = __builtin_bit_cast(float, bits);
+  const uint64_t mixed = (argument + machine.options.seed * 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
+  const int32_t off = static_cast<int32_t>((mixed >> 40) % static_cast<uint64_t>(2 * units + 1)) - units;
+  return __builtin_bit_cast(float, __builtin_bit_cast(int32_t, y) + off);
+}
+
+float exp2Approximate(float x) {
+  const float y = inexact(std::exp2(x), __builtin_bit_cast(uint32_t, x), 2);
   return std::fpclassify(y) == FP_SUBNORMAL ? 0.0f : y;
 }
 
