@@ -1,0 +1,17 @@
+// Attention on the device: launchers with the contract of backend.h's functions of the same names. q, k, v, out, the pool and all
+// gradients are bfloat16; float32 is refused. Heads of any size up to 256; multiples of 8 in aligned rows are the fast ones.
+#pragma once
+
+#include <span>
+
+#include "backend/backend.h"
+#include "backend/cuda/runtime.h"
+
+namespace mlit::cuda {
+
+// One launch whatever the documents. cuSeqlensDevice: what cuSeqlens holds, on the device.
+void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstI32 cuSeqlensDevice,
+                      DevConstReal q, int64_t ldq, DevConstReal k, DevConstReal v, int64_t ldkv, DevReal out,
+                      int64_t ldo, DevF32 lse, Stream& stream);
+
+}  // namespace mlit::cuda

@@ -1,0 +1,84 @@
+// Attention and its gradients in float64, as the formula is written: what the device's kernels are held against.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "backend/backend.h"
+
+namespace mlit::test {
+
+struct PackedCase {
+  std::vector<int32_t> lengths;
+  AttentionShape shape;
+
+  std::vector<int32_t> cuSeqlens() const {
+    std::vector<int32_t> ends{0};
+    for (const int32_t length : lengths) ends.push_back(ends.back() + length);
+    return ends;
+  }
+  int64_t rows() const { return std::accumulate(lengths.begin(), lengths.end(), int64_t{0}); }
+  int64_t queryWidth() const { return int64_t{shape.heads} * shape.headDim; }
+  int64_t keyWidth() const { return int64_t{shape.kvHeads} * shape.headDim; }
+};
+
+// Rows without gaps: q, out, dout, dq [rows, heads * dim], k, v, dk, dv [rows, kvHeads * dim], lse [heads, rows].
+struct AttentionValues {
+  std::vector<double> out, lse, dq, dk, dv;
+};
+
+inline AttentionValues attentionReference(const PackedCase& c, const std::vector<float>& q, const std::vector<float>& k,
+                                          const std::vector<float>& v, const std::vector<float>& dout) {
+  const auto dim = static_cast<size_t>(c.shape.headDim), total = static_cast<size_t>(c.rows());
+  const auto qWidth = static_cast<size_t>(c.queryWidth()), kWidth = static_cast<size_t>(c.keyWidth());
+  AttentionValues r{std::vector<double>(q.size()), std::vector<double>(total * static_cast<size_t>(c.shape.heads)),
+                    std::vector<double>(q.size()), std::vector<double>(k.size()), std::vector<double>(v.size())};
+  const auto dot = [dim](const auto* a, const auto* b) {
+    double sum = 0;
+    for (size_t i = 0; i < dim; ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    return sum;
+  };
+  size_t begin = 0;
+  for (const int32_t length : c.lengths) {
+    for (size_t head = 0; head < static_cast<size_t>(c.shape.heads); ++head) {
+      const size_t kvHead = head / static_cast<size_t>(c.shape.heads / c.shape.kvHeads);
+      for (size_t i = 0; i < static_cast<size_t>(length); ++i) {
+        const size_t at = (begin + i) * qWidth + head * dim;
+        const auto window = static_cast<size_t>(c.shape.window);
+        const size_t first = window > 0 && i + 1 > window ? i + 1 - window : 0;
+        const auto other = [&](size_t j) { return (begin + j) * kWidth + kvHead * dim; };
+        std::vector<double> p;
+        for (size_t j = first; j <= i; ++j) p.push_back(c.shape.scale * dot(&q[at], &k[other(j)]));
+        const double top = *std::max_element(p.begin(), p.end());
+        double sum = 0;
+        for (const double score : p) sum += std::exp(score - top);
+        const double lse = r.lse[head * total + begin + i] = top + std::log(sum);
+        double delta = 0;
+        for (size_t j = first; j <= i; ++j) {
+          double& weight = p[j - first];
+          weight = std::exp(weight - lse);
+          for (size_t e = 0; e < dim; ++e) r.out[at + e] += weight * v[other(j) + e];
+        }
+        if (dout.empty()) continue;
+        for (size_t e = 0; e < dim; ++e) delta += r.out[at + e] * dout[at + e];
+        for (size_t j = first; j <= i; ++j) {
+          const double weight = p[j - first];
+          const double d = c.shape.scale * weight * (dot(&dout[at], &v[other(j)]) - delta);
+          for (size_t e = 0; e < dim; ++e) {
+            r.dv[other(j) + e] += weight * dout[at + e];
+            r.dq[at + e] += d * k[other(j) + e];
+            r.dk[other(j) + e] += d * q[at + e];
+          }
+        }
+      }
+    }
+    begin += static_cast<size_t>(length);
+  }
+  return r;
+}
+
+}  // namespace mlit::test

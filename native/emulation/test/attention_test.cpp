@@ -1,0 +1,176 @@
+// Attention's kernels on the emulator, against float64 of the same bfloat16 inputs: documents about the tiles' edges, shared kv
+// heads, windows, heads of every kind of size, rows apart, and a row's bits whatever stands beside it.
+#include "backend/cuda/kernels/attention.h"
+
+#include <functional>
+
+#include "core/error.h"
+#include "core/half.h"
+#include "emulation/test/attention_reference.h"
+#include "emulation/test/support.h"
+
+namespace mlit::test {
+namespace {
+
+using Floats = std::vector<float>;
+constexpr uint16_t kSentinelBits = 0x4641, kPoisonBits = 0x7FC0;
+
+// Weights and results are rounded to bfloat16 (half a unit: 2^-9), and a sum's rounding errors may add up in a few of many elements.
+constexpr double kRounded = 0x1p-7;
+
+Floats randomBf16(int64_t n, uint64_t seed) {
+  Floats values = randomFloats(n, seed);
+  for (float& value : values) value = bfloat16ToFloat(floatToBfloat16(value));
+  return values;
+}
+
+// bfloat16 rows of `width` in rows of `ld`, with a sentinel between.
+class Rows {
+ public:
+  Rows(int64_t rows, int64_t width, int64_t padding) : rows_(rows), width_(width), ld(width + padding) {
+    bits_.assign(static_cast<size_t>(rows * ld), kSentinelBits);
+    for (int64_t r = 0; r < rows; ++r) std::fill_n(bits_.begin() + r * ld, width, kPoisonBits);
+    array_ = std::make_unique<DeviceArray<uint16_t>>(bits_);
+  }
+  Rows(const Floats& values, int64_t rows, int64_t padding)
+      : rows_(rows), width_(static_cast<int64_t>(values.size()) / rows), ld(width_ + padding) {
+    bits_.assign(static_cast<size_t>(rows * ld), kSentinelBits);
+    for (int64_t r = 0; r < rows; ++r) {
+      std::transform(values.begin() + r * width_, values.begin() + (r + 1) * width_, bits_.begin() + r * ld,
+                     floatToBfloat16);
+    }
+    array_ = std::make_unique<DeviceArray<uint16_t>>(bits_);
+  }
+
+  DevReal at(int64_t row = 0) const {
+    return DevReal(DevicePtr<std::byte>(reinterpret_cast<std::byte*>(array_->get())), ElementType::kBF16) + row * ld;
+  }
+  Floats read() const {
+    const std::vector<uint16_t> all = array_->read();
+    Floats values;
+    for (int64_t i = 0; i < rows_ * ld; ++i) {
+      if (i % ld < width_) {
+        values.push_back(bfloat16ToFloat(all[static_cast<size_t>(i)]));
+      } else {
+        EXPECT_EQ(all[static_cast<size_t>(i)], kSentinelBits) << "padding of row " << i / ld << " was written";
+      }
+    }
+    return values;
+  }
+
+ private:
+  int64_t rows_, width_;
+  std::vector<uint16_t> bits_;
+  std::unique_ptr<DeviceArray<uint16_t>> array_;
+
+ public:
+  const int64_t ld;
+};
+
+std::string nameOf(const PackedCase& c) {
+  std::string name = std::to_string(c.shape.heads) + "/" + std::to_string(c.shape.kvHeads) + " heads of " +
+                     std::to_string(c.shape.headDim) + ", window " + std::to_string(c.shape.window) + ", lengths";
+  for (const int32_t length : c.lengths) name += " " + std::to_string(length);
+  return name;
+}
+
+struct Inputs {
+  Floats q, k, v, dout;
+  Inputs(const PackedCase& c, uint64_t seed)
+      : q(randomBf16(c.rows() * c.queryWidth(), seed)),
+        k(randomBf16(c.rows() * c.keyWidth(), seed + 100)),
+        v(randomBf16(c.rows() * c.keyWidth(), seed + 200)),
+        dout(randomBf16(c.rows() * c.queryWidth(), seed + 300)) {}
+};
+
+struct ForwardResult {
+  Floats out, lse;
+};
+
+ForwardResult runForward(const PackedCase& c, const Inputs& in, int64_t padding) {
+  const Rows q(in.q, c.rows(), padding), k(in.k, c.rows(), padding), v(in.v, c.rows(), padding),
+      out(c.rows(), c.queryWidth(), padding);
+  const DeviceArray<float> lse(static_cast<size_t>(c.rows() * c.shape.heads));
+  const std::vector<int32_t> ends = c.cuSeqlens();
+  const DeviceArray<int32_t> endsThere(ends);
+  cuda::Stream stream;
+  cuda::attentionForward(c.shape, ends, DevConstI32(endsThere.get()), q.at(), q.ld, k.at(), v.at(), k.ld, out.at(),
+                         out.ld, DevF32(lse.get()), stream);
+  stream.synchronize();
+  return {out.read(), lse.read()};
+}
+
+struct Case {
+  PackedCase packed;
+  int64_t padding;
+  uint64_t seeds;
+};
+
+// Scale is that of queries in (-1, 1), times six: softmax that is far from even.
+PackedCase packed(std::vector<int32_t> lengths, int heads, int kvHeads, int dim, int window = 0) {
+  return {std::move(lengths), {heads, kvHeads, dim, 6 / std::sqrt(static_cast<float>(dim)), window}};
+}
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> all = {
+      {packed({1, 2, 15, 16, 17}, 2, 1, 16), 0, kSeeds},
+      {packed({17, 0, 33, 1}, 3, 1, 16, 5), 8, kSeeds},
+      {packed({63, 64, 65, 1, 130}, 2, 2, 32), 16, 5},
+      {packed({130, 31}, 3, 1, 64, 33), 8, 5},
+      {packed({150}, 4, 1, 64, 70), 0, 5},
+      {packed({65, 2}, 2, 1, 80), 8, 5},
+      {packed({33, 70}, 4, 2, 128), 0, 5},
+      {packed({97, 3}, 4, 1, 256, 40), 8, 5},
+      {packed({20, 5}, 2, 1, 256), 0, 5},
+      {packed({19, 3, 40}, 3, 3, 5), 1, 5},  // rows that are not aligned
+      {packed({70}, 2, 1, 24, 9), 3, 5},     // heads that are, rows that are not
+      {packed({17, 1}, 2, 1, 36), 4, 5},     // heads that are not
+  };
+  return all;
+}
+
+class Attention : public Emulated {};
+
+TEST_F(Attention, GradientsOfTheFormulaAreItsDifferences) {
+  const PackedCase c = packed({3, 7}, 4, 2, 3, 4);
+  Inputs in(c, 1);
+  const AttentionValues want = attentionReference(c, in.q, in.k, in.v, in.dout);
+  const auto loss = [&] {
+    const std::vector<double> out = attentionReference(c, in.q, in.k, in.v, {}).out;
+    double sum = 0;
+    for (size_t i = 0; i < out.size(); ++i) sum += out[i] * in.dout[i];
+    return sum;
+  };
+  const auto expectDifferences = [&](Floats& values, const std::vector<double>& gradient) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      const float before = values[i], step = 1.0f / 4096;  // exact in float
+      values[i] = before + step;
+      const double above = loss();
+      values[i] = before - step;
+      const double below = loss();
+      values[i] = before;
+      EXPECT_NEAR((above - below) / (2.0 * step), gradient[i], 1e-5) << i;
+    }
+  };
+  expectDifferences(in.q, want.dq);
+  expectDifferences(in.k, want.dk);
+  expectDifferences(in.v, want.dv);
+}
+
+TEST_F(Attention, ForwardAgreesWithFloat64) {
+  for (const Case& c : cases()) {
+    for (uint64_t seed = 1; seed <= c.seeds; ++seed) {
+      begin(seed);
+      const Inputs in(c.packed, seed);
+      const AttentionValues want = attentionReference(c.packed, in.q, in.k, in.v, {});
+      const ForwardResult got = runForward(c.packed, in, c.padding);
+      expectClose(got.out, want.out, kRounded, nameOf(c.packed) + " out");
+      expectClose(got.lse, want.lse, 5e-6, nameOf(c.packed) + " lse");
+      EXPECT_EQ(emulation::stats().launches.at("attentionForward"), 1u);
+      EXPECT_EQ(emulation::stats().matrixConflicts, 0u) << nameOf(c.packed);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mlit::test
