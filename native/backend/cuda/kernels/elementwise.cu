@@ -1,8 +1,12 @@
-// Gated activations, sums and scalings: each element once, 16 bytes at a time where rows allow it.
+// Gated activations, sums and scalings: each element once, 16 bytes at a time where rows allow it. A gated activation's
+// operands are of one type. What is added to float32 may be of either type, and float32 (a bias) is added to either.
 #include "backend/cuda/kernels/elementwise.h"
+
+#include <type_traits>
 
 #include "backend/cuda/device/dev.cuh"
 #include "backend/cuda/kernels/alignment.h"
+#include "backend/cuda/kernels/reals.h"
 
 namespace mlit::cuda {
 
@@ -18,20 +22,20 @@ struct Activated {
 template <GatedActivation Act>
 DEVICE Activated activate(float g) {
   if constexpr (Act == GatedActivation::kSilu) {
-    const float sigmoid = 1.0f / (1.0f + expf(-g));
+    const float sigmoid = __fdividef(1.0f, 1.0f + expf(-g));
     return {g * sigmoid, sigmoid * (1.0f + g * (1.0f - sigmoid))};
   } else {
     constexpr float kRootTwoOverPi = 0.7978845608028654f, kCubic = 0.044715f;
     const float inner = kRootTwoOverPi * (1.0f + 3.0f * kCubic * g * g);
     // (1 + tanh u) / 2 as a sigmoid of 2u: no cancellation where it is small.
-    const float half = 1.0f / (1.0f + expf(-2.0f * kRootTwoOverPi * (g + kCubic * g * g * g)));
+    const float half = __fdividef(1.0f, 1.0f + expf(-2.0f * kRootTwoOverPi * (g + kCubic * g * g * g)));
     return {g * half, half + 2.0f * g * half * (1.0f - half) * inner};
   }
 }
 
 // Rows in y, columns in x; more rows than kMostRowBlocks take turns.
-template <GatedActivation Act, int N>
-__global__ void __launch_bounds__(kThreads) gatedForwardKernel(const float* gateUp, int64_t rows, int64_t f, float* h) {
+template <GatedActivation Act, int N, class T>
+__global__ void __launch_bounds__(kThreads) gatedForwardKernel(const T* gateUp, int64_t rows, int64_t f, T* h) {
   const int64_t column = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
   if (column >= f) return;
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
@@ -44,13 +48,12 @@ __global__ void __launch_bounds__(kThreads) gatedForwardKernel(const float* gate
   }
 }
 
-template <GatedActivation Act, int N>
-__global__ void __launch_bounds__(kThreads)
-    gatedBackwardKernel(float* gateUp, int64_t rows, int64_t f, const float* dh, float* h) {
+template <GatedActivation Act, int N, class T>
+__global__ void __launch_bounds__(kThreads) gatedBackwardKernel(T* gateUp, int64_t rows, int64_t f, const T* dh, T* h) {
   const int64_t column = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
   if (column >= f) return;
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
-    float* gateAt = gateUp + row * 2 * f + column;
+    T* gateAt = gateUp + row * 2 * f + column;
     float gate[N], up[N], gradient[N], out[N];
     loadFloats(gate, gateAt);
     loadFloats(up, gateAt + f);
@@ -69,8 +72,8 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // y = y * factor + (x or 0)
-template <int N>
-__global__ void __launch_bounds__(kThreads) scaleAddKernel(float* y, float factor, const float* x, int64_t n) {
+template <int N, class X>
+__global__ void __launch_bounds__(kThreads) scaleAddKernel(float* y, float factor, const X* x, int64_t n) {
   for (int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * N; i < n; i += int64_t{gridDim.x} * kThreads * N) {
     float sum[N], more[N] = {};
     loadFloats(sum, y + i);
@@ -81,9 +84,9 @@ __global__ void __launch_bounds__(kThreads) scaleAddKernel(float* y, float facto
   }
 }
 
-template <int N>
+template <int N, class Y>
 __global__ void __launch_bounds__(kThreads)
-    addToRowsKernel(float* y, int64_t ldy, int64_t rows, const float* x, int64_t n) {
+    addToRowsKernel(Y* y, int64_t ldy, int64_t rows, const float* x, int64_t n) {
   const int64_t column = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
   if (column >= n) return;
   float more[N];
@@ -103,46 +106,76 @@ Dim3 rowGrid(int64_t rows, int64_t columns, int n) {
           static_cast<unsigned>(rows < kMostRowBlocks ? rows : kMostRowBlocks)};
 }
 
-void scaleAdd(const char* name, float* y, float factor, const float* x, int64_t n, Stream& stream) {
+template <class X>
+void scaleAdd(const char* name, float* y, float factor, const X* x, int64_t n, Stream& stream) {
   if (n == 0) return;
-  const bool four = n % 4 == 0 && fourAtOnce(y, 0) && fourAtOnce(x, 0);
+  const bool four = n % 4 == 0 && atOnce<4>(y) && atOnce<4>(x);
   const int64_t perBlock = int64_t{kThreads} * (four ? 4 : 1), blocks = (n + perBlock - 1) / perBlock;
   const Dim3 grid{static_cast<unsigned>(blocks < kMostLineBlocks ? blocks : kMostLineBlocks)};
-  launch(four ? scaleAddKernel<4> : scaleAddKernel<1>, name, grid, {kThreads}, 0, stream, y, factor, x, n);
+  launch(four ? scaleAddKernel<4, X> : scaleAddKernel<1, X>, name, grid, {kThreads}, 0, stream, y, factor, x, n);
+}
+
+// run(activation) with the constant.
+template <class Run>
+void withActivation(GatedActivation act, Run run) {
+  using std::integral_constant;
+  if (act == GatedActivation::kSilu) {
+    run(integral_constant<GatedActivation, GatedActivation::kSilu>{});
+  } else {
+    run(integral_constant<GatedActivation, GatedActivation::kGeluTanh>{});
+  }
 }
 
 }  // namespace
 
-void gatedForward(GatedActivation act, const float* gateUp, int64_t rows, int64_t f, float* h, Stream& stream) {
+void gatedForward(GatedActivation act, DevConstReal gateUp, int64_t rows, int64_t f, DevReal h, Stream& stream) {
+  if (gateUp.type() != h.type()) refuseReals("gatedForward", {{"gateUp", gateUp.type()}, {"h", h.type()}});
   if (rows == 0 || f == 0) return;
-  const bool four = fourAtOnce(gateUp, f) && fourAtOnce(h, f), silu = act == GatedActivation::kSilu;
-  const auto kernel =
-      silu   ? four ? gatedForwardKernel<GatedActivation::kSilu, 4> : gatedForwardKernel<GatedActivation::kSilu, 1>
-        : four ? gatedForwardKernel<GatedActivation::kGeluTanh, 4>
-             : gatedForwardKernel<GatedActivation::kGeluTanh, 1>;
-  launch(kernel, "gatedForward", rowGrid(rows, f, four ? 4 : 1), {kThreads}, 0, stream, gateUp, rows, f, h);
+  withReals(gateUp, [&]<class T>(const T* from) {
+    constexpr int kMany = kAtOnce<T>;
+    T* const to = realsOf<T>(h);
+    const bool many = f % kMany == 0 && atOnce<kMany>(from, f) && atOnce<kMany>(to, f);
+    withActivation(act, [&](auto a) {
+      launch(many ? gatedForwardKernel<decltype(a)::value, kMany, T> : gatedForwardKernel<decltype(a)::value, 1, T>,
+             "gatedForward", rowGrid(rows, f, many ? kMany : 1), {kThreads}, 0, stream, from, rows, f, to);
+    });
+  });
 }
 
-void gatedBackward(GatedActivation act, float* gateUp, int64_t rows, int64_t f, const float* dh, float* h,
+void gatedBackward(GatedActivation act, DevReal gateUp, int64_t rows, int64_t f, DevConstReal dh, DevReal h,
                    Stream& stream) {
+  if (gateUp.type() != dh.type() || (h && gateUp.type() != h.type())) {
+    refuseReals("gatedBackward", {{"gateUp", gateUp.type()}, {"dh", dh.type()}, {"h", h.type()}});
+  }
   if (rows == 0 || f == 0) return;
-  const bool four = fourAtOnce(gateUp, f) && fourAtOnce(dh, f) && fourAtOnce(h, f);
-  const bool silu = act == GatedActivation::kSilu;
-  const auto kernel =
-      silu   ? four ? gatedBackwardKernel<GatedActivation::kSilu, 4> : gatedBackwardKernel<GatedActivation::kSilu, 1>
-        : four ? gatedBackwardKernel<GatedActivation::kGeluTanh, 4>
-             : gatedBackwardKernel<GatedActivation::kGeluTanh, 1>;
-  launch(kernel, "gatedBackward", rowGrid(rows, f, four ? 4 : 1), {kThreads}, 0, stream, gateUp, rows, f, dh, h);
+  withReals(gateUp, [&]<class T>(T* at) {
+    constexpr int kMany = kAtOnce<T>;
+    const T* const gradient = realsOf<T>(dh);
+    T* const to = realsOf<T>(h);
+    const bool many = f % kMany == 0 && atOnce<kMany>(at, f) && atOnce<kMany>(gradient, f) && atOnce<kMany>(to, f);
+    withActivation(act, [&](auto a) {
+      launch(many ? gatedBackwardKernel<decltype(a)::value, kMany, T> : gatedBackwardKernel<decltype(a)::value, 1, T>,
+             "gatedBackward", rowGrid(rows, f, many ? kMany : 1), {kThreads}, 0, stream, at, rows, f, gradient, to);
+    });
+  });
 }
 
-void add(float* y, const float* x, int64_t n, Stream& stream) { scaleAdd("add", y, 1, x, n, stream); }
-void scale(float* y, float factor, int64_t n, Stream& stream) { scaleAdd("scale", y, factor, nullptr, n, stream); }
+void add(DevF32 y, DevConstReal x, int64_t n, Stream& stream) {
+  withReals(x, [&](const auto* from) { scaleAdd("add", y.raw(), 1, from, n, stream); });
+}
 
-void addToRows(float* y, int64_t ldy, int64_t rows, const float* x, int64_t n, Stream& stream) {
+void scale(DevF32 y, float factor, int64_t n, Stream& stream) {
+  scaleAdd<float>("scale", y.raw(), factor, nullptr, n, stream);
+}
+
+void addToRows(DevReal y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n, Stream& stream) {
   if (rows == 0 || n == 0) return;
-  const bool four = n % 4 == 0 && fourAtOnce(y, ldy) && fourAtOnce(x, 0);
-  launch(four ? addToRowsKernel<4> : addToRowsKernel<1>, "addToRows", rowGrid(rows, n, four ? 4 : 1), {kThreads}, 0,
-         stream, y, ldy, rows, x, n);
+  withReals(y, [&]<class Y>(Y* to) {
+    constexpr int kMany = kAtOnce<Y>;
+    const bool many = n % kMany == 0 && atOnce<kMany>(to, ldy) && atOnce<kMany>(x.raw());
+    launch(many ? addToRowsKernel<kMany, Y> : addToRowsKernel<1, Y>, "addToRows", rowGrid(rows, n, many ? kMany : 1),
+           {kThreads}, 0, stream, to, ldy, rows, x.raw(), n);
+  });
 }
 
 }  // namespace mlit::cuda

@@ -6,11 +6,11 @@
 
 namespace mlit::cuda {
 
-void gatedForward(GatedActivation act, const float* gateUp, int64_t rows, int64_t f, float* h, Stream& stream);
-void gatedBackward(GatedActivation act, float* gateUp, int64_t rows, int64_t f, const float* dh, float* h,
+void gatedForward(GatedActivation act, DevConstReal gateUp, int64_t rows, int64_t f, DevReal h, Stream& stream);
+void gatedBackward(GatedActivation act, DevReal gateUp, int64_t rows, int64_t f, DevConstReal dh, DevReal h,
                    Stream& stream);
-void add(float* y, const float* x, int64_t n, Stream& stream);
-void addToRows(float* y, int64_t ldy, int64_t rows, const float* x, int64_t n, Stream& stream);
-void scale(float* y, float factor, int64_t n, Stream& stream);
+void add(DevF32 y, DevConstReal x, int64_t n, Stream& stream);
+void addToRows(DevReal y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n, Stream& stream);
+void scale(DevF32 y, float factor, int64_t n, Stream& stream);
 
 }  // namespace mlit::cuda

@@ -1,11 +1,15 @@
 // RMSNorm forward and backward: memory-bound, so a row is read from memory once and again from the cache, and summed by one
-// warp where it is short (heads of q and k), by a block where it is long.
+// warp where it is short (heads of q and k), by a block where it is long. Four elements at a time whatever their type: 16 bytes
+// of float32 meet 8 of bfloat16, and a head of 128 keeps its whole warp busy.
+// Forward, either type may become either. Backward, dx is of x's type, and dy of either: that of a norm of the residual stream comes
+// as bfloat16 from the product below it, that of a norm behind a projection as float32 from the residual stream.
 #include "backend/cuda/kernels/norm.h"
 
 #include <type_traits>
 
 #include "backend/cuda/device/dev.cuh"
 #include "backend/cuda/kernels/alignment.h"
+#include "backend/cuda/kernels/reals.h"
 
 namespace mlit::cuda {
 
@@ -36,15 +40,15 @@ DEVICE float groupSum(float value) {
   }
 }
 
-template <int Threads, int N>
+template <int Threads, int N, class X, class Y>
 __global__ void __launch_bounds__(Threads == 32 ? 32 * kShortRows : Threads)
-    rmsNormForwardKernel(const float* x, NormShape s, const float* weight, float eps, float* y, int64_t ldy,
-                         const float* addTo, float* invRms) {
+    rmsNormForwardKernel(const X* x, NormShape s, const float* weight, float eps, Y* y, int64_t ldy, const float* addTo,
+                         float* invRms) {
   const int64_t group = normGroup<Threads>();
   if (group >= s.rows * s.heads) return;  // whole warps
   const int lane = static_cast<int>(threadIdx.x) % Threads;
   const int64_t row = group / s.heads, head = group % s.heads;
-  const float* from = x + row * s.ld + head * s.dim;
+  const X* from = x + row * s.ld + head * s.dim;
   const int64_t to = row * ldy + head * s.dim;
 
   float squares = 0;
@@ -69,17 +73,17 @@ __global__ void __launch_bounds__(Threads == 32 ? 32 * kShortRows : Threads)
 }
 
 // dx = r (w dy - x r² mean(dy w x)), r = invRms.
-template <int Threads, int N>
+template <int Threads, int N, class Dy, class X, class Dx>
 __global__ void __launch_bounds__(Threads == 32 ? 32 * kShortRows : Threads)
-    rmsNormBackwardKernel(const float* dy, int64_t lddy, const float* x, NormShape s, const float* weight,
-                          const float* invRms, float* dx, int64_t lddx, bool accumulate) {
+    rmsNormBackwardKernel(const Dy* dy, int64_t lddy, const X* x, NormShape s, const float* weight, const float* invRms,
+                          Dx* dx, int64_t lddx, bool accumulate) {
   const int64_t group = normGroup<Threads>();
   if (group >= s.rows * s.heads) return;
   const int lane = static_cast<int>(threadIdx.x) % Threads;
   const int64_t row = group / s.heads, head = group % s.heads;
-  const float* values = x + row * s.ld + head * s.dim;
-  const float* gradient = dy + row * lddy + head * s.dim;
-  float* to = dx + row * lddx + head * s.dim;
+  const X* values = x + row * s.ld + head * s.dim;
+  const Dy* gradient = dy + row * lddy + head * s.dim;
+  Dx* to = dx + row * lddx + head * s.dim;
 
   float dot = 0;
   for (int i = lane * N; i < s.dim; i += Threads * N) {
@@ -128,27 +132,47 @@ void chooseGroup(const HeadRows& rows, bool four, Run run) {
   }
 }
 
-}  // namespace
-
-void rmsNormForward(const float* x, HeadRows rows, const float* weight, float eps, float* y, int64_t ldy,
-                    const float* addTo, float* invRms, Stream& stream) {
+template <class Dy, class X, class Dx>
+void launchBackward(const Dy* dy, int64_t lddy, const X* x, const HeadRows& rows, const float* weight,
+                    const float* invRms, Dx* dx, int64_t lddx, bool accumulate, Stream& stream) {
   const NormShape shape{rows.rows, rows.heads, rows.ld, rows.dim};
-  const bool four = rows.dim % 4 == 0 && fourAtOnce(x, rows.ld) && fourAtOnce(y, ldy) && fourAtOnce(weight, 0) &&
-                    fourAtOnce(addTo, 0);
+  const bool four =
+      rows.dim % 4 == 0 && atOnce<4>(x, rows.ld) && atOnce<4>(dy, lddy) && atOnce<4>(dx, lddx) && atOnce<4>(weight);
   chooseGroup(rows, four, [&](auto threads, auto n, Dim3 grid, Dim3 block) {
-    launch(rmsNormForwardKernel<decltype(threads)::value, decltype(n)::value>, "rmsNormForward", grid, block, 0, stream,
-           x, shape, weight, eps, y, ldy, addTo, invRms);
+    launch(rmsNormBackwardKernel<decltype(threads)::value, decltype(n)::value, Dy, X, Dx>, "rmsNormBackward", grid,
+           block, 0, stream, dy, lddy, x, shape, weight, invRms, dx, lddx, accumulate);
   });
 }
 
-void rmsNormBackward(const float* dy, int64_t lddy, const float* x, HeadRows rows, const float* weight,
-                     const float* invRms, float* dx, int64_t lddx, bool accumulate, Stream& stream) {
-  const NormShape shape{rows.rows, rows.heads, rows.ld, rows.dim};
-  const bool four = rows.dim % 4 == 0 && fourAtOnce(x, rows.ld) && fourAtOnce(dy, lddy) && fourAtOnce(dx, lddx) &&
-                    fourAtOnce(weight, 0);
-  chooseGroup(rows, four, [&](auto threads, auto n, Dim3 grid, Dim3 block) {
-    launch(rmsNormBackwardKernel<decltype(threads)::value, decltype(n)::value>, "rmsNormBackward", grid, block, 0,
-           stream, dy, lddy, x, shape, weight, invRms, dx, lddx, accumulate);
+}  // namespace
+
+void rmsNormForward(DevConstReal x, HeadRows xRows, DevConstF32 weight, float eps, DevReal y, int64_t ldy,
+                    DevConstF32 addTo, DevF32 invRms, Stream& stream) {
+  const NormShape shape{xRows.rows, xRows.heads, xRows.ld, xRows.dim};
+  withReals(x, [&]<class X>(const X* from) {
+    withReals(y, [&]<class Y>(Y* to) {
+      const bool four = xRows.dim % 4 == 0 && atOnce<4>(from, xRows.ld) && atOnce<4>(to, ldy) &&
+                        atOnce<4>(weight.raw()) && atOnce<4>(addTo.raw(), addTo ? ldy : 0);
+      chooseGroup(xRows, four, [&](auto threads, auto n, Dim3 grid, Dim3 block) {
+        launch(rmsNormForwardKernel<decltype(threads)::value, decltype(n)::value, X, Y>, "rmsNormForward", grid, block,
+               0, stream, from, shape, weight.raw(), eps, to, ldy, addTo.raw(), invRms.raw());
+      });
+    });
+  });
+}
+
+void rmsNormBackward(DevConstReal dy, int64_t lddy, DevConstReal x, HeadRows xRows, DevConstF32 weight,
+                     DevConstF32 invRms, DevReal dx, int64_t lddx, bool accumulate, Stream& stream) {
+  withReals(dy, [&]<class Dy>(const Dy* gradient) {
+    withReals(x, [&]<class X>(const X* from) {
+      withReals(dx, [&]<class Dx>(Dx* to) {
+        if constexpr (std::is_same_v<X, Dx>) {
+          launchBackward(gradient, lddy, from, xRows, weight.raw(), invRms.raw(), to, lddx, accumulate, stream);
+        } else {
+          refuseReals("rmsNormBackward", {{"dy", dy.type()}, {"x", x.type()}, {"dx", dx.type()}});
+        }
+      });
+    });
   });
 }
 

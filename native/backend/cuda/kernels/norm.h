@@ -7,10 +7,10 @@
 namespace mlit::cuda {
 
 // y = (addTo or 0) + x * invRms * weight. y may be x; addTo may be y; invRms and addTo may be null.
-void rmsNormForward(const float* x, HeadRows rows, const float* weight, float eps, float* y, int64_t ldy,
-                    const float* addTo, float* invRms, Stream& stream);
+void rmsNormForward(DevConstReal x, HeadRows xRows, DevConstF32 weight, float eps, DevReal y, int64_t ldy,
+                    DevConstF32 addTo, DevF32 invRms, Stream& stream);
 // dx may be dy when not accumulating.
-void rmsNormBackward(const float* dy, int64_t lddy, const float* x, HeadRows rows, const float* weight,
-                     const float* invRms, float* dx, int64_t lddx, bool accumulate, Stream& stream);
+void rmsNormBackward(DevConstReal dy, int64_t lddy, DevConstReal x, HeadRows xRows, DevConstF32 weight,
+                     DevConstF32 invRms, DevReal dx, int64_t lddx, bool accumulate, Stream& stream);
 
 }  // namespace mlit::cuda
