@@ -234,6 +234,7 @@ int main(int argc, char** argv) {
       {"decode32_gate_up", 32, 4096, 640, 0, {}, false, 12, kF32},
       {"decode32_down", 32, 640, 2048, 0, {}, false, 12, kF32},
       {"decode8_gate_up_bf16", 8, 4096, 640, 0, {}, false, 12, WeightFormat::kBF16},
+      {"decode32_gate_up_bf16", 32, 4096, 640, 0, {}, false, 12, WeightFormat::kBF16},
       {"decode8_gate_up_int8", 8, 4096, 640, 0, {}, false, 12, WeightFormat::kI8Channel},
       {"decode8_gate_up_lora", 8, 4096, 640, 16, {2048, 2048}, false, 12, kF32},
       {"head", 256, 262144, 640, 0, {}, false, 1, kF32},

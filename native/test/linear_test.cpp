@@ -392,6 +392,14 @@ float bf16Rounded(float value) {
 
 TEST_P(LinearTest, StoredFormatsComputeWithTheirExactValues) {
   const auto backend = GetParam().create();
+  // A few rows, whose products widen the stored numbers themselves, and many, for which they are decoded first.
+  LinearCase many{"formats", 90, 166, 83, WeightFormat::kBF16, 0, false, true, {}};
+  const LinearData manySource(many);
+  LinearData manyExact = manySource;
+  manyExact.spec.format = WeightFormat::kF32;
+  for (float& value : manyExact.w) value = bf16Rounded(value);
+  EXPECT_TRUE(runLinear(*backend, manySource) == runLinear(*backend, manyExact));
+
   LinearCase c{"formats", 17, 150, 83, WeightFormat::kBF16, 0, false, true, {}};
   const LinearData source(c);
 

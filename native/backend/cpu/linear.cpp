@@ -22,8 +22,9 @@ constexpr int64_t kBackwardPass = 96;    // and those of them that stay in L2 be
 constexpr int64_t kProjectRows = 264;    // rows that share one transposed block of A
 constexpr int64_t kSumTiles = 4;         // 64-column tiles of a weight gradient in one task
 constexpr int64_t kMaxPanelsPerTask = 16;
-constexpr double kTransposeRows = 5;     // what transposing a block costs, in rows of multiplying by it
-constexpr int64_t kSmallWork = 400'000;  // multiply-adds below which waking a thread does not pay
+constexpr int64_t kNarrowRows = 8 * kGemmRows;  // up to here products widen a bfloat16 panel themselves
+constexpr double kTransposeRows = 5;            // what transposing a block costs, in rows of multiplying by it
+constexpr int64_t kSmallWork = 400'000;         // multiply-adds below which waking a thread does not pay
 
 Range rowsOf(const LoraGroup& group) { return {group.rowBegin, group.rowEnd}; }
 
@@ -114,7 +115,8 @@ void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Mat
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
       if (scratch.pool.cancelled()) return;
       const Range columns{panel * kPanel, std::min(w.out, (panel + 1) * kPanel)};
-      const float* b = w.panelRows(gemm, panel, k0, steps, scratch.decoded);
+      const uint16_t* narrow = rows.size() <= kNarrowRows ? w.narrowRows(panel, k0) : nullptr;
+      const float* b = narrow == nullptr ? w.panelRows(gemm, panel, k0, steps, scratch.decoded) : nullptr;
       GemmAhead ahead;
       if (panel + 1 < panels.end) {
         ahead = w.stored(panel + 1, k0, steps);
@@ -135,7 +137,8 @@ void forwardTask(const GemmKernels& gemm, const CpuWeight& w, ConstMatrix x, Mat
                   y.data + rows.begin * y.ld + columns.begin,
                   y.ld,
                   k0 > 0,
-                  {ahead}},
+                  {ahead},
+                  narrow},
                  scratch.tail);
       if (k0 + steps < w.in) continue;
       for (const LoraGroup& group : groups) {

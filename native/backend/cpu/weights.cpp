@@ -63,7 +63,7 @@ void encode(CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t b
       }
       case WeightFormat::kBF16: {
         auto* to = reinterpret_cast<uint16_t*>(w.data) + at;
-        for (int64_t j = begin; j < end; ++j) to[j] = toBf16(from[j]);
+        for (int64_t j = begin; j < end; ++j) to[bf16Place(j)] = toBf16(from[j]);
         break;
       }
       case WeightFormat::kI8Channel: {
@@ -89,7 +89,7 @@ const float* CpuWeight::panelRows(const GemmKernels& gemm, int64_t panel, int64_
     case WeightFormat::kF32:
       return reinterpret_cast<const float*>(data) + at;
     case WeightFormat::kBF16:
-      gemm.decodeBf16(reinterpret_cast<const uint16_t*>(data) + at, count * kPanel, buffer);
+      gemm.decodeBf16(reinterpret_cast<const uint16_t*>(data) + at, count, buffer);
       break;
     case WeightFormat::kI8Channel:
       gemm.decodeI8(reinterpret_cast<const int8_t*>(data) + at, scales + panel * kPanel, count, buffer);
@@ -210,8 +210,10 @@ void CpuBackend::gatherWeightRows(WeightId id, DevConstI32 ids, int64_t n, float
           for (int64_t i = 0; i < w.in; ++i) to[i] = scale * reinterpret_cast<const float*>(w.data)[base + i * kPanel];
           break;
         case WeightFormat::kBF16:
-          for (int64_t i = 0; i < w.in; ++i)
-            to[i] = scale * fromBf16(reinterpret_cast<const uint16_t*>(w.data)[base + i * kPanel]);
+          for (int64_t i = 0; i < w.in; ++i) {
+            const int64_t at = base - row % kPanel + i * kPanel + bf16Place(row % kPanel);
+            to[i] = scale * fromBf16(reinterpret_cast<const uint16_t*>(w.data)[at]);
+          }
           break;
         case WeightFormat::kI8Channel:
           for (int64_t i = 0; i < w.in; ++i) {

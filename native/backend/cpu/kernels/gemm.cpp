@@ -24,7 +24,7 @@ using Floats = hn::FixedTag<float, kLanes>;
 using Vector = hn::Vec<Floats>;
 constexpr int64_t kTileColumns = kLanes * kMaxVectors;
 constexpr int64_t kUnit = 16;  // widths are padded to this
-constexpr int64_t kPanel = 64;
+constexpr int64_t kPanel = kGemmPanel;
 constexpr int kMaxRows = static_cast<int>(kGemmRows);
 static_assert(kTileColumns % kUnit == 0);
 
@@ -38,6 +38,7 @@ struct Tile {
   int64_t aK;
   const float* b;
   int64_t ldb;
+  const uint16_t* narrow;
   float* c;
   int64_t ldc;
   bool add;
@@ -51,8 +52,22 @@ constexpr int64_t kPrefetchSteps = 4;
 constexpr int64_t kLine = 64;
 constexpr int64_t kTouchSteps = 64;  // so many steps before its end a tile calls its output into L1
 
-template <int kRows, int kVectors, bool kUnitK, bool kPanelB>
+// How b is stored: rows of floats anywhere, rows of a float panel, or those of a bfloat16 panel, from an even unit of 16 columns
+// or from an odd one.
+enum class From { kFloats, kFloatPanel, kNarrowEven, kNarrowOdd };
+
+// Columns [16 unit + offset, + kLanes) of a row of a bfloat16 panel.
+template <bool kOdd>
+MLIT_INLINE Vector widen(const uint16_t* row, int64_t unit, int64_t offset) {
+  const hn::RebindToUnsigned<Floats> words;
+  const auto pair = hn::LoadU(words, reinterpret_cast<const uint32_t*>(row) + unit / 2 * kUnit + offset);
+  return hn::BitCast(Floats(), kOdd ? hn::And(pair, hn::Set(words, 0xFFFF0000u)) : hn::ShiftLeft<16>(pair));
+}
+
+template <int kRows, int kVectors, bool kUnitK, From kFrom>
 void multiply(const Tile& t) {
+  constexpr bool kNarrow = kFrom == From::kNarrowEven || kFrom == From::kNarrowOdd;
+  constexpr bool kPanelB = kFrom != From::kFloats;
   const Floats d;
   Vector sum[kRows][kVectors];
   MLIT_UNROLL for (int r = 0; r < kRows; ++r) {
@@ -62,10 +77,21 @@ void multiply(const Tile& t) {
   const float* a[kUnitK ? kRows : 1];
   MLIT_UNROLL for (int r = 0; r < (kUnitK ? kRows : 1); ++r) a[r] = t.a + r * t.aRow;
   const float* b = t.b;
+  const uint16_t* narrow = t.narrow;
   const int64_t ldb = kPanelB ? kPanel : t.ldb;
   const auto step = [&](int64_t i) __attribute__((always_inline)) {
     Vector row[kVectors];
-    MLIT_UNROLL for (int v = 0; v < kVectors; ++v) row[v] = hn::LoadU(d, b + (kPanelB ? i * kPanel : 0) + v * kLanes);
+    if constexpr (kNarrow) {
+      const uint16_t* from = narrow + i * kPanel;
+      // Which half of a word a vector is in is known here, and has to be: the unrolled index is a constant.
+      MLIT_UNROLL for (int v = 0; v < kVectors; ++v) {
+        const int64_t unit = v * kLanes / kUnit;
+        const bool odd = (unit % 2 == 1) != (kFrom == From::kNarrowOdd);
+        row[v] = odd ? widen<true>(from, unit, v * kLanes % kUnit) : widen<false>(from, unit, v * kLanes % kUnit);
+      }
+    } else {
+      MLIT_UNROLL for (int v = 0; v < kVectors; ++v) row[v] = hn::LoadU(d, b + (kPanelB ? i * kPanel : 0) + v * kLanes);
+    }
     MLIT_UNROLL for (int r = 0; r < kRows; ++r) {
       const Vector x = hn::Set(d, kUnitK ? a[r][i] : a[0][r]);
       MLIT_UNROLL for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(x, row[v], sum[r][v]);
@@ -74,7 +100,11 @@ void multiply(const Tile& t) {
     if constexpr (!kUnitK) a[0] += t.aK;
   };
   const auto advance = [&](int64_t steps) __attribute__((always_inline)) {
-    if constexpr (kPanelB) b += steps * kPanel;
+    if constexpr (kNarrow) {
+      narrow += steps * kPanel;
+    } else if constexpr (kPanelB) {
+      b += steps * kPanel;
+    }
     if constexpr (kUnitK) {
       MLIT_UNROLL for (int r = 0; r < kRows; ++r) a[r] += steps;
     }
@@ -109,24 +139,24 @@ void multiply(const Tile& t) {
 
 using Multiply = void (*)(const Tile&);
 
-template <int kVectors, bool kUnitK, bool kPanelB>
+template <int kVectors, bool kUnitK, From kFrom>
 Multiply multiplyOf(int64_t rows) {
-  constexpr Multiply kOf[] = {multiply<1, kVectors, kUnitK, kPanelB>, multiply<2, kVectors, kUnitK, kPanelB>,
-                              multiply<3, kVectors, kUnitK, kPanelB>, multiply<4, kVectors, kUnitK, kPanelB>,
-                              multiply<5, kVectors, kUnitK, kPanelB>, multiply<6, kVectors, kUnitK, kPanelB>};
+  constexpr Multiply kOf[] = {multiply<1, kVectors, kUnitK, kFrom>, multiply<2, kVectors, kUnitK, kFrom>,
+                              multiply<3, kVectors, kUnitK, kFrom>, multiply<4, kVectors, kUnitK, kFrom>,
+                              multiply<5, kVectors, kUnitK, kFrom>, multiply<6, kVectors, kUnitK, kFrom>};
   static_assert(sizeof(kOf) / sizeof(kOf[0]) == kMaxRows);
   return kOf[rows - 1];
 }
 
-template <bool kUnitK, bool kPanelB>
+template <bool kUnitK, From kFrom>
 Multiply multiplyFor(int64_t rows, int64_t columns) {
   constexpr int kStep = static_cast<int>(kUnit / kLanes);  // vectors a unit of 16 columns
   if constexpr (kMaxVectors >= 4 * kStep) {
-    if (columns == 4 * kUnit) return multiplyOf<4 * kStep, kUnitK, kPanelB>(rows);
-    if (columns == 3 * kUnit) return multiplyOf<3 * kStep, kUnitK, kPanelB>(rows);
-    if (columns == 2 * kUnit) return multiplyOf<2 * kStep, kUnitK, kPanelB>(rows);
+    if (columns == 4 * kUnit) return multiplyOf<4 * kStep, kUnitK, kFrom>(rows);
+    if (columns == 3 * kUnit) return multiplyOf<3 * kStep, kUnitK, kFrom>(rows);
+    if (columns == 2 * kUnit) return multiplyOf<2 * kStep, kUnitK, kFrom>(rows);
   }
-  return multiplyOf<kStep, kUnitK, kPanelB>(rows);
+  return multiplyOf<kStep, kUnitK, kFrom>(rows);
 }
 
 // Walks through what is ahead, a piece for each tile: part of a long run, or several short ones.
@@ -177,8 +207,21 @@ class Ahead {
   int64_t done_ = 0;
 };
 
+// b of a tile from some column on.
+struct Source {
+  const float* b;
+  int64_t ldb;
+  const uint16_t* narrow;
+  int64_t unit;  // of 16 columns, from where narrow is read
+
+  Source from(int64_t columns) const {
+    return narrow == nullptr ? Source{b + columns, ldb, nullptr, 0}
+                             : Source{nullptr, ldb, narrow, unit + columns / kUnit};
+  }
+};
+
 // Whole units of 16 columns only. Rows are shared out evenly over the tiles, so that 7 rows are 4 + 3 and not 6 + 1.
-void wholeColumns(const GemmBlock& g, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t columns, bool add) {
+void wholeColumns(const GemmBlock& g, const Source& source, float* c, int64_t ldc, int64_t columns, bool add) {
   const int64_t tiles = (g.rows + kMaxRows - 1) / kMaxRows;
   const int64_t small = g.rows / tiles;
   const int64_t large = g.rows % tiles;  // so many tiles have one row more
@@ -189,11 +232,17 @@ void wholeColumns(const GemmBlock& g, const float* b, int64_t ldb, float* c, int
     const int64_t rows = small + (tile < large ? 1 : 0);
     for (int64_t column = 0; column < columns; column += kTileColumns) {
       const int64_t width = columns - column < kTileColumns ? columns - column : kTileColumns;
-      Tile t{g.k, g.a + row * g.aRow, g.aRow, g.aK, b + column, ldb, c + row * ldc + column, ldc, add, nullptr, 0, 0};
+      const Source at = source.from(column);
+      const uint16_t* narrow = at.narrow == nullptr ? nullptr : at.narrow + at.unit / 2 * 2 * kUnit;
+      Tile t{g.k, g.a + row * g.aRow, g.aRow, g.aK, at.b, at.ldb, narrow, c + row * ldc + column, ldc, add, nullptr, 0,
+             0};
       ahead.next(t);
-      const Multiply multiplyTile = !unitK          ? multiplyFor<false, false>(rows, width)
-                                    : ldb == kPanel ? multiplyFor<true, true>(rows, width)
-                                                    : multiplyFor<true, false>(rows, width);
+      const Multiply multiplyTile = narrow != nullptr  ? at.unit % 2 == 0
+                                                             ? multiplyFor<true, From::kNarrowEven>(rows, width)
+                                                             : multiplyFor<true, From::kNarrowOdd>(rows, width)
+                                     : !unitK ? multiplyFor<false, From::kFloats>(rows, width)
+                                    : at.ldb == kPanel ? multiplyFor<true, From::kFloatPanel>(rows, width)
+                                                       : multiplyFor<true, From::kFloats>(rows, width);
       multiplyTile(t);
     }
     row += rows;
@@ -203,20 +252,19 @@ void wholeColumns(const GemmBlock& g, const float* b, int64_t ldb, float* c, int
 void gemmBlock(const GemmBlock& g, float* scratch) {
   if (g.rows <= 0 || g.columns <= 0) return;
   const int64_t whole = g.columns / kUnit * kUnit;
-  if (whole > 0) wholeColumns(g, g.b, g.ldb, g.c, g.ldc, whole, g.add);
+  const Source source{g.b, g.ldb, g.narrow, 0};
+  if (whole > 0) wholeColumns(g, source, g.c, g.ldc, whole, g.add);
   const int64_t rest = g.columns - whole;
   if (rest == 0) return;
 
   // The last few columns: a padded copy of b where it may not be read past its end, and a tile beside c.
-  const float* b = g.b + whole;
-  int64_t ldb = g.ldb;
+  Source last = source.from(whole);
   if (!g.padded) {
     float* copy = scratch + 64 * kUnit;
     for (int64_t i = 0; i < g.k; ++i) {
-      for (int64_t j = 0; j < kUnit; ++j) copy[i * kUnit + j] = j < rest ? b[i * ldb + j] : 0.0f;
+      for (int64_t j = 0; j < kUnit; ++j) copy[i * kUnit + j] = j < rest ? last.b[i * last.ldb + j] : 0.0f;
     }
-    b = copy;
-    ldb = kUnit;
+    last = {copy, kUnit, nullptr, 0};
   }
   for (int64_t row = 0; row < g.rows; row += kMaxRows) {
     const int64_t rows = g.rows - row < kMaxRows ? g.rows - row : kMaxRows;
@@ -224,7 +272,7 @@ void gemmBlock(const GemmBlock& g, float* scratch) {
     part.rows = rows;
     part.a = g.a + row * g.aRow;
     part.ahead[0].count = part.ahead[1].count = 0;
-    wholeColumns(part, b, ldb, scratch, kUnit, kUnit, false);
+    wholeColumns(part, last, scratch, kUnit, kUnit, false);
     for (int64_t r = 0; r < rows; ++r) {
       float* c = g.c + (row + r) * g.ldc + whole;
       for (int64_t j = 0; j < rest; ++j) c[j] = g.add ? c[j] + scratch[r * kUnit + j] : scratch[r * kUnit + j];
@@ -296,13 +344,13 @@ void transpose(const float* from, int64_t ld, int64_t rows, int64_t columns, flo
   }
 }
 
-void decodeBf16(const uint16_t* from, int64_t count, float* to) {
-  const hn::RebindToUnsigned<Floats> wide;
-  const hn::Rebind<uint16_t, Floats> narrow;
+void decodeBf16(const uint16_t* from, int64_t rows, float* to) {
   const Floats d;
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const auto bits = hn::ShiftLeft<16>(hn::PromoteTo(wide, hn::LoadU(narrow, from + i)));
-    hn::StoreU(hn::BitCast(d, bits), d, to + i);
+  for (int64_t unit = 0; unit < rows * (kPanel / kUnit); unit += 2) {
+    MLIT_UNROLL for (int64_t offset = 0; offset < kUnit; offset += kLanes) {
+      hn::StoreU(widen<false>(from, unit, offset), d, to + unit * kUnit + offset);
+      hn::StoreU(widen<true>(from, unit, offset), d, to + (unit + 1) * kUnit + offset);
+    }
   }
 }
 

@@ -17,6 +17,11 @@ struct GemmAhead {
   int64_t count = 0;
 };
 
+inline constexpr int64_t kGemmPanel = 64;  // columns of a whole b
+// Where column j of a row of a bfloat16 panel is stored: column 16 apart share a 32-bit word, so that one operation widens
+// a vector of either (a shift, or a mask).
+inline constexpr int64_t bf16Place(int64_t j) { return j / 32 * 32 + j % 16 * 2 + j % 32 / 16; }
+
 // c[rows, columns] (+)= a[rows, k] · b[k, columns], columns <= 64.
 struct GemmBlock {
   int64_t rows;
@@ -32,6 +37,7 @@ struct GemmBlock {
   int64_t ldc;
   bool add;  // c += sum; otherwise c = sum and c is never read
   GemmAhead ahead[2];
+  const uint16_t* narrow = nullptr;  // instead of b: [k][kGemmPanel] bfloat16 in the order of bf16Place; a's aK is 1
 };
 
 struct GemmKernels {
@@ -39,7 +45,7 @@ struct GemmKernels {
   void (*block)(const GemmBlock& block, float* scratch);
   // to[i * width + r] = from[r * ld + i] for r < rows, i < columns; zeros for rows <= r < width. width is a multiple of 16.
   void (*transpose)(const float* from, int64_t ld, int64_t rows, int64_t columns, float* to, int64_t width);
-  void (*decodeBf16)(const uint16_t* from, int64_t count, float* to);  // count: a multiple of 64
+  void (*decodeBf16)(const uint16_t* from, int64_t rows, float* to);  // [rows][kGemmPanel], from the order of bf16Place
   // to[i * 64 + j] = from[i * 64 + j] * scales[j]
   void (*decodeI8)(const int8_t* from, const float* scales, int64_t rows, float* to);
   // x[r, 0..columns) *= factor
