@@ -26,6 +26,7 @@ enum class Kind {
   kDeadlock,     // threads that wait for different things
   kLaunch,       // a shape that the card refuses, or that the dialect excludes
   kHostMemory,   // the source of a copy changed before the copy ran
+  kLibrary,      // a library called as its manual forbids
 };
 const char* kindName(Kind kind);
 
@@ -66,6 +67,8 @@ const Stats& stats();
 // of the device: every later call fails too.
 uint64_t callCount();
 void failCall(uint64_t nth, const std::string& cuda);
+// A library's call is counted as well: the error that it has to fail with, or nothing.
+std::string libraryCall();
 
 // Work of a library: runs in its stream's turn, in which device memory may be touched by the host's code. It has to say what
 // it reads and writes.

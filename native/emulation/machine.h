@@ -92,6 +92,8 @@ struct Slot {
 };
 using Clock = std::vector<uint32_t>;  // by stream: how many of its ops
 
+struct LibraryObject;  // of cublaslt.cpp
+
 struct Machine {
   // Read by every hook.
   bool inKernel = false;
@@ -104,6 +106,7 @@ struct Machine {
   std::mt19937_64 random;
   std::vector<Finding> findings;
   Stats stats;
+  std::unordered_map<const void*, std::shared_ptr<LibraryObject>> libraryObjects;  // made and not destroyed
 
   // The op that runs: its number, its clock, the stream and place of each op that has run.
   uint64_t op = 0;

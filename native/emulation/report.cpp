@@ -49,6 +49,8 @@ const char* kindName(Kind kind) {
       return "illegal launch";
     case Kind::kHostMemory:
       return "host memory";
+    case Kind::kLibrary:
+      return "misuse of a library";
   }
   return "?";
 }

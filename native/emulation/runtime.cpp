@@ -29,12 +29,7 @@ struct Faults {
 
 // At the head of every call that can fail.
 void enter(const char* call) {
-  ++faults.calls;
-  if (!faults.sticky.empty()) raise(call, faults.sticky);
-  if (faults.calls == faults.nth) {
-    if (faults.error != "cudaErrorMemoryAllocation") faults.sticky = faults.error;
-    raise(call, faults.error);
-  }
+  if (const std::string error = libraryCall(); !error.empty()) raise(call, error);
 }
 
 StreamQueue* raw(const cuda::Stream& stream) { return static_cast<StreamQueue*>(stream.handle()); }
@@ -55,6 +50,7 @@ void reset(const Options& options) {
   machine.card = cardOf(options.architecture);
   machine.random.seed(options.seed);
   machine.findings.clear();
+  machine.libraryObjects.clear();
   machine.stats = {};
   machine.op = 0;
   machine.current = nullptr;
@@ -69,6 +65,14 @@ uint64_t callCount() { return faults.calls; }
 void failCall(uint64_t nth, const std::string& cuda) {
   faults.nth = nth;
   faults.error = cuda;
+}
+
+std::string libraryCall() {
+  ++faults.calls;
+  if (!faults.sticky.empty()) return faults.sticky;
+  if (faults.calls != faults.nth) return "";
+  if (faults.error != "cudaErrorMemoryAllocation") faults.sticky = faults.error;
+  return faults.error;
 }
 
 void markRead(const void* at, size_t bytes) {

@@ -1,0 +1,158 @@
+// Weights' memory and how rows come into it. Rows are padded to 16 bytes, so that a product takes a weight of any width as it lies.
+#include "backend/cuda/weights.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "backend/cuda/kernels/weights.h"
+#include "core/error.h"
+
+namespace mlit::cuda {
+namespace {
+
+constexpr size_t kAlignment = 256;
+
+int64_t elementBytes(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kF32:
+      return 4;
+    case WeightFormat::kBF16:
+      return 2;
+    case WeightFormat::kI8Channel:
+      return 1;
+  }
+  return 4;
+}
+
+int64_t paddedRow(int64_t in, WeightFormat format) {
+  const int64_t step = 16 / elementBytes(format);
+  return (in + step - 1) / step * step;
+}
+
+size_t dataBytes(int64_t out, int64_t in, WeightFormat format) {
+  const auto bytes = static_cast<size_t>(out * paddedRow(in, format) * elementBytes(format));
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+std::string shapeOf(int64_t out, int64_t in) { return "[" + std::to_string(out) + ", " + std::to_string(in) + "]"; }
+
+}  // namespace
+
+std::byte* CudaWeights::Weight::at(int64_t row, int64_t column) const {
+  return static_cast<std::byte*>(memory.get()) + (row * ld + column) * elementBytes(format);
+}
+
+float* CudaWeights::Weight::scales() const {
+  return reinterpret_cast<float*>(static_cast<std::byte*>(memory.get()) + dataBytes(out, in, format));
+}
+
+CudaWeights::CudaWeights(const CublasLtApi& api, void* workspace, const WeightWorkspace& sizes)
+    : sizes_(sizes),
+      in_(static_cast<std::byte*>(workspace) + sizes.product),
+      out_(in_ + sizes.in),
+      slice_(out_ + sizes.out),
+      matmul_(api, workspace, sizes.product) {
+  for (Upload& upload : uploads_) upload.pinned = {allocatePinned(uploadBytes()), releasePinned};
+}
+
+// Of each of the two halves: of the pinned memory, and of the workspace's `in` behind it.
+size_t CudaWeights::uploadBytes() const { return std::min(kUploadBytes, sizes_.in / 2 / kAlignment * kAlignment); }
+
+size_t CudaWeights::weightBytes(int64_t out, int64_t in, WeightFormat format) {
+  const size_t scales = format == WeightFormat::kI8Channel ? static_cast<size_t>(out) * sizeof(float) : 0;
+  return dataBytes(out, in, format) + scales;
+}
+
+WeightId CudaWeights::createWeight(int64_t out, int64_t in, WeightFormat format, Stream& stream) {
+  if (out < 1 || in < 1) {
+    throw Error(ErrorCode::kInternal, "a weight must have at least one row and column, got " + shapeOf(out, in));
+  }
+  auto made = std::make_unique<Weight>();
+  made->out = out;
+  made->in = in;
+  made->ld = paddedRow(in, format);
+  made->format = format;
+  const bool narrow =
+      format != WeightFormat::kI8Channel || (sliceWidth(*made, true) > 0 && sliceWidth(*made, false) > 0);
+  if (static_cast<size_t>(in) * sizeof(float) > uploadBytes() || !narrow) {
+    throw Error(ErrorCode::kInternal,
+                "a weight of " + shapeOf(out, in) + " is too wide for the CUDA backend's workspace");
+  }
+  const size_t bytes = weightBytes(out, in, format);
+  made->memory = {allocate(bytes), release};
+  fill(made->memory.get(), 0, bytes, stream);  // padding for good, rows until they are set
+  const auto free = std::find(weights_.begin(), weights_.end(), nullptr);
+  const auto index = static_cast<int32_t>(free - weights_.begin());
+  if (free == weights_.end()) {
+    weights_.push_back(std::move(made));
+  } else {
+    *free = std::move(made);
+  }
+  return WeightId{index};
+}
+
+void CudaWeights::destroyWeight(WeightId weight) {
+  weightAt(weight);
+  weights_[static_cast<size_t>(weight.index)].reset();
+}
+
+const CudaWeights::Weight& CudaWeights::weightAt(WeightId weight) const {
+  const auto index = static_cast<size_t>(weight.index);
+  if (!weight || index >= weights_.size() || !weights_[index]) {
+    throw Error(ErrorCode::kInternal, "weight " + std::to_string(weight.index) + " does not exist on the CUDA backend");
+  }
+  return *weights_[index];
+}
+
+void CudaWeights::checkRows(const Weight& weight, int64_t firstRow, int64_t count) const {
+  if (firstRow < 0 || count < 0 || firstRow > weight.out - count) {
+    throw Error(ErrorCode::kInternal, "rows " + std::to_string(firstRow) + ".." + std::to_string(firstRow + count) +
+                                          " are outside a weight of " + std::to_string(weight.out) + " rows");
+  }
+}
+
+void CudaWeights::store(const Weight& w, int64_t firstRow, int64_t count, DevConstF32 rows, Stream& stream) {
+  std::byte* const to = w.at(firstRow, 0);
+  if (w.format == WeightFormat::kI8Channel) {
+    quantiseRows(rows, count, w.in, reinterpret_cast<int8_t*>(to), w.ld, w.scales() + firstRow, stream);
+    return;
+  }
+  const ElementType type = w.format == WeightFormat::kF32 ? ElementType::kF32 : ElementType::kBF16;
+  convertRows(rows, w.in, count, w.in, {DevicePtr<std::byte>(to), type}, w.ld, stream);
+}
+
+// Through two halves by turns: while one is copied and converted on the device, the host fills the other.
+void CudaWeights::setWeightRows(WeightId id, int64_t firstRow, int64_t count, const float* host, Stream& stream) {
+  const Weight& w = weightAt(id);
+  checkRows(w, firstRow, count);
+  const size_t rowBytes = static_cast<size_t>(w.in) * sizeof(float);
+  const auto most = static_cast<int64_t>(uploadBytes() / rowBytes);
+  size_t turn = 0;
+  for (int64_t done = 0; done < count; done += most, turn = 1 - turn) {
+    const int64_t rows = std::min(most, count - done);
+    const size_t bytes = static_cast<size_t>(rows) * rowBytes;
+    Upload& upload = uploads_[turn];
+    std::byte* const at = in_ + turn * uploadBytes();
+    upload.copied.synchronize();
+    std::memcpy(upload.pinned.get(), host + done * w.in, bytes);
+    copyToDevice(at, upload.pinned.get(), bytes, stream);
+    upload.copied.record(stream);
+    store(w, firstRow + done, rows, DevConstF32(reinterpret_cast<const float*>(at)), stream);
+  }
+  stream.synchronize();
+}
+
+void CudaWeights::refreshWeightRows(WeightId id, int64_t firstRow, int64_t count, DevConstF32 rows, Stream& stream) {
+  const Weight& w = weightAt(id);
+  checkRows(w, firstRow, count);
+  store(w, firstRow, count, rows, stream);
+}
+
+void CudaWeights::gatherWeightRows(WeightId id, DevConstI32 ids, int64_t n, float scale, DevF32 out, Stream& stream) {
+  const Weight& w = weightAt(id);
+  gatherRowsOf(w.format, w.at(0, 0), w.ld, w.format == WeightFormat::kI8Channel ? w.scales() : nullptr, w.in, ids, n,
+               scale, out, stream);
+}
+
+}  // namespace mlit::cuda

@@ -1,0 +1,86 @@
+// The matrices of a model on the device and the products with them: backend.h's functions on weights, and the base part of
+// linearForward and linearBackward. One copy of a weight serves both directions and row gathers.
+//
+// All work goes to one stream, in which the one workspace is shared; nothing is allocated but by the constructor and createWeight(),
+// and nothing but setWeightRows() makes the host wait.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "backend/backend.h"
+#include "backend/cuda/matmul.h"
+
+namespace mlit::cuda {
+
+// How the workspace is divided, in bytes; each a multiple of 256. Only the speed of calls depends on it, and for int8 weights the
+// slices in which they are widened: rows have the same bits whatever the number of rows, not whatever the sizes.
+struct WeightWorkspace {
+  size_t product = size_t{32} << 20;  // of cuBLASLt itself; NVIDIA's advice for compute capability 9.0 and later
+  size_t in =
+      size_t{32} << 20;  // rows of x or dy, brought to the product's type or packed; rows on their way into a weight
+  size_t out = size_t{32} << 20;    // rows of y or dx that the product can't write where they belong
+  size_t slice = size_t{32} << 20;  // a part of an int8 weight as bfloat16
+
+  size_t bytes() const { return product + in + out + slice; }
+};
+
+class CudaWeights {
+ public:
+  // workspace: sizes.bytes() of device memory, 256-byte aligned, the caller's and for these products alone.
+  CudaWeights(const CublasLtApi& api, void* workspace, const WeightWorkspace& sizes = {});
+
+  static size_t weightBytes(int64_t out, int64_t in, WeightFormat format);
+  static constexpr size_t pinnedBytes() { return 2 * kUploadBytes; }  // of host memory, held while this lives
+
+  WeightId createWeight(int64_t out, int64_t in, WeightFormat format, Stream& stream);
+  void setWeightRows(WeightId weight, int64_t firstRow, int64_t count, const float* host, Stream& stream);
+  void refreshWeightRows(WeightId weight, int64_t firstRow, int64_t count, DevConstF32 rows, Stream& stream);
+  void destroyWeight(WeightId weight);  // waits for the device
+  void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out, Stream& stream);
+
+  // y [rows, out] = x [rows, in] · Wᵀ. Reals of any type and alignment. bfloat16 and int8 weights are multiplied as bfloat16, so a
+  // float32 x is rounded first; float32 weights as float32. Sums are float32 in any case, rounded once.
+  void forward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy, Stream& stream);
+  // dx [rows, in] = dy [rows, out] · W, or += where accumulate.
+  void backward(WeightId weight, DevConstReal dy, int64_t lddy, int64_t rows, DevReal dx, int64_t lddx, bool accumulate,
+                Stream& stream);
+
+ private:
+  static constexpr size_t kUploadBytes = size_t{4} << 20;
+
+  struct Weight {
+    int64_t out = 0, in = 0, ld = 0;
+    WeightFormat format = WeightFormat::kF32;
+    std::unique_ptr<void, void (*)(void*)> memory{nullptr, nullptr};
+
+    std::byte* at(int64_t row, int64_t column) const;
+    float* scales() const;  // kI8Channel
+  };
+  struct Upload {
+    std::unique_ptr<void, void (*)(void*)> pinned{nullptr, nullptr};
+    Event copied;
+  };
+  struct Product;
+
+  const Weight& weightAt(WeightId weight) const;
+  void checkRows(const Weight& weight, int64_t firstRow, int64_t count) const;
+  int64_t sliceWidth(const Weight& weight, bool forward) const;
+  size_t uploadBytes() const;
+  void store(const Weight& weight, int64_t firstRow, int64_t count, DevConstF32 rows, Stream& stream);
+  static bool takesInput(const Product& product, const ProductPlan& plan, DevConstReal x, int64_t ldx);
+  static bool takesOutput(const Product& product, const ProductPlan& plan, DevReal y, int64_t ldy);
+  void multiply(const Product& product, Stream& stream);
+  void multiplyRows(const Product& product, int64_t firstRow, int64_t count, Stream& stream);
+
+  WeightWorkspace sizes_;
+  std::byte *in_, *out_, *slice_;
+  Matmul matmul_;
+  std::array<Upload, 2> uploads_;
+  std::vector<std::unique_ptr<Weight>> weights_;
+};
+
+}  // namespace mlit::cuda

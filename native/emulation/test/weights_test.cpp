@@ -1,0 +1,328 @@
+// Weights of every format and their products against float64, over an emulated cuBLASLt whose algorithms differ in every bit that a
+// card's may differ in: types and alignments of all kinds, rows alone and together, rows that come in parts, failures of every call.
+#include "backend/cuda/weights.h"
+
+#include <cmath>
+
+#include "core/error.h"
+#include "emulation/cublaslt.h"
+#include "emulation/test/support.h"
+
+namespace mlit::test {
+namespace {
+
+using Doubles = std::vector<double>;
+
+constexpr WeightFormat kFormats[] = {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kI8Channel};
+constexpr ElementType kTypes[] = {ElementType::kF32, ElementType::kBF16};
+
+// Small enough that rows come in chunks and int8 weights in slices.
+constexpr cuda::WeightWorkspace kSizes{1024, 8192, 8192, 2048};
+
+struct Rig {
+  DeviceArray<std::byte> room{kSizes.bytes()};
+  cuda::Stream stream;
+  cuda::CudaWeights weights{emulation::cublasLt(), room.get(), kSizes};
+
+  WeightId make(int64_t out, int64_t in, WeightFormat format, const std::vector<float>& values) {
+    const WeightId id = weights.createWeight(out, in, format, stream);
+    weights.setWeightRows(id, 0, out, values.data(), stream);
+    return id;
+  }
+};
+
+// What a weight of the format keeps of [out, in] floats.
+std::vector<float> keptBy(WeightFormat format, std::vector<float> values, int64_t in) {
+  if (format == WeightFormat::kBF16) return roundedTo(ElementType::kBF16, values);
+  if (format == WeightFormat::kF32) return values;
+  const auto width = static_cast<size_t>(in);
+  for (size_t row = 0; row < values.size(); row += width) {
+    float largest = 0;
+    for (size_t i = row; i < row + width; ++i) largest = std::max(largest, std::fabs(values[i]));
+    const float scale = largest / 127.0f;
+    for (size_t i = row; i < row + width; ++i) {
+      values[i] = scale > 0 ? std::nearbyint(values[i] / scale) * scale : 0.0f;
+    }
+  }
+  return values;
+}
+
+// And what a product sees of it.
+std::vector<float> multipliedAs(WeightFormat format, const std::vector<float>& values, int64_t in) {
+  const std::vector<float> kept = keptBy(format, values, in);
+  return format == WeightFormat::kI8Channel ? roundedTo(ElementType::kBF16, kept) : kept;
+}
+
+// base + x [rows, depth] · W, forward: W [width, depth] transposed, else W [depth, width].
+Doubles productOf(bool forward, const std::vector<float>& w, const std::vector<float>& x, int64_t rows, int64_t depth,
+                  int64_t width, const std::vector<float>& base) {
+  Doubles y(base.begin(), base.end());
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < width; ++c) {
+      for (int64_t k = 0; k < depth; ++k) {
+        y[static_cast<size_t>(r * width + c)] +=
+            static_cast<double>(x[static_cast<size_t>(r * depth + k)]) *
+            static_cast<double>(w[static_cast<size_t>(forward ? c * depth + k : k * width + c)]);
+      }
+    }
+  }
+  return y;
+}
+
+struct Shape {
+  int64_t out, in, rows;
+};
+constexpr Shape kShapes[] = {{1, 1, 1}, {5, 3, 2}, {24, 16, 4}, {37, 40, 9}, {50, 33, 23}, {16, 64, 40}};
+
+class Weights : public Emulated {
+ protected:
+  void TearDown() override {
+    EXPECT_EQ(emulation::cublasLtObjects(), 0u);
+    Emulated::TearDown();
+  }
+};
+
+TEST_F(Weights, ProductsAgreeWithFloat64) {
+  // Sums of at most 64 products in float32: 64 half units in the last place of their magnitudes, which are a few times the root
+  // mean square.
+  constexpr double kTolerance = 64 * 0x1p-24 * 4;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    for (const Shape& s : kShapes) {
+      for (const WeightFormat format : kFormats) {
+        begin(seed);
+        Rig rig;
+        const std::vector<float> values = randomFloats(s.out * s.in, seed), w = multipliedAs(format, values, s.in);
+        const WeightId id = rig.make(s.out, s.in, format, values);
+        for (int combination = 0; combination < 8; ++combination) {
+          const bool forward = (combination & 1) == 0;
+          const ElementType from = kTypes[combination >> 1 & 1], to = kTypes[combination >> 2];
+          const int64_t depth = forward ? s.in : s.out, width = forward ? s.out : s.in;
+          const int64_t padding = (static_cast<int64_t>(seed) + combination) % 3 * 4, odd = seed % 4 == 0 ? 1 : 0;
+          const int64_t ldx = depth + padding + odd, ldy = width + (padding + 8) % 12;
+          const bool accumulate = !forward && seed % 2 == 0;
+          const std::vector<float> x = roundedTo(from, randomFloats(s.rows * depth, seed + 50)),
+                                   base = roundedTo(to, randomFloats(s.rows * width, seed + 90));
+          const DeviceReals in(from, spread(x, s.rows, ldx)), out(to, spread(base, s.rows, ldy));
+          if (forward) {
+            rig.weights.forward(id, in.get(), ldx, s.rows, out.get(), ldy, rig.stream);
+          } else {
+            rig.weights.backward(id, in.get(), ldx, s.rows, out.get(), ldy, accumulate, rig.stream);
+          }
+          rig.stream.synchronize();
+          const std::vector<float> seen = format == WeightFormat::kF32 ? x : roundedTo(ElementType::kBF16, x);
+          const std::vector<float> start = accumulate ? base : std::vector<float>(base.size());
+          expectReals(to, gather(out.read(), s.rows, width), productOf(forward, w, seen, s.rows, depth, width, start),
+                      kTolerance,
+                      std::string(forward ? "forward" : "backward") + (accumulate ? " added" : "") + " format " +
+                          std::to_string(static_cast<int>(format)) + " [" + std::to_string(s.out) + ", " +
+                          std::to_string(s.in) + "] " + typeName(from) + " to " + typeName(to) + " ldx " +
+                          std::to_string(ldx) + " ldy " + std::to_string(ldy) + " seed " + std::to_string(seed));
+        }
+      }
+    }
+  }
+}
+
+// In one call, one by one into a packed row, and in two halves: the same bits, though calls differ in what has to be packed.
+TEST_F(Weights, ARowsBitsAreItsOwn) {
+  constexpr int64_t kRows = 13, kOut = 50, kIn = 72;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    for (const WeightFormat format : kFormats) {
+      for (const ElementType type : kTypes) {
+        for (const bool forward : {true, false}) {
+          begin(seed);
+          Rig rig;
+          const WeightId id = rig.make(kOut, kIn, format, randomFloats(kOut * kIn, seed));
+          const int64_t depth = forward ? kIn : kOut, width = forward ? kOut : kIn, ldx = depth + 8, ldy = width + 3;
+          const DeviceReals x(ElementType::kBF16, spread(randomFloats(kRows * depth, seed + 1), kRows, ldx));
+          const DeviceReals y(type, static_cast<size_t>(kRows * ldy)), alone(type, static_cast<size_t>(kRows * width));
+          const auto multiply = [&](int64_t row, int64_t rows, DevReal to, int64_t ld) {
+            if (forward) return rig.weights.forward(id, x.get() + row * ldx, ldx, rows, to, ld, rig.stream);
+            rig.weights.backward(id, x.get() + row * ldx, ldx, rows, to, ld, false, rig.stream);
+          };
+          cuda::fill(y.get().bytes().raw(), 0, static_cast<size_t>(kRows * ldy * elementBytes(type)), rig.stream);
+          multiply(0, kRows, y.get(), ldy);
+          rig.stream.synchronize();
+          const std::vector<float> together = y.read();
+          for (int64_t r = 0; r < kRows; ++r) multiply(r, 1, alone.get() + r * width, width);
+          multiply(0, 5, y.get(), ldy);
+          multiply(5, kRows - 5, y.get() + 5 * ldy, ldy);
+          rig.stream.synchronize();
+          const std::vector<float> one = alone.read();
+          ASSERT_EQ(y.read(), together) << "two halves, seed " << seed;
+          for (int64_t r = 0; r < kRows; ++r) {
+            for (int64_t c = 0; c < width; ++c) {
+              ASSERT_EQ(one[static_cast<size_t>(r * width + c)], together[static_cast<size_t>(r * ldy + c)])
+                  << (forward ? "forward" : "backward") << " row " << r << " column " << c << " format "
+                  << static_cast<int>(format) << " " << typeName(type) << " seed " << seed;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// No copies, no allocations and no waits where rows lie as a product takes them.
+TEST_F(Weights, ProductsOfAlignedRowsAreOneCall) {
+  Rig rig;
+  const WeightId id = rig.make(64, 64, WeightFormat::kBF16, randomFloats(64 * 64, 1));
+  const DeviceReals x(ElementType::kBF16, randomFloats(32 * 64, 2)), y(ElementType::kBF16, size_t{32} * 64),
+      logits(ElementType::kF32, size_t{32} * 64);
+  const emulation::Stats before = emulation::stats();
+  rig.weights.forward(id, x.get(), 64, 32, y.get(), 64, rig.stream);
+  rig.weights.forward(id, x.get(), 64, 32, logits.get(), 64, rig.stream);
+  rig.weights.backward(id, y.get(), 64, 32, x.get(), 64, true, rig.stream);
+  const emulation::Stats after = emulation::stats();
+  EXPECT_EQ(after.launches.at("cublasLtMatmul"), 3u);
+  EXPECT_EQ(after.launches.size(), before.launches.size() + 1) << "rows were copied";
+  EXPECT_EQ(after.launches.at("convertRows"), before.launches.at("convertRows"));
+  EXPECT_EQ(after.allocations, before.allocations);
+  EXPECT_EQ(after.hostWaits, before.hostWaits);
+  rig.stream.synchronize();
+}
+
+std::vector<float> rowsOf(Rig& rig, WeightId id, const std::vector<int32_t>& ids, int64_t in, float scale) {
+  const DeviceArray<int32_t> which(ids);
+  const DeviceArray<float> out(ids.size() * static_cast<size_t>(in));
+  rig.weights.gatherWeightRows(id, DevConstI32(which.get()), static_cast<int64_t>(ids.size()), scale, DevF32(out.get()),
+                               rig.stream);
+  rig.stream.synchronize();
+  return out.read();
+}
+
+TEST_F(Weights, RowsAreSetInPartsAndGathered) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    for (const int64_t in : {40, 33}) {
+      for (const WeightFormat format : kFormats) {
+        begin(seed);
+        Rig rig;
+        constexpr int64_t kOut = 45, kSet = 40;
+        const std::vector<float> values = randomFloats(kSet * in, seed), fresh = randomFloats(7 * in, seed + 1);
+        std::vector<float> want = values;
+        want.resize(static_cast<size_t>(kOut * in));  // rows that are never set are zero
+        std::copy(fresh.begin(), fresh.end(), want.begin() + 11 * in);
+        want = keptBy(format, want, in);
+
+        const WeightId id = rig.weights.createWeight(kOut, in, format, rig.stream);
+        for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 3}, {3, 0}, {3, 36}, {39, 1}}) {
+          rig.weights.setWeightRows(id, first, count, values.data() + first * in, rig.stream);
+        }
+        std::vector<float> shifted(1);
+        shifted.insert(shifted.end(), fresh.begin(), fresh.end());
+        const DeviceArray<float> rows(shifted);
+        rig.weights.refreshWeightRows(id, 11, 7, DevConstF32(rows.get() + 1), rig.stream);
+
+        const std::vector<int32_t> ids{44, 0, 12, 12, 39, 17, 10, 18, 2, 3, 38};
+        std::vector<float> expected;
+        for (const int32_t row : ids) {
+          for (int64_t i = 0; i < in; ++i) expected.push_back(0.75f * want[static_cast<size_t>(row * in + i)]);
+        }
+        ASSERT_EQ(rowsOf(rig, id, ids, in, 0.75f), expected)
+            << "format " << static_cast<int>(format) << " in " << in << " seed " << seed;
+      }
+    }
+  }
+}
+
+TEST_F(Weights, MemoryIsWhatWasToldAndIdsAreGivenAgain) {
+  for (const WeightFormat format : kFormats) {
+    Rig rig;
+    const uint64_t before = emulation::stats().liveBytes;
+    const WeightId a = rig.weights.createWeight(13, 21, format, rig.stream);
+    const WeightId b = rig.weights.createWeight(5, 40, format, rig.stream);
+    EXPECT_EQ(emulation::stats().liveBytes - before,
+              cuda::CudaWeights::weightBytes(13, 21, format) + cuda::CudaWeights::weightBytes(5, 40, format));
+    rig.weights.destroyWeight(a);
+    EXPECT_EQ(emulation::stats().liveBytes - before, cuda::CudaWeights::weightBytes(5, 40, format));
+    EXPECT_EQ(rig.weights.createWeight(2, 2, format, rig.stream).index, a.index);
+    EXPECT_NE(a.index, b.index);
+  }
+}
+
+TEST_F(Weights, WhatDoesNotExistOrFitIsRefused) {
+  Rig rig;
+  const std::vector<float> row(8);
+  const WeightId id = rig.weights.createWeight(4, 8, WeightFormat::kBF16, rig.stream);
+  EXPECT_THROW(rig.weights.setWeightRows(WeightId{1}, 0, 1, row.data(), rig.stream), Error);
+  EXPECT_THROW(rig.weights.setWeightRows(WeightId{}, 0, 1, row.data(), rig.stream), Error);
+  EXPECT_THROW(rig.weights.setWeightRows(id, 4, 1, row.data(), rig.stream), Error);
+  EXPECT_THROW(rig.weights.setWeightRows(id, -1, 1, row.data(), rig.stream), Error);
+  EXPECT_THROW(rig.weights.refreshWeightRows(id, 3, 2, DevConstF32(), rig.stream), Error);
+  EXPECT_THROW(rig.weights.createWeight(0, 8, WeightFormat::kF32, rig.stream), Error);
+  EXPECT_THROW(rig.weights.createWeight(1, 1025, WeightFormat::kF32, rig.stream), Error);       // a row to upload
+  EXPECT_THROW(rig.weights.createWeight(129, 8, WeightFormat::kI8Channel, rig.stream), Error);  // eight columns
+  EXPECT_NO_THROW(rig.weights.createWeight(128, 128, WeightFormat::kI8Channel, rig.stream));
+  rig.weights.destroyWeight(id);
+  EXPECT_THROW(rig.weights.destroyWeight(id), Error);
+}
+
+// Whose algorithm wants more rows than the workspace holds: no bits rather than others.
+TEST_F(Weights, RowsThatDoNotFitAreRefused) {
+  int refused = 0;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    begin(seed);
+    Rig rig;
+    const WeightId wide = rig.weights.createWeight(1, 1024, WeightFormat::kF32, rig.stream);
+    const DeviceReals x(ElementType::kF32, randomFloats(1024, 1)), y(ElementType::kF32, size_t{1});
+    try {
+      rig.weights.forward(wide, x.get(), 1024, 1, y.get(), 1, rig.stream);
+      rig.stream.synchronize();
+      EXPECT_EQ(y.read(), std::vector<float>{0});
+    } catch (const Error& error) {
+      ++refused;
+      EXPECT_NE(std::string(error.what()).find("2 rows of a product with a weight [1, 1024]"), std::string::npos);
+    }
+  }
+  EXPECT_GT(refused, 0);
+  EXPECT_LT(refused, static_cast<int>(kSeeds));
+}
+
+// A round of everything, as host code would write it.
+void workload(WeightFormat format) {
+  Rig rig;
+  const DeviceReals x(ElementType::kF32, randomFloats(3 * 24, 1)), y(ElementType::kBF16, size_t{3} * 40);
+  const WeightId id = rig.make(40, 24, format, randomFloats(40 * 24, 2));
+  const DeviceArray<float> fresh(randomFloats(24, 3));
+  const DeviceArray<int32_t> ids(std::vector<int32_t>{7});
+  rig.weights.forward(id, x.get(), 24, 3, y.get(), 40, rig.stream);
+  rig.weights.backward(id, y.get(), 40, 3, x.get(), 24, true, rig.stream);
+  rig.weights.refreshWeightRows(id, 7, 1, DevConstF32(fresh.get()), rig.stream);
+  rig.weights.gatherWeightRows(id, DevConstI32(ids.get()), 1, 1, DevF32(fresh.get()), rig.stream);
+  rig.stream.synchronize();
+  rig.weights.destroyWeight(id);
+}
+
+TEST_F(Weights, EveryCallCanFailAndNothingLeaks) {
+  for (const WeightFormat format : kFormats) {
+    begin(3);
+    workload(format);
+    const uint64_t calls = emulation::callCount();
+    ASSERT_GT(calls, 80u);
+    for (const char* cuda : {"cudaErrorMemoryAllocation", "cudaErrorLaunchFailure"}) {
+      const bool memory = std::strcmp(cuda, "cudaErrorMemoryAllocation") == 0;
+      for (uint64_t nth = 1; nth <= calls; ++nth) {
+        begin(3);
+        emulation::failCall(nth, cuda);
+        try {
+          workload(format);
+          ADD_FAILURE() << "call " << nth << " did not fail";
+        } catch (const Error& error) {
+          EXPECT_EQ(error.code(), memory ? ErrorCode::kOutOfMemory : ErrorCode::kInternal) << error.what();
+          EXPECT_EQ(error.fields().at(0).first, "call");
+          const auto& [field, name] = error.fields().at(1);
+          EXPECT_EQ(name, field == "cuda" ? cuda
+                          : memory        ? "CUBLAS_STATUS_ALLOC_FAILED"
+                                          : "CUBLAS_STATUS_EXECUTION_FAILED");
+        }
+        EXPECT_EQ(emulation::stats().liveBytes, 0u) << "call " << nth;
+        EXPECT_EQ(emulation::stats().livePinnedBytes, 0u) << "call " << nth;
+        EXPECT_EQ(emulation::cublasLtObjects(), 0u) << "call " << nth;
+        ASSERT_TRUE(emulation::findings().empty()) << "call " << nth << ": " << emulation::findings()[0].text;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mlit::test
