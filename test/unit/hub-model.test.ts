@@ -11,6 +11,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -440,6 +441,67 @@ describe('without a network', () => {
       });
     }
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  describe('asked for its list of files', () => {
+    const tree = (answer: (url: string, response: ServerResponse) => void): void => {
+      hub.before = (request, response) => {
+        if (!request.url?.includes('/tree/')) return false;
+        answer(request.url, response);
+        return true;
+      };
+    };
+    const page = (path: string) => [{ type: 'file', path, size: 2, oid: gitHash('{}') }];
+    const json = { 'content-type': 'application/json' };
+
+    it('reads every page of it, and gives the token to no other host', async () => {
+      vi.stubEnv('HF_TOKEN', 'hf_secret');
+      const other = hub.url.replace('127.0.0.1', 'localhost');
+      tree((url, response) => {
+        const next = `${other}/api/models/someone/tiny/tree/${A}?recursive=true&cursor=2`;
+        const isLast = url.includes('cursor=2');
+        response
+          .writeHead(200, isLast ? json : { ...json, link: `<${next}>; rel="next"` })
+          .end(JSON.stringify(isLast ? page('tokenizer.json') : page('config.json')));
+      });
+      const { path } = await resolveModel(NAME, { need: 'tokenizer' });
+      expect(readdirSync(path)).toContain('tokenizer.json');
+      const asked = hub.requests.flatMap((request, i) =>
+        request.includes('/tree/') ? [hub.headers[i]!] : [],
+      );
+      expect(asked.map(({ authorization }) => authorization)).toEqual(['Bearer hf_secret', undefined]);
+    });
+
+    it.each([
+      ['is always followed by a next page', /more than 1000 pages/, '[]'],
+      ['never ends', /more than 128 MiB/, undefined],
+    ])('says so where it %s, and writes nothing', { timeout: 60_000 }, async (_, message, whole) => {
+      const piece = Buffer.alloc(1 << 20, ' ');
+      tree((url, response) => {
+        response.writeHead(200, { ...json, link: `<${hub.url}${url}>; rel="next"` });
+        const more = (): void => {
+          if (!response.destroyed) response.write(piece, more);
+        };
+        if (whole === undefined) more();
+        else response.end(whole);
+      });
+      await expect(resolveModel(NAME)).rejects.toMatchObject({
+        code: 'DOWNLOAD_FAILED',
+        message: expect.stringMatching(message),
+      });
+      expect(hub.requests.length).toBeLessThanOrEqual(1001);
+      expect(readdirSync(folder)).toEqual([]);
+    });
+
+    it('goes on with the cache where it has the very commit', async () => {
+      await resolveModel(`${NAME}@${A}`);
+      tree((_, response) => {
+        response.writeHead(200, json).end(Buffer.alloc((128 << 20) + 1, ' '));
+      });
+      const notes: string[] = [];
+      await resolveModel(`${NAME}@${A}`, { onNote: (note) => notes.push(note) });
+      expect(notes).toEqual([expect.stringMatching(/gives no list of files that ends; read from the cache/)]);
+    });
   });
 
   it('fetches again what does not have the listed size', async () => {

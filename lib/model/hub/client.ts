@@ -18,6 +18,9 @@ const FIRST_PAUSE_MS = 250;
 /** A hub that wants a longer pause is believed, and not waited for. */
 const LONGEST_PAUSE_MS = 60_000;
 const BUSY = new Set([429, 500, 502, 503, 504]);
+/** Of one question to the API: the hub lists a thousand files a page, in some 200 bytes each. */
+const MOST_PAGES = 1000;
+const MOST_BYTES = 128 << 20;
 
 export interface ClientOptions {
   kind: HubKind;
@@ -115,9 +118,25 @@ export class HubClient {
     }
   }
 
+  /** For the hub's own client. What it asks for is answered in pages, as many and as long as the other side likes. */
   #common(clock: IdleClock) {
-    const asking: typeof fetch = async (input, init) =>
-      (await this.#ask(String(input), init ?? {}, clock)) as Response;
+    let pages = 0;
+    let bytes = 0;
+    const asking: typeof fetch = async (input, init) => {
+      if (++pages > MOST_PAGES) throw this.#endless(`${MOST_PAGES} pages`);
+      const headers = new Headers(init?.headers);
+      if (new URL(String(input)).origin !== new URL(this.#url).origin) headers.delete('authorization');
+      const response = (await this.#ask(String(input), { ...init, headers }, clock)) as Response;
+      const bounded = new TransformStream<Uint8Array, Uint8Array>({
+        transform: (chunk, control) => {
+          clock.wind();
+          bytes += chunk.byteLength;
+          if (bytes <= MOST_BYTES) control.enqueue(chunk);
+          else control.error(this.#endless(`${MOST_BYTES >> 20} MiB`));
+        },
+      });
+      return new Response(response.body?.pipeThrough(bounded), response);
+    };
     return {
       hubUrl: this.#url,
       fetch: asking,
@@ -139,7 +158,7 @@ export class HubClient {
       if (response.ok) return response;
       clock.stop();
       await response.body?.cancel();
-      if (response.status === 416) return undefined;
+      if (response.status === 416 && path !== undefined) return undefined;
       const pause = BUSY.has(response.status) ? pauseOf(response, attempt) : undefined;
       if (pause === undefined || attempt === RETRIES || pause > LONGEST_PAUSE_MS)
         throw this.#refusal(response, path, pause);
@@ -149,6 +168,15 @@ export class HubClient {
         );
       await sleep(pause, undefined, { signal: own });
     }
+  }
+
+  #endless(what: string): MlitError {
+    const { name } = this.#options;
+    return new MlitError(
+      'DOWNLOAD_FAILED',
+      `${name}: the hub's answer has no end: more than ${what}, expected what a repository's list of files has. Nothing was fetched: see that HF_ENDPOINT is a hub, or name a path of the files themselves`,
+      { fields: { name } },
+    );
   }
 
   #refusal(response: Response, path: string | undefined, pause: number | undefined): MlitError {

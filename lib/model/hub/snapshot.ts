@@ -101,7 +101,9 @@ export async function fetchSnapshot(
     if (!(error instanceof MlitError))
       return local(`the hub can't be reached (${reasonOf(error as Error)})`, error);
     if (!isCommit(revision) || (await cachedSnapshot(cache, revision)) === undefined) throw error;
-    return local(`the hub gives this commit no more (HTTP ${error.fields.status})`, error);
+    const { status } = error.fields;
+    if (status === undefined) return local('the hub gives no list of files that ends', error);
+    return local(`the hub gives this commit no more (HTTP ${status})`, error);
   }
 
   for (const entry of entries) requirePlain(name, entry);
