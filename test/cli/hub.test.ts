@@ -109,6 +109,32 @@ describe('a pull that is killed', () => {
     expect(await run('pull', NAME)).toMatchObject({ code: 0 });
   });
 
+  it.each([
+    ['a file of the snapshot', 'snapshots'],
+    ['a branch', 'refs'],
+  ])('just before it names %s leaves nothing for good', async (_, place) => {
+    const killer = join(home, 'killer.mjs');
+    writeFileSync(
+      killer,
+      `import fs from 'node:fs/promises';
+       import { syncBuiltinESMExports } from 'node:module';
+       const { rename } = fs;
+       fs.rename = async (from, to) => (to.includes('/${place}/') ? process.kill(process.pid, 'SIGKILL') : rename(from, to));
+       syncBuiltinESMExports();`,
+    );
+    const child = spawn(process.execPath, ['--import', killer, join(root, 'bin', 'mlit.mjs'), 'pull', NAME], {
+      stdio: 'ignore',
+    });
+    expect(await new Promise((resolve) => child.once('exit', (_code, signal) => resolve(signal)))).toBe(
+      'SIGKILL',
+    );
+    const left = () =>
+      readdirSync(cache(), { recursive: true, encoding: 'utf8' }).filter((name) => name.includes('.mlit-'));
+    expect(left()).toHaveLength(1);
+    expect(await run('pull', NAME)).toMatchObject({ code: 0 });
+    expect(left()).toEqual([]);
+  });
+
   it('is no hindrance to two that come after it at once', async () => {
     hub.slowMs = 3;
     const both = await Promise.all([run('pull', NAME), run('pull', NAME)]);

@@ -335,6 +335,32 @@ describe('interrupted transfers', () => {
     expect(blobs().sort()).toEqual([etag!, living, elsewhere].sort());
   });
 
+  it('leave no name behind that a dead process had not given yet', async () => {
+    const { path } = await resolveModel(NAME);
+    const host = hostname().replace(/[^\w.]/g, '_');
+    const old = join(cache(), 'snapshots', B, 'sub');
+    mkdirSync(old, { recursive: true });
+    const dead = [
+      join(cache(), `.ref.mlit-${host}-4194304--00000001`),
+      join(path, `model.safetensors.mlit-${host}-4194304-77-00000002`),
+      join(path, `config.json.mlit-${host}-${process.pid}-1-00000003`), // the number is another process's now
+      join(old, `a.gguf.mlit-${host}-4194304--00000004`),
+    ];
+    const alive = [
+      join(cache(), `.ref.mlit-${host}-${process.pid}--00000005`),
+      join(path, `model.safetensors.mlit-${host}-${process.pid}--00000006`),
+      join(path, 'config.json.mlit-elsewhere-4194304-1-00000007'),
+      join(path, 'README.mlit-old'),
+    ];
+    for (const file of [...dead, ...alive]) writeFileSync(file, A);
+    await resolveModel(NAME);
+    expect(dead.filter((file) => existsSync(file))).toEqual([]);
+    expect(alive.filter((file) => !existsSync(file))).toEqual([]);
+    // Nor are they taken for files of the model.
+    vi.stubEnv('HF_HUB_OFFLINE', '1');
+    expect((await resolveModel(NAME)).path).toBe(path);
+  });
+
   it('are refused when the bytes are others than the hub lists', async () => {
     hub.add('models/someone/tiny', { 'a.gguf': weights });
     hub.before = (request, response) => {

@@ -2,14 +2,14 @@
 // the other finds. A file is linked into a snapshot when it is whole; a branch is noted as standing at a commit when all that
 // was wanted of it is there.
 
-import { randomUUID } from 'node:crypto';
-import { copyFile, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
+import { copyFile, open, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { getHFHubCachePath, type ListFileEntry } from '@huggingface/hub';
 import { MlitError } from '../../native/errors';
-import { makeFolder, writeFileAtomic } from '../../native/files';
+import { makeFolder, syncFolder } from '../../native/files';
 import { shown } from '../../native/untrusted';
 import { HubClient, type HubKind, isOffline } from './client';
+import { isOwnName, ownName, removeAbandoned } from './own-file';
 import { type HubReference, isCommit } from './reference';
 import { fetchBlob, reasonOf } from './transfer';
 
@@ -109,6 +109,8 @@ export async function fetchSnapshot(
   for (const entry of entries) requirePlain(name, entry);
   const byPath = new Map(entries.map((entry) => [entry.path, entry]));
   const folder = join(cache, 'snapshots', commit);
+  await removeAbandoned(cache, { recursive: false });
+  await removeAbandoned(join(cache, 'snapshots'), { recursive: true });
   const fetchAll = (paths: readonly string[]): Promise<void> =>
     fetchMissing(
       paths.map((path) => byPath.get(path)!),
@@ -183,11 +185,24 @@ async function fetchMissing(
 async function noteRef(cache: string, revision: string, commit: string): Promise<void> {
   const ref = join(cache, 'refs', revision);
   if ((await readFile(ref, 'utf8').catch(() => '')) === commit) return;
-  const own = join(cache, `.ref.mlit-${randomUUID().slice(0, 8)}`);
+  const own = ownName(join(cache, '.ref'));
   try {
     await makeFolder(dirname(ref));
-    await writeFileAtomic(own, commit);
+    const file = await open(own, 'wx');
+    try {
+      await file.writeFile(commit);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
     await rename(own, ref);
+    await syncFolder(dirname(ref));
+  } catch (cause) {
+    if (cause instanceof MlitError) throw cause;
+    throw new MlitError('FILE_IO', `cannot write ${ref}: ${(cause as Error).message}`, {
+      fields: { file: ref },
+      cause,
+    });
   } finally {
     await rm(own, { force: true });
   }
@@ -196,7 +211,7 @@ async function noteRef(cache: string, revision: string, commit: string): Promise
 /** A relative link under the file's name, put there by one rename; the file itself where links are not allowed. */
 async function linkInto(target: string, blob: string): Promise<void> {
   await makeFolder(dirname(target));
-  const own = `${target}.mlit-${randomUUID().slice(0, 8)}`;
+  const own = ownName(target);
   try {
     await symlink(relative(dirname(target), blob), own).catch(() => copyFile(blob, own));
     await rename(own, target);
@@ -217,11 +232,12 @@ async function cachedSnapshot(
   return { commit, folder };
 }
 
-/** Files below a folder whose content is there; a link to nothing is not. */
+/** Files below a folder whose content is there; a link to nothing is not, nor a name that was never given. */
 async function filesUnder(folder: string): Promise<string[]> {
   const paths: string[] = [];
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
+    if (isOwnName(path)) continue;
     if ((await stat(path).catch(() => undefined))?.isFile()) paths.push(relative(folder, path));
   }
   return paths;

@@ -11,11 +11,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ListFileEntry } from '@huggingface/hub';
 import { MlitError } from '../../native/errors';
 import { makeFolder, syncFolder } from '../../native/files';
-import { mayLive, thisProcess } from '../../native/folder-lock';
 import type { HubClient } from './client';
+import { isAbandoned, ownName } from './own-file';
 
-/** A writer on another machine that has been silent for so long is taken for dead. */
-const STALE_MS = 600_000;
 const TRIES_WITHOUT_PROGRESS = 4;
 const FIRST_PAUSE_MS = 100;
 
@@ -131,11 +129,7 @@ class Part {
 
   /** The largest part that nobody writes to any more, else a new one. */
   static async take(blobs: string, etag: string, entry: ListFileEntry): Promise<Part> {
-    const { pid, started, host } = thisProcess();
-    const own = join(
-      blobs,
-      `${etag}.mlit-${plain(host)}-${pid}-${started ?? ''}-${randomUUID().slice(0, 8)}`,
-    );
+    const own = ownName(join(blobs, etag));
     for (const { path, size } of await abandoned(blobs, etag)) {
       if (size > entry.size) await rm(path, { force: true });
       else if (await rename(path, own).then(() => true, isGone)) break;
@@ -203,25 +197,15 @@ class Part {
 /** Parts of a file without a living writer, the largest first. */
 async function abandoned(blobs: string, etag: string): Promise<{ path: string; size: number }[]> {
   const found: { path: string; size: number }[] = [];
-  const { host } = thisProcess();
   for (const file of await readdir(blobs)) {
     if (!file.startsWith(`${etag}.mlit-`)) continue;
     const path = join(blobs, file);
     const info = await stat(path).catch(() => undefined);
     if (info === undefined) continue;
-    const [, owner, pid, started] = /^[0-9a-f]+\.mlit-(.*)-(\d+)-(\d*)-[0-9a-f]+$/.exec(file) ?? [];
-    const isFree = file.startsWith(`${etag}.mlit-free-`);
-    const isOurs = owner === plain(host);
-    const lives =
-      isOurs && mayLive({ pid: Number(pid), host, ...(started !== '' && { started: Number(started) }) });
-    if (isFree || (isOurs ? !lives : Date.now() - info.mtimeMs > STALE_MS))
+    if (file.startsWith(`${etag}.mlit-free-`) || (await isAbandoned(path)))
       found.push({ path, size: info.size });
   }
   return found.sort((a, b) => b.size - a.size);
-}
-
-function plain(host: string): string {
-  return host.replace(/[^\w.]/g, '_');
 }
 
 function isGone(error: NodeJS.ErrnoException): false {
