@@ -122,6 +122,78 @@ describe('select rouge-l', () => {
     expect(bytes(out).equals(readFileSync(best))).toBe(true);
   });
 
+  describe('of full tuning', () => {
+    const full = {
+      ...options,
+      method: 'full',
+      rank: undefined,
+      learningRate: 2e-3,
+      select: 'rouge-l',
+    } as const;
+    const model = (run: string) => readFileSync(join(run, 'model', 'model.safetensors'));
+
+    it('publishes the model that it has measured', async () => {
+      const out = join(folder, 'full-rouge');
+      const given = { ...full, out, evalEvery: 6, epochs: 6, evaluator: rougeEvaluator() } as const;
+      await using trainer = await Trainer.create(given);
+      const { best } = await trainer.start().done;
+      const scored = evals(out);
+      const highest = scored.reduce((a, b) => (b.rougeL! > a.rougeL! ? b : a));
+      expect(best).toEqual({ step: highest.step, loss: highest.loss, rougeL: highest.rougeL });
+      expect(new Set(scored.map((event) => event.rougeL)).size, 'nothing is measured here').toBeGreaterThan(
+        1,
+      );
+      const { devItems, endOfTurnIds } = trainer.data;
+      await trainer.dispose();
+
+      await using published = await Model.load({ model: join(out, 'model'), threads: 1 });
+      await using sampler = await Sampler.create({ model: published });
+      const answers = await sampler.generate(
+        devItems.map(({ id, prompt }) => ({ id, prompt, maxNewTokens: 24, endOfTurnIds })),
+      );
+      const values = answers.map(({ response }, i) => {
+        const { lang, reference } = devItems[i]!;
+        return rougeL(response, reference, { lang });
+      });
+      const [en, fi] = [(values[0]! + values[1]!) / 2, values[2]!];
+      expect(highest.rougeLByLanguage).toEqual({ en, fi });
+    });
+
+    it('takes the highest where the loss would choose another, also over interruptions', async () => {
+      const values = [10, 30, 30, 20, 5, 1];
+      const whole = join(folder, 'full-scripted');
+      await using one = await Trainer.create({ ...full, out: whole, epochs: 1, evaluator: scripted(values) });
+      expect((await one.start().done).best).toMatchObject({ step: 2, rougeL: 30 });
+      await one.dispose();
+      const losses = evals(whole).map((event) => event.loss);
+      expect(Math.min(...losses), 'the loss chooses the same').toBeLessThan(losses[1]!);
+
+      const two = join(folder, 'full-of-two-steps');
+      await using shorter = await Trainer.create({
+        ...full,
+        out: two,
+        steps: 2,
+        evaluator: scripted(values),
+      });
+      await shorter.start().done;
+      await shorter.dispose();
+      expect(model(two).equals(model(whole)), 'the model after step 2').toBe(true);
+
+      const parts = join(folder, 'full-parts');
+      const evaluator = scripted(values);
+      for (let at = 1; at < 6; at++) {
+        const given = { ...full, out: parts, epochs: 1, evaluator, resume: at > 1 };
+        await using part = await Trainer.create(given);
+        for await (const event of part.start()) if (event.type === 'eval' && event.step === at) break;
+        await part.dispose();
+      }
+      await using last = await Trainer.create({ ...full, out: parts, epochs: 1, evaluator, resume: true });
+      expect((await last.start().done).best).toMatchObject({ step: 2, rougeL: 30 });
+      expect(evaluator.asked).toBe(6);
+      expect(model(parts).equals(model(whole))).toBe(true);
+    });
+  });
+
   it('has prompts cut where training cuts them, and the last response of each as reference', async () => {
     const several = join(folder, 'several.jsonl');
     const turn = (role: string, content: string) => ({ role, content });
@@ -171,6 +243,40 @@ describe('patience', () => {
     // A run that has ended has ended: resuming it trains no further.
     await using again = await Trainer.create({ ...given, resume: true, evaluator: scripted([]) });
     expect(await again.start().done).toMatchObject({ step: 5, early: true });
+  });
+
+  it.each([
+    ['in one go', false],
+    ['stopped after every score', true],
+  ])('counts from the last better score, %s', async (_, isStopped) => {
+    // 7 is better than 5 after one that was not; 9 ends a wait of two, its equal does not.
+    const rising = [5, 4, 7, 6, 6, 9, 9, 8, 8.5];
+    const waits = [0, 1, 0, 1, 2, 0, 1, 2, 3];
+    const out = join(folder, `waits-${isStopped}`);
+    const evaluator = scripted(rising);
+    const given = { ...options, out, epochs: 2, select: 'rouge-l', patience: 3, evaluator } as const;
+    for (let at = 1; isStopped && at < rising.length; at++) {
+      await using part = await Trainer.create({ ...given, resume: at > 1 });
+      for await (const event of part.start()) if (event.type === 'eval' && event.step === at) break;
+    }
+    await using trainer = await Trainer.create({ ...given, resume: isStopped });
+    const end = { reason: 'finished', step: 9, early: true, best: { step: 6, rougeL: 9 } };
+    expect(await trainer.start().done).toMatchObject(end);
+    expect(evals(out).map((event) => event.sinceBest)).toEqual(waits);
+    expect(evaluator.asked).toBe(rising.length);
+  });
+
+  it('waits no longer where the loss stays what it was', async () => {
+    const out = join(folder, 'level');
+    await using trainer = await Trainer.create({ ...options, out, learningRate: 1e-30, patience: 2 });
+    expect(await trainer.start().done).toMatchObject({ step: 3, early: true, best: { step: 1 } });
+    const scored = evals(out);
+    expect(new Set(scored.map((event) => event.loss)).size, 'the losses are no equals').toBe(1);
+    expect(scored.map(({ best, sinceBest }) => [best, sinceBest])).toEqual([
+      [true, 0],
+      [false, 1],
+      [false, 2],
+    ]);
   });
 
   it('stops at the same step with the same bytes after an interruption', async () => {
