@@ -26,20 +26,39 @@ struct PackedCase {
   int64_t keyWidth() const { return int64_t{shape.kvHeads} * shape.headDim; }
 };
 
-// Rows without gaps: q, out, dout, dq [rows, heads * dim], k, v, dk, dv [rows, kvHeads * dim], lse [heads, rows].
-struct AttentionValues {
-  std::vector<double> out, lse, dq, dk, dv;
+// A sum, and the sum of its terms' magnitudes: what errors of rounding to bfloat16 are measured by. A term that is itself a
+// difference has float32's errors besides: kFloatPart of what was subtracted.
+inline constexpr double kFloatPart = 0x1p-12;
+struct Sums {
+  std::vector<double> value, magnitude;
+
+  explicit Sums(size_t count) : value(count), magnitude(count) {}
+  void add(size_t at, double term, double subtracted = 0) {
+    value[at] += term;
+    magnitude[at] += std::abs(term) + kFloatPart * std::abs(subtracted);
+  }
 };
 
+// Rows without gaps: q, out, dout, dq [rows, heads * dim], k, v, dk, dv [rows, kvHeads * dim], lse [heads, rows].
+struct AttentionValues {
+  Sums out, dq, dk, dv;
+  std::vector<double> lse;
+};
+
+// Without dout the forward pass alone. roundedOut: what the backward pass is given for out, where that is not what comes out here.
 inline AttentionValues attentionReference(const PackedCase& c, const std::vector<float>& q, const std::vector<float>& k,
-                                          const std::vector<float>& v, const std::vector<float>& dout) {
+                                          const std::vector<float>& v, const std::vector<float>& dout,
+                                          const std::vector<float>& roundedOut = {}) {
   const auto dim = static_cast<size_t>(c.shape.headDim), total = static_cast<size_t>(c.rows());
   const auto qWidth = static_cast<size_t>(c.queryWidth()), kWidth = static_cast<size_t>(c.keyWidth());
-  AttentionValues r{std::vector<double>(q.size()), std::vector<double>(total * static_cast<size_t>(c.shape.heads)),
-                    std::vector<double>(q.size()), std::vector<double>(k.size()), std::vector<double>(v.size())};
-  const auto dot = [dim](const auto* a, const auto* b) {
+  AttentionValues r{Sums(q.size()), Sums(q.size()), Sums(k.size()), Sums(v.size()),
+                    std::vector<double>(total * static_cast<size_t>(c.shape.heads))};
+  const auto dot = [dim](const float* a, const float* b, bool magnitudes = false) {
     double sum = 0;
-    for (size_t i = 0; i < dim; ++i) sum += static_cast<double>(a[i]) * static_cast<double>(b[i]);
+    for (size_t i = 0; i < dim; ++i) {
+      const double term = static_cast<double>(a[i]) * b[i];
+      sum += magnitudes ? std::abs(term) : term;
+    }
     return sum;
   };
   size_t begin = 0;
@@ -57,21 +76,25 @@ inline AttentionValues attentionReference(const PackedCase& c, const std::vector
         double sum = 0;
         for (const double score : p) sum += std::exp(score - top);
         const double lse = r.lse[head * total + begin + i] = top + std::log(sum);
-        double delta = 0;
+        double delta = 0, deltaMagnitude = 0;
         for (size_t j = first; j <= i; ++j) {
           double& weight = p[j - first];
           weight = std::exp(weight - lse);
-          for (size_t e = 0; e < dim; ++e) r.out[at + e] += weight * v[other(j) + e];
+          for (size_t e = 0; e < dim; ++e) r.out.add(at + e, weight * v[other(j) + e]);
         }
         if (dout.empty()) continue;
-        for (size_t e = 0; e < dim; ++e) delta += r.out[at + e] * dout[at + e];
+        for (size_t e = at; e < at + dim; ++e) {
+          const double part = (roundedOut.empty() ? r.out.value[e] : roundedOut[e]) * dout[e];
+          delta += part, deltaMagnitude += std::abs(part);
+        }
         for (size_t j = first; j <= i; ++j) {
           const double weight = p[j - first];
           const double d = c.shape.scale * weight * (dot(&dout[at], &v[other(j)]) - delta);
+          const double apart = c.shape.scale * weight * (deltaMagnitude + dot(&dout[at], &v[other(j)], true));
           for (size_t e = 0; e < dim; ++e) {
-            r.dv[other(j) + e] += weight * dout[at + e];
-            r.dq[at + e] += d * k[other(j) + e];
-            r.dk[other(j) + e] += d * q[at + e];
+            r.dv.add(other(j) + e, weight * dout[at + e]);
+            r.dq.add(at + e, d * k[other(j) + e], apart * k[other(j) + e]);
+            r.dk.add(other(j) + e, d * q[at + e], apart * q[at + e]);
           }
         }
       }

@@ -15,14 +15,26 @@ namespace {
 using Floats = std::vector<float>;
 constexpr uint16_t kSentinelBits = 0x4641, kPoisonBits = 0x7FC0;
 
-// Weights and results are rounded to bfloat16 (half a unit: 2^-9), and a sum's rounding errors may add up in a few of many elements.
-constexpr double kRounded = 0x1p-7;
-
-Floats randomBf16(int64_t n, uint64_t seed) {
-  Floats values = randomFloats(n, seed);
+Floats roundedToBf16(Floats values) {
   for (float& value : values) value = bfloat16ToFloat(floatToBfloat16(value));
   return values;
 }
+Floats asFloats(const std::vector<double>& values) { return {values.begin(), values.end()}; }
+
+// Every term of the sums has a factor that was rounded to bfloat16, at most half a unit (2^-8) off, and the sum is rounded once
+// more. What float32 and the exponentials add is a thousandth of that.
+void expectRounded(const Floats& got, const Sums& want, const std::string& what) {
+  ASSERT_EQ(got.size(), want.value.size()) << what;
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double most = 1.01 * 0x1p-8 * (want.magnitude[i] + std::abs(want.value[i]));
+    if (std::abs(got[i] - want.value[i]) <= most) continue;
+    ADD_FAILURE() << what << " element " << i << ": got " << got[i] << ", expected " << want.value[i] << " within "
+                  << most;
+    return;
+  }
+}
+
+Floats randomBf16(int64_t n, uint64_t seed) { return roundedToBf16(randomFloats(n, seed)); }
 
 // bfloat16 rows of `width` in rows of `ld`, with a sentinel between.
 class Rows {
@@ -136,7 +148,7 @@ TEST_F(Attention, GradientsOfTheFormulaAreItsDifferences) {
   Inputs in(c, 1);
   const AttentionValues want = attentionReference(c, in.q, in.k, in.v, in.dout);
   const auto loss = [&] {
-    const std::vector<double> out = attentionReference(c, in.q, in.k, in.v, {}).out;
+    const std::vector<double> out = attentionReference(c, in.q, in.k, in.v, {}).out.value;
     double sum = 0;
     for (size_t i = 0; i < out.size(); ++i) sum += out[i] * in.dout[i];
     return sum;
@@ -152,9 +164,9 @@ TEST_F(Attention, GradientsOfTheFormulaAreItsDifferences) {
       EXPECT_NEAR((above - below) / (2.0 * step), gradient[i], 1e-5) << i;
     }
   };
-  expectDifferences(in.q, want.dq);
-  expectDifferences(in.k, want.dk);
-  expectDifferences(in.v, want.dv);
+  expectDifferences(in.q, want.dq.value);
+  expectDifferences(in.k, want.dk.value);
+  expectDifferences(in.v, want.dv.value);
 }
 
 TEST_F(Attention, ForwardAgreesWithFloat64) {
@@ -164,10 +176,95 @@ TEST_F(Attention, ForwardAgreesWithFloat64) {
       const Inputs in(c.packed, seed);
       const AttentionValues want = attentionReference(c.packed, in.q, in.k, in.v, {});
       const ForwardResult got = runForward(c.packed, in, c.padding);
-      expectClose(got.out, want.out, kRounded, nameOf(c.packed) + " out");
+      expectRounded(got.out, want.out, nameOf(c.packed) + " out");
       expectClose(got.lse, want.lse, 5e-6, nameOf(c.packed) + " lse");
       EXPECT_EQ(emulation::stats().launches.at("attentionForward"), 1u);
       EXPECT_EQ(emulation::stats().matrixConflicts, 0u) << nameOf(c.packed);
+    }
+  }
+}
+
+struct Gradients {
+  Floats dq, dk, dv;
+};
+
+// Columns of one buffer, as training keeps them.
+Floats columns(const Floats& rows, int64_t width, int64_t first, int64_t count) {
+  Floats values;
+  for (int64_t at = 0; at < static_cast<int64_t>(rows.size()); at += width) {
+    values.insert(values.end(), rows.begin() + at + first, rows.begin() + at + first + count);
+  }
+  return values;
+}
+
+Gradients runBackward(const PackedCase& c, const Inputs& in, const Floats& outValues, const Floats& lseValues,
+                      int64_t padding) {
+  const int64_t qWidth = c.queryWidth(), kWidth = c.keyWidth(), width = qWidth + 2 * kWidth;
+  const Rows q(in.q, c.rows(), padding), k(in.k, c.rows(), padding), v(in.v, c.rows(), padding),
+      out(outValues, c.rows(), padding), dout(in.dout, c.rows(), padding), gradients(c.rows(), width, padding);
+  const DeviceArray<float> lse(lseValues), delta(lseValues.size());
+  const std::vector<int32_t> ends = c.cuSeqlens();
+  const DeviceArray<int32_t> endsThere(ends);
+  cuda::Stream stream;
+  const DevReal dq = gradients.at();
+  cuda::attentionBackward(c.shape, ends, DevConstI32(endsThere.get()), q.at(), q.ld, k.at(), v.at(), k.ld, out.at(),
+                          dout.at(), out.ld, DevConstF32(lse.get()), DevF32(delta.get()), dq, gradients.ld, dq + qWidth,
+                          dq + qWidth + kWidth, gradients.ld, stream);
+  stream.synchronize();
+  const Floats all = gradients.read();
+  return {columns(all, width, 0, qWidth), columns(all, width, qWidth, kWidth),
+          columns(all, width, qWidth + kWidth, kWidth)};
+}
+
+TEST_F(Attention, BackwardAgreesWithFloat64) {
+  for (const Case& c : cases()) {
+    for (uint64_t seed = 1; seed <= c.seeds; ++seed) {
+      begin(seed);
+      const Inputs in(c.packed, seed);
+      const AttentionValues forward = attentionReference(c.packed, in.q, in.k, in.v, {});
+      const Floats out = roundedToBf16(asFloats(forward.out.value));
+      const AttentionValues want = attentionReference(c.packed, in.q, in.k, in.v, in.dout, out);
+      const Gradients got = runBackward(c.packed, in, out, asFloats(forward.lse), c.padding);
+      expectRounded(got.dq, want.dq, nameOf(c.packed) + " dq");
+      expectRounded(got.dk, want.dk, nameOf(c.packed) + " dk");
+      expectRounded(got.dv, want.dv, nameOf(c.packed) + " dv");
+      uint64_t launches = 0;
+      for (const auto& [name, count] : emulation::stats().launches) launches += count;
+      EXPECT_EQ(launches, 3u);
+      EXPECT_EQ(emulation::stats().matrixConflicts, 0u) << nameOf(c.packed);
+    }
+  }
+}
+
+// A document's rows, alone and between others: tiles and sums are its own.
+TEST_F(Attention, ADocumentsBitsAreItsOwn) {
+  const std::vector<int32_t> lengths = {70, 1, 33, 64, 5};
+  for (const int dim : {64, 256}) {
+    const PackedCase all = packed(lengths, 2, 1, dim, 40);
+    const Inputs in(all, 3);
+    const ForwardResult together = runForward(all, in, 0);
+    const Gradients gradients = runBackward(all, in, together.out, together.lse, 0);
+    int64_t first = 0;
+    for (const int32_t length : lengths) {
+      const PackedCase one = packed({length}, 2, 1, dim, 40);
+      const auto part = [&](const Floats& values, int64_t width) {
+        return Floats(values.begin() + first * width, values.begin() + (first + length) * width);
+      };
+      Inputs own(one, 0);
+      own.q = part(in.q, one.queryWidth()), own.dout = part(in.dout, one.queryWidth());
+      own.k = part(in.k, one.keyWidth()), own.v = part(in.v, one.keyWidth());
+      const ForwardResult alone = runForward(one, own, 8);
+      EXPECT_EQ(alone.out, part(together.out, one.queryWidth())) << "document of " << length;
+      for (int64_t head = 0; head < 2; ++head) {
+        EXPECT_EQ(Floats(alone.lse.begin() + head * length, alone.lse.begin() + (head + 1) * length),
+                  Floats(together.lse.begin() + head * all.rows() + first,
+                         together.lse.begin() + head * all.rows() + first + length));
+      }
+      const Gradients ownGradients = runBackward(one, own, alone.out, alone.lse, 8);
+      EXPECT_EQ(ownGradients.dq, part(gradients.dq, one.queryWidth())) << "document of " << length;
+      EXPECT_EQ(ownGradients.dk, part(gradients.dk, one.keyWidth())) << "document of " << length;
+      EXPECT_EQ(ownGradients.dv, part(gradients.dv, one.keyWidth())) << "document of " << length;
+      first += length;
     }
   }
 }

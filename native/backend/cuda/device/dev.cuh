@@ -9,6 +9,7 @@
 // The block's dynamic shared memory: always bytes, always aligned for any use.
 #define DYN_SMEM(name) extern __shared__ __align__(1024) unsigned char name[]
 #define UNROLL _Pragma("unroll")
+#define UNROLL_4 _Pragma("unroll 4")
 #else
 #include "emulation/dialect.h"
 #define SHARED(Type, name)          \
@@ -16,6 +17,7 @@
   Type& name = *static_cast<Type*>(mlit::emulation::sharedSlot(&name##_key, sizeof(Type), alignof(Type)))
 #define DYN_SMEM(name) unsigned char* const name = mlit::emulation::dynamicShared()
 #define UNROLL _Pragma("GCC unroll 32")
+#define UNROLL_4 _Pragma("GCC unroll 4")
 #endif
 
 // For functions of the device headers.

@@ -13,5 +13,10 @@ namespace mlit::cuda {
 void attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstI32 cuSeqlensDevice,
                       DevConstReal q, int64_t ldq, DevConstReal k, DevConstReal v, int64_t ldkv, DevReal out,
                       int64_t ldo, DevF32 lse, Stream& stream);
+// Three launches. dq, dk, dv may share one buffer, but not with what is read.
+void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstI32 cuSeqlensDevice,
+                       DevConstReal q, int64_t ldq, DevConstReal k, DevConstReal v, int64_t ldkv, DevConstReal out,
+                       DevConstReal dout, int64_t ldo, DevConstF32 lse, DevF32 delta, DevReal dq, int64_t lddq,
+                       DevReal dk, DevReal dv, int64_t lddkv, Stream& stream);
 
 }  // namespace mlit::cuda

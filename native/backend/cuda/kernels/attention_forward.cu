@@ -9,7 +9,6 @@ namespace mlit::cuda {
 namespace {
 
 constexpr int kWarps = 4, kThreads = 32 * kWarps, kQueries = 16 * kWarps;
-constexpr float kLog2E = 1.44269504088896341f;
 
 struct ForwardArguments {
   const Bf16 *q, *k, *v;
@@ -103,12 +102,8 @@ __global__ void __launch_bounds__(kThreads) attentionForwardKernel(ForwardArgume
       g.lse[int64_t{head} * g.total + at.begin + query] = largest[half] * g.scale + logf(all);
     }
   }
-  // The warp's own queries make room for what it found.
-  roundToTile<Dim>(queries, row, out, factors, lane);
-  __syncwarp();
-  storeTile<Dim, 16, 32, kWide>(queries + row * Dim * 2,
-                                g.out + (at.begin + warpFirst) * g.ldo + int64_t{head} * g.headDim, g.ldo, rows - row,
-                                g.headDim, lane);
+  writeRows<Dim, kWide>(out, factors, queries, row, g.out + (at.begin + warpFirst) * g.ldo + int64_t{head} * g.headDim,
+                        g.ldo, rows - row, g.headDim, lane);
 }
 
 }  // namespace

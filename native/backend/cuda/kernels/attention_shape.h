@@ -56,7 +56,6 @@ void withHead(int headDim, bool wide, Run run) {
   const bool_constant<true> isWide;
   if (headDim <= 32) return run(integral_constant<int, 32>{}, isWide);
   if (headDim <= 64) return run(integral_constant<int, 64>{}, isWide);
-  if (headDim <= 96) return run(integral_constant<int, 96>{}, isWide);
   if (headDim <= 128) return run(integral_constant<int, 128>{}, isWide);
   return run(integral_constant<int, 256>{}, isWide);
 }

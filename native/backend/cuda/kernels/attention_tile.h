@@ -6,12 +6,14 @@
 
 namespace mlit::cuda {
 
+inline constexpr float kLog2E = 1.44269504088896341f;
+
 // A tile's rows hold Dim elements in pieces of 16 bytes. A piece's place is XORed with its row, so that the eight rows which one
-// matrix of ldmatrix wants of one column of pieces lie in different banks, whatever Dim.
+// matrix of ldmatrix wants of one column of pieces lie in different banks.
 template <int Dim>
 DEVICE int tileOffset(int row, int piece) {
-  static_assert(Dim % 32 == 0, "whole groups of four pieces");
-  return row * Dim * 2 + (piece ^ (Dim % 64 == 0 ? row & 7 : row >> 1 & 3)) * 16;
+  static_assert(Dim == 32 || Dim % 64 == 0, "rows of half a line, or of whole lines, of banks");
+  return row * Dim * 2 + (piece ^ (Dim == 32 ? row >> 1 & 3 : row & 7)) * 16;
 }
 
 // 16 bytes of a row that is not aligned to them, or that ends before they do: zeros behind `left` elements.
@@ -38,18 +40,19 @@ DEVICE void scatterPiece(Bf16* to, uint4 piece, int left) {
 // Threads threads, all of which call. kWide: rows are aligned to 16 bytes and dim is whole pieces, so cp.async does it.
 template <int Dim, int Rows, int Threads, bool kWide>
 DEVICE void loadTile(unsigned char* tile, const Bf16* from, int64_t ld, int valid, int dim, int thread) {
-  constexpr int kPieces = Dim / 8;
-  static_assert(Rows * kPieces % Threads == 0, "every thread copies as much");
+  constexpr int kPieces = Dim / 8, kStep = Threads / kPieces;
+  static_assert(Threads % kPieces == 0 && Rows % kStep == 0, "a thread's pieces lie in one column");
+  const int first = thread / kPieces, piece = thread % kPieces;
+  if (piece * 8 >= dim) valid = 0;
+  const Bf16* source = from + first * ld + piece * 8;
   UNROLL
-  for (int i = 0; i < Rows * kPieces / Threads; ++i) {
-    const int at = thread + i * Threads, row = at / kPieces, piece = at % kPieces;
-    const bool use = row < valid && piece * 8 < dim;
-    const Bf16* source = from + (use ? row * ld + piece * 8 : 0);
-    unsigned char* to = tile + tileOffset<Dim>(row, piece);
+  for (int i = 0; i < Rows / kStep; ++i, source += kStep * ld) {
+    const int row = first + i * kStep;
+    unsigned char* const to = tile + tileOffset<Dim>(row, piece);
     if constexpr (kWide) {
-      cpAsync16OrZero(to, source, use);
+      cpAsync16OrZero(to, row < valid ? source : from, row < valid);
     } else {
-      store16(to, use ? gatherPiece(source, dim - piece * 8) : make_uint4(0, 0, 0, 0));
+      store16(to, row < valid ? gatherPiece(source, dim - piece * 8) : make_uint4(0, 0, 0, 0));
     }
   }
 }
@@ -57,14 +60,13 @@ DEVICE void loadTile(unsigned char* tile, const Bf16* from, int64_t ld, int vali
 // Writes a tile's rows out: the inverse.
 template <int Dim, int Rows, int Threads, bool kWide>
 DEVICE void storeTile(const unsigned char* tile, Bf16* to, int64_t ld, int valid, int dim, int thread) {
-  constexpr int kPieces = Dim / 8;
-  static_assert(Rows * kPieces % Threads == 0, "every thread copies as much");
-  UNROLL
-  for (int i = 0; i < Rows * kPieces / Threads; ++i) {
-    const int at = thread + i * Threads, row = at / kPieces, piece = at % kPieces;
-    if (row >= valid || piece * 8 >= dim) continue;
+  constexpr int kPieces = Dim / 8, kStep = Threads / kPieces;
+  static_assert(Threads % kPieces == 0 && Rows % kStep == 0, "a thread's pieces lie in one column");
+  const int first = thread / kPieces, piece = thread % kPieces;
+  if (piece * 8 >= dim) return;
+  Bf16* place = to + first * ld + piece * 8;
+  for (int row = first; row < min(valid, Rows); row += kStep, place += kStep * ld) {
     const uint4 value = load16(tile + tileOffset<Dim>(row, piece));
-    Bf16* const place = to + row * ld + piece * 8;
     if constexpr (kWide) {
       store16(place, value);
     } else {
@@ -115,7 +117,7 @@ template <int Dim, int N>
 DEVICE void multiplyRows(Accumulators<N>& c, const unsigned char* left, int row, const unsigned char* right, int lane) {
   static_assert(N % 2 == 0, "columns go two eights at a time");
   c.clear();
-  UNROLL
+  UNROLL_4
   for (int step = 0; step < Dim / 16; ++step) {
     unsigned a[4];
     loadLeft<Dim>(a, left, row, step, lane);
@@ -185,19 +187,23 @@ DEVICE void softmaxStep(Accumulators<N>& scores, float scale, float (&largest)[2
   }
 }
 
-// Writes a warp's 16 rows, row g scaled by factors[0] and row g + 8 by factors[1], into rows row… of a tile.
-template <int Dim>
-DEVICE void roundToTile(unsigned char* tile, int row, const Accumulators<Dim / 8>& sum, const float (&factors)[2],
-                        int lane) {
+// Writes a warp's 16 rows out, row g scaled by factors[0] and row g + 8 by factors[1], in whole pieces: by way of the warp's own
+// 16 rows of a tile, row…, which nobody else reads any more.
+template <int Dim, bool kWide>
+DEVICE void writeRows(const Accumulators<Dim / 8>& sum, const float (&factors)[2], unsigned char* tile, int row,
+                      Bf16* to, int64_t ld, int valid, int dim, int lane) {
+  __syncwarp();  // the warp itself has read them
   UNROLL
   for (int n = 0; n < Dim / 8; ++n) {
     UNROLL
     for (int half = 0; half < 2; ++half) {
-      unsigned char* const to = tile + tileOffset<Dim>(row + lane / 4 + 8 * half, n) + lane % 4 * 4;
-      *reinterpret_cast<unsigned*>(to) =
+      unsigned char* const place = tile + tileOffset<Dim>(row + lane / 4 + 8 * half, n) + lane % 4 * 4;
+      *reinterpret_cast<unsigned*>(place) =
           packBf16(sum.at[n][2 * half] * factors[half], sum.at[n][2 * half + 1] * factors[half]);
     }
   }
+  __syncwarp();
+  storeTile<Dim, 16, 32, kWide>(tile + row * Dim * 2, to, ld, valid, dim, lane);
 }
 
 // Which rows of which document a block works on. Slot cu[d] / Rows + d is where document d's tiles begin: as many as it can need,
