@@ -64,12 +64,20 @@ HWY_INLINE double sumLanesDouble(Floats v) {
   return sum;
 }
 
+// x held in [low, high], NaN as it is: minps and maxps return their second operand when one is NaN, Arm's instructions the number.
+HWY_INLINE Floats clamp(Floats low, Floats x, Floats high) {
+#if HWY_ARCH_X86
+  return hn::Max(low, hn::Min(high, x));
+#else
+  return hn::IfThenElse(hn::Lt(x, low), low, hn::IfThenElse(hn::Lt(high, x), high, x));
+#endif
+}
+
 // exp(x) to about one unit in the last place; 0 below -87.3 (no subnormals), exp(88.3) above, NaN stays NaN.
 // Cody-Waite reduction by ln 2 and the polynomial of Cephes' expf.
 HWY_INLINE Floats expOf(Floats x) {
   const Floats lowest = set(-87.33654f);
-  // The operand order matters: minps and maxps return their second operand when one is NaN.
-  const Floats c = hn::Max(lowest, hn::Min(set(88.3f), x));
+  const Floats c = clamp(lowest, x, set(88.3f));
   const Floats magic = set(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer in the low bits
   const Floats shifted = hn::MulAdd(c, set(1.44269504088896341f), magic);
   const Floats n = hn::Sub(shifted, magic);
