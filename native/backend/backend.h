@@ -108,15 +108,21 @@ struct AdamWParams {
   int64_t step = 1;       // from 1
 };
 
-class Backend {
+// What a memory plan asks of a backend: enough to plan for a device that is not there.
+class BackendSizes {
  public:
-  virtual ~Backend() = default;
-  virtual std::string name() const = 0;         // "cpu"
-  virtual std::string description() const = 0;  // "avx512, 2 threads"
+  virtual ~BackendSizes() = default;
   // In which it wants activations: float32, or bfloat16 where its matrix units want that.
   virtual ElementType activationType() const = 0;
   // Bytes a backend holds for itself (packing buffers and the like), part of every memory plan.
   virtual size_t fixedBytes() const = 0;
+  virtual size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const = 0;
+};
+
+class Backend : public BackendSizes {
+ public:
+  virtual std::string name() const = 0;         // "cpu"
+  virtual std::string description() const = 0;  // "avx512, 2 threads"
 
   // --- memory -------------------------------------------------------------------------------------------------
   virtual DevicePtr<std::byte> allocate(size_t bytes) = 0;  // 256-byte aligned; throws kOutOfMemory
@@ -131,7 +137,6 @@ class Backend {
   virtual void watchCancel(const std::atomic<bool>* flag) = 0;
 
   // --- weights -------------------------------------------------------------------------------------------------
-  virtual size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const = 0;
   virtual WeightId createWeight(int64_t out, int64_t in, WeightFormat format) = 0;
   // host: [count, in] float32, converted to the weight's format and layout. Synchronous: host may be reused afterwards.
   virtual void setWeightRows(WeightId weight, int64_t firstRow, int64_t count, const float* host) = 0;

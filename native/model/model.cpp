@@ -35,7 +35,7 @@ Model::~Model() {
 
 size_t Model::bytes() const { return plannedBytes(config_, *backend_, format_); }
 
-size_t Model::plannedBytes(const ModelConfig& config, const Backend& backend, WeightFormat format) {
+size_t Model::plannedBytes(const ModelConfig& config, const BackendSizes& backend, WeightFormat format) {
   const int64_t d = config.hidden, f = config.feedForward;
   const size_t layer = backend.weightBytes(config.qkvDim(), d, format) +
                        backend.weightBytes(d, config.queryDim(), format) + backend.weightBytes(2 * f, d, format) +

@@ -58,7 +58,7 @@ class Model {
   void weightsChanged() { weightsVersion_.fetch_add(1, std::memory_order_relaxed); }
 
   // Bytes that load() would take, from the config alone.
-  static size_t plannedBytes(const ModelConfig& config, const Backend& backend, WeightFormat format);
+  static size_t plannedBytes(const ModelConfig& config, const BackendSizes& backend, WeightFormat format);
 
  private:
   Model() = default;

@@ -128,7 +128,7 @@ Decoder::Decoder(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapt
 
 Decoder::~Decoder() = default;
 
-MemoryPlan Decoder::plan(const ModelConfig& config, const Backend& backend, const Limits& limits,
+MemoryPlan Decoder::plan(const ModelConfig& config, const BackendSizes& backend, const Limits& limits,
                          int32_t maxGroupRank) {
   MemoryPlan plan = {{"backend", backend.fixedBytes()}};
   forEachBuffer(config, backend.activationType(), limits, maxGroupRank, [&](const char* name, int, size_t bytes) {

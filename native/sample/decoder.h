@@ -45,7 +45,8 @@ class Decoder {
   void run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs,
            const std::atomic<bool>* cancel);
 
-  static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const Limits& limits, int32_t maxGroupRank);
+  static MemoryPlan plan(const ModelConfig& config, const BackendSizes& backend, const Limits& limits,
+                         int32_t maxGroupRank);
   const MemoryPlan& memory() const { return memory_; }
 
  private:

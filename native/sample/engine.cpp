@@ -355,7 +355,7 @@ SampleStats SampleEngine::stats() const {
 
 const MemoryPlan& SampleEngine::memory() const { return impl_->decoder.memory(); }
 
-MemoryPlan SampleEngine::plan(const ModelConfig& config, const Backend& backend, const SampleOptions& options,
+MemoryPlan SampleEngine::plan(const ModelConfig& config, const BackendSizes& backend, const SampleOptions& options,
                               int32_t maxAdapterRank) {
   return Decoder::plan(config, backend, limitsOf(options), 3 * maxAdapterRank);
 }

@@ -65,7 +65,7 @@ class SampleEngine {
   std::vector<SampleEvent> step();
   const MemoryPlan& memory() const;
   SampleStats stats() const;  // not while a step runs
-  static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const SampleOptions& options,
+  static MemoryPlan plan(const ModelConfig& config, const BackendSizes& backend, const SampleOptions& options,
                          int32_t maxAdapterRank);
   // Read every few milliseconds of step(): once it is true, that throws kCancelled and every sequence is dropped.
   void setCancelFlag(const std::atomic<bool>* cancel);

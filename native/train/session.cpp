@@ -260,7 +260,7 @@ TrainSession::TrainSession(std::shared_ptr<Model> model, std::vector<std::shared
 
 TrainSession::~TrainSession() = default;
 
-MemoryPlan TrainSession::plan(const ModelConfig& config, const Backend& backend,
+MemoryPlan TrainSession::plan(const ModelConfig& config, const BackendSizes& backend,
                               const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                               WeightFormat format) {
   Arena counting(backend.activationType());

@@ -56,8 +56,8 @@ class TrainSession {
                const TrainOptions& options);
   ~TrainSession();
 
-  static MemoryPlan plan(const ModelConfig& config, const Backend& backend, const std::vector<AdapterSpec>& adapters,
-                         const TrainOptions& options, WeightFormat format);
+  static MemoryPlan plan(const ModelConfig& config, const BackendSizes& backend,
+                         const std::vector<AdapterSpec>& adapters, const TrainOptions& options, WeightFormat format);
 
   // Accumulates the gradient of sum(weight * nll). logprobs (optional, [T]): log-probability of each target with targets >= 0, else 0.
   // Validates the batch (ids in range, cuSeqlens, positions within the context, T <= maxTokens): kInvalidArgument.

@@ -1,0 +1,92 @@
+// A card's memory, and waiting for it. Uploads and downloads pass through page-locked memory of fixed size; a wait looks at the
+// cancel flag, because kernels cannot.
+#include <chrono>
+#include <thread>
+
+#include "backend/cuda/backend/backend_impl.h"
+#include "backend/cuda/backend/sizes.h"
+#include "core/error.h"
+
+namespace mlit::cuda {
+
+namespace {
+
+constexpr int kEagerLooks = 200;  // at an event, before a wait begins to sleep between looks
+constexpr auto kBetweenLooks = std::chrono::microseconds(50);
+
+}  // namespace
+
+CudaBackend::CudaBackend(int device, const CublasLtApi& cublasLt)
+    : before_(device),
+      card_(deviceProperties(device)),
+      workspace_(WeightWorkspace{}.bytes()),
+      lengthsRoom_(kLengthsBytes),
+      staging_(kStagingBytes),
+      weights_(cublasLt, workspace_.at()) {}
+
+std::string CudaBackend::name() const { return "cuda"; }
+
+std::string CudaBackend::description() const {
+  return card_.name + ", compute capability " + std::to_string(card_.major) + "." + std::to_string(card_.minor) + ", " +
+         std::to_string(card_.processors) + " processors";
+}
+
+size_t CudaBackend::fixedBytes() const { return cudaFixedBytes(); }
+
+DevicePtr<std::byte> CudaBackend::workspace(size_t bytes) {
+  if (bytes > workspace_.bytes()) {
+    throw Error(ErrorCode::kInternal, "an op wants " + std::to_string(bytes) + " bytes of a workspace of " +
+                                          std::to_string(workspace_.bytes()));
+  }
+  return DevicePtr<std::byte>(workspace_.at());
+}
+
+DevicePtr<std::byte> CudaBackend::allocate(size_t bytes) {
+  return DevicePtr<std::byte>(static_cast<std::byte*>(cuda::allocate(bytes)));
+}
+
+void CudaBackend::release(DevicePtr<std::byte> memory, size_t) { cuda::release(memory.raw()); }
+
+void CudaBackend::upload(DevicePtr<std::byte> to, const void* from, size_t bytes) {
+  staging_.upload(to.raw(), from, bytes, stream_);
+}
+
+void CudaBackend::download(void* to, DevicePtr<const std::byte> from, size_t bytes) {
+  staging_.download(to, from.raw(), bytes, stream_);
+}
+
+void CudaBackend::zero(DevicePtr<std::byte> at, size_t bytes) {
+  if (bytes > 0) fill(at.raw(), 0, bytes, next());
+}
+
+void CudaBackend::copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) {
+  if (bytes > 0) copyOnDevice(to.raw(), from.raw(), bytes, next());
+}
+
+void CudaBackend::synchronize() {
+  if (cancelled_ == nullptr) {
+    stream_.synchronize();
+  } else {
+    reached_.record(stream_);
+    for (int looks = 0; !reached_.done(); ++looks) {
+      if (*cancelled_) cancel();
+      if (looks >= kEagerLooks) std::this_thread::sleep_for(kBetweenLooks);
+    }
+  }
+  staging_.deliver();
+}
+
+void CudaBackend::watchCancel(const std::atomic<bool>* flag) { cancelled_ = flag; }
+
+Stream& CudaBackend::next() {
+  if (cancelled_ != nullptr && *cancelled_) cancel();
+  return stream_;
+}
+
+// What runs on the device goes on: everything that is enqueued later comes after it, and memory is released after it.
+void CudaBackend::cancel() {
+  staging_.forget();
+  throw Error(ErrorCode::kCancelled, "cancelled");
+}
+
+}  // namespace mlit::cuda

@@ -1,0 +1,34 @@
+// Cards that need not be there: what a plan has to know of each. From NVIDIA's data sheets (compute, bandwidth) and from what the
+// driver's own tools show (memory); none of it was measured here.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "backend/backend.h"
+
+namespace mlit::cuda {
+
+struct Card {
+  const char* name;   // "h100-80gb"
+  int architecture;   // 90 = compute capability 9.0
+  int processors;     // SMs
+  int64_t memoryMiB;  // as the driver's tools show it
+  double teraflops;   // dense bfloat16 products with float32 sums, 10^12 a second
+  double gigabytes;   // memory bandwidth, 10^9 bytes a second
+};
+
+std::span<const Card> cards();
+// Null where the name is none of these.
+const Card* findCard(const std::string& name);
+
+// Of a card's memory, what the driver, its context and the libraries take before anything of ours: an assumption.
+inline constexpr int64_t kContextBytes = int64_t{700} << 20;
+
+// What CudaBackend would say on any card: its sizes do not depend on which.
+std::unique_ptr<BackendSizes> createCudaSizes();
+
+}  // namespace mlit::cuda
