@@ -70,7 +70,7 @@ std::vector<Algorithm> algorithmsFor(const Problem& p, const LibraryObject& pref
     made.transposed = p.transposed;
     made.in = static_cast<uint8_t>(p.a.type), made.out = static_cast<uint8_t>(p.d.type);
     made.split = i == 0;
-    made.workspaceBytes = static_cast<uint32_t>(std::min<uint64_t>(preference.workspaceBytes, draw % 3 * 512));
+    made.workspaceBytes = static_cast<uint32_t>(preference.workspaceBytes * (draw % 3) / 2);
     made.leastRows = i + 1 < 6 ? 1u << draw / 7 % 5 : 1;
     made.mostRows = i + 1 < 6 && draw / 64 % 3 == 0 ? 4096u : ~0u;
     const LibraryObject* layouts[] = {&p.a, &p.b, &p.d, &p.d};

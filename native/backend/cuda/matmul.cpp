@@ -20,7 +20,7 @@ namespace {
 // For so many rows the library is asked: between a step of sampling and a micro-batch of training, which have to share an algorithm.
 constexpr int64_t kCanonicalRows = 512;
 constexpr int kCandidates = 16;
-constexpr int64_t kAlignment = 16;  // of W and x; of y as far as its width allows
+constexpr int64_t kAlignment = 16;  // of x; of y as far as its width allows
 
 void check(const CublasLtApi& api, LtStatus status, const char* call, const std::string& of = "") {
   if (status == LtStatus::kSuccess) return;
@@ -41,6 +41,11 @@ bool aligned(const void* at, int64_t ld, int64_t elementBytes, int64_t alignment
   return reinterpret_cast<uintptr_t>(at) % static_cast<uintptr_t>(alignment) == 0 && ld * elementBytes % alignment == 0;
 }
 
+int64_t paddedInput(const ProductShape& shape) {
+  const int64_t step = kAlignment / bytesOf(shape.in);
+  return (shape.depth + step - 1) / step * step;
+}
+
 // The largest power of two, 16 at most, that divides a packed row of y: rows of an odd vocabulary are taken as they are.
 int64_t outputAlignment(const ProductShape& shape) {
   const int64_t bytes = shape.width * bytesOf(shape.out);
@@ -57,10 +62,7 @@ bool ProductPlan::takesOutput(const void* y, int64_t ldy) const {
   return aligned(y, ldy, bytesOf(shape_.out), outputAlignment(shape_));
 }
 
-int64_t ProductPlan::packedInput() const {
-  const int64_t step = kAlignment / bytesOf(shape_.in);
-  return (shape_.depth + step - 1) / step * step;
-}
+int64_t ProductPlan::packedInput() const { return paddedInput(shape_); }
 
 Matmul::Matmul(const CublasLtApi& api, void* workspace, size_t workspaceBytes)
     : api_(api), workspace_(workspace), workspaceBytes_(workspaceBytes) {
@@ -84,8 +86,7 @@ ProductPlan Matmul::describe(const ProductShape& s) {
   check(api_, api_.matmulDescSetAttribute(made, LtDescAttribute::kTransA, &ofW, sizeof ofW),
         "cublasLtMatmulDescSetAttribute");
   Owned<LtLayout> w = s.forward ? layout(s.in, s.depth, s.width, s.ldw) : layout(s.in, s.width, s.depth, s.ldw);
-  const int64_t step = kAlignment / bytesOf(s.in), ldx = (s.depth + step - 1) / step * step;
-  Owned<LtLayout> x = layout(s.in, s.depth, kCanonicalRows, ldx);
+  Owned<LtLayout> x = layout(s.in, s.depth, kCanonicalRows, paddedInput(s));
   return {s, std::move(desc), std::move(w), std::move(x), layout(s.out, s.width, kCanonicalRows, s.width)};
 }
 
@@ -125,7 +126,7 @@ void Matmul::choose(ProductPlan& plan) {
   const auto ofOutput = static_cast<uint32_t>(outputAlignment(plan.shape_));
   prefer(LtPreferenceAttribute::kMaxWorkspaceBytes, uint64_t{workspaceBytes_});
   prefer(LtPreferenceAttribute::kReductionSchemeMask, uint32_t{0});
-  prefer(LtPreferenceAttribute::kMinAlignmentA, static_cast<uint32_t>(kAlignment));
+  // A is a weight and aligned to 256 bytes, which is what the library takes for granted.
   prefer(LtPreferenceAttribute::kMinAlignmentB, static_cast<uint32_t>(kAlignment));
   prefer(LtPreferenceAttribute::kMinAlignmentC, ofOutput);
   prefer(LtPreferenceAttribute::kMinAlignmentD, ofOutput);
@@ -141,12 +142,14 @@ void Matmul::choose(ProductPlan& plan) {
     const LtHeuristic& candidate = found[static_cast<size_t>(i)];
     if (candidate.state != LtStatus::kSuccess) continue;
     plan.algorithm_ = candidate.algorithm;
-    if (!fits(plan, kCanonicalRows) || !fits(plan, kMostRows)) continue;
-    // Few rows may be too few for it. What it takes it is thought to take in any larger number; run() would throw.
+    if (!fits(plan, kCanonicalRows)) continue;
+    // What it takes of few and of many rows it is thought to take of all between; run() would throw.
     plan.leastRows_ = 1;
     while (plan.leastRows_ < kCanonicalRows && !fits(plan, plan.leastRows_)) {
       plan.leastRows_ = plan.leastRows_ == 1 ? 8 : 2 * plan.leastRows_;
     }
+    plan.mostRows_ = kMostRows;
+    while (plan.mostRows_ > kCanonicalRows && !fits(plan, plan.mostRows_)) plan.mostRows_ /= 2;
     return;
   }
   throw Error(ErrorCode::kInternal, "cuBLASLt offers no algorithm" + what + " without a split of its sums",

@@ -20,7 +20,7 @@ constexpr int64_t bytesOf(LtType type) { return type == LtType::kF32 ? 4 : 2; }
 struct ProductShape {
   bool forward = true;
   int64_t width = 0, depth = 0;
-  int64_t ldw = 0;  // of W, in elements; W's address and ldw are multiples of 16 bytes
+  int64_t ldw = 0;  // of W, in elements; W's address is a multiple of 256 bytes, ldw of 16
   LtType in = LtType::kBF16, out = LtType::kBF16;
 
   auto operator<=>(const ProductShape&) const = default;
@@ -33,6 +33,7 @@ class ProductPlan {
   bool takesInput(const void* x, int64_t ldx) const;
   bool takesOutput(const void* y, int64_t ldy) const;
   int64_t leastRows() const { return leastRows_; }  // fewer are padded by the caller
+  int64_t mostRows() const { return mostRows_; }    // more come in several calls
   // Leading dimensions of packed copies that are taken for certain.
   int64_t packedInput() const;
   int64_t packedOutput() const { return shape_.width; }
@@ -50,12 +51,12 @@ class ProductPlan {
   Owned<LtMatmulDesc> desc_;
   Owned<LtLayout> w_, x_, y_;  // of x and y: rows and leading dimension are set for each call
   LtAlgorithm algorithm_{};
-  int64_t leastRows_ = 1;
+  int64_t leastRows_ = 1, mostRows_ = 1;
 };
 
 class Matmul {
  public:
-  static constexpr int64_t kMostRows = 65536;  // of one call
+  static constexpr int64_t kMostRows = 65536;  // of one call, whatever the algorithm takes
 
   // workspace: 256-byte aligned device memory, the caller's. Every product may use it, so all of them belong to one stream.
   Matmul(const CublasLtApi& api, void* workspace, size_t workspaceBytes);
@@ -63,7 +64,7 @@ class Matmul {
   // The first use of a shape asks the library; nothing of it runs on the device.
   const ProductPlan& plan(const ProductShape& shape);
 
-  // leastRows() <= rows <= kMostRows; takesInput(x, ldx) and takesOutput(y, ldy). accumulate: y += instead of y =.
+  // leastRows() <= rows <= mostRows(); takesInput(x, ldx) and takesOutput(y, ldy). accumulate: y += instead of y =.
   void run(const ProductPlan& plan, const void* w, const void* x, int64_t ldx, int64_t rows, void* y, int64_t ldy,
            bool accumulate, Stream& stream);
 

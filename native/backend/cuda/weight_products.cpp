@@ -1,6 +1,5 @@
 // The base products of weights: rows are brought to the product's type where they are not of it, and packed where they don't lie
-// as the algorithm wants them, a chunk at a time. An int8 weight is widened a slice of y's columns at a time, so that each
-// element of y is one sum in float32.
+// as the algorithm wants them, a chunk at a time. An int8 weight is widened a slice of its rows at a time.
 #include <algorithm>
 #include <string>
 
@@ -12,21 +11,24 @@ namespace mlit::cuda {
 namespace {
 
 LtType ltType(ElementType type) { return type == ElementType::kF32 ? LtType::kF32 : LtType::kBF16; }
-ElementType elementType(LtType type) { return type == LtType::kF32 ? ElementType::kF32 : ElementType::kBF16; }
 
 int64_t roundedUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
-// Rows packed in a part of the workspace, with zeros below them where the algorithm wants more.
-DevReal packedAt(std::byte* at, LtType type) { return {DevicePtr<std::byte>(at), elementType(type)}; }
+// Packed rows in a part of the workspace.
+DevReal packedAt(std::byte* at, LtType type) {
+  return {DevicePtr<std::byte>(at), type == LtType::kF32 ? ElementType::kF32 : ElementType::kBF16};
+}
+
+// Where the algorithm wants more rows than there are.
 void zeroBelow(DevReal packed, int64_t ld, int64_t rows, int64_t padded, Stream& stream) {
-  if (padded == rows) return;
   const int64_t bytes = ld * elementBytes(packed.type());
-  fill((packed.bytes() + rows * bytes).raw(), 0, static_cast<size_t>((padded - rows) * bytes), stream);
+  if (padded > rows) fill(packed.bytes().raw() + rows * bytes, 0, static_cast<size_t>((padded - rows) * bytes), stream);
 }
 
 }  // namespace
 
-// y [rows, width] (+)= x [rows, depth] · Wᵀ or W.
+// y [rows, width] (+)= x [rows, depth] · Wᵀ or W, in slices of W's rows: forward each gives columns of y, backward each is a part
+// of y's sums.
 struct CudaWeights::Product {
   const Weight& weight;
   bool forward;
@@ -35,105 +37,106 @@ struct CudaWeights::Product {
   DevReal y;
   int64_t ldy;
   bool accumulate;
+  int64_t sliceRows;
 
-  int64_t width() const { return forward ? weight.out : weight.in; }
+  bool sliced() const { return sliceRows < weight.out; }
   int64_t depth() const { return forward ? weight.in : weight.out; }
   LtType inType() const { return weight.format == WeightFormat::kF32 ? LtType::kF32 : LtType::kBF16; }
-  LtType outType() const { return weight.format == WeightFormat::kF32 ? LtType::kF32 : ltType(y.type()); }
-  // Of columns [first, first + columns) of y.
-  ProductShape shape(int64_t columns) const {
-    const int64_t ldw = weight.format != WeightFormat::kI8Channel ? weight.ld
-                        : forward                                 ? roundedUp(weight.in, 8)
-                                                                  : roundedUp(columns, 8);
-    return {forward, columns, depth(), ldw, inType(), outType()};
+  LtType outType() const {  // sums that are added to are float32
+    const bool wide = weight.format == WeightFormat::kF32 || (!forward && sliced());
+    return wide ? LtType::kF32 : ltType(y.type());
+  }
+  int64_t packedInput() const { return roundedUp(depth(), 16 / bytesOf(inType())); }
+  ProductShape shape(int64_t slice) const {
+    const int64_t ldw = weight.format == WeightFormat::kI8Channel ? roundedUp(weight.in, 8) : weight.ld;
+    return {forward, forward ? slice : weight.in, forward ? weight.in : slice, ldw, inType(), outType()};
+  }
+  bool takesInput(const ProductPlan& plan) const {
+    return ltType(x.type()) == inType() && plan.takesInput(x.bytes().raw(), ldx);
+  }
+  bool takesOutput(const ProductPlan& plan) const {
+    return ltType(y.type()) == outType() && plan.takesOutput(y.bytes().raw(), ldy);
   }
 };
 
-bool CudaWeights::takesInput(const Product& p, const ProductPlan& plan, DevConstReal x, int64_t ldx) {
-  return ltType(x.type()) == p.inType() && plan.takesInput(x.bytes().raw(), ldx);
-}
-bool CudaWeights::takesOutput(const Product& p, const ProductPlan& plan, DevReal y, int64_t ldy) {
-  return ltType(y.type()) == p.outType() && plan.takesOutput(y.bytes().raw(), ldy);
-}
-
-// Columns of y that a slice of an int8 weight makes: a function of the weight's shape, for the bits' sake. 0: none fit.
-int64_t CudaWeights::sliceWidth(const Weight& w, bool forward) const {
-  if (w.format != WeightFormat::kI8Channel) return forward ? w.out : w.in;
-  const int64_t perColumn = (forward ? roundedUp(w.in, 8) : w.out) * 2;
-  return std::min(static_cast<int64_t>(sizes_.slice) / perColumn / 8 * 8, roundedUp(forward ? w.out : w.in, 8));
+// Rows of an int8 weight in a slice: a function of the weight's shape, for the bits' sake. 0: too few fit.
+int64_t CudaWeights::sliceRows(const Weight& w) const {
+  if (w.format != WeightFormat::kI8Channel) return w.out;
+  return std::min(w.out, static_cast<int64_t>(sizes_.slice) / (roundedUp(w.in, 8) * 2) / 8 * 8);
 }
 
-void CudaWeights::multiplyRows(const Product& p, int64_t firstRow, int64_t count, Stream& stream) {
-  const int64_t step = sliceWidth(p.weight, p.forward);
-  const bool whole = p.weight.format != WeightFormat::kI8Channel;
-  int64_t padded = count;
-  for (int64_t column = 0; column < p.width(); column += step) {
-    padded = std::max(padded, matmul_.plan(p.shape(std::min(step, p.width() - column))).leastRows());
-  }
+const void* CudaWeights::sliceOf(const Product& p, int64_t row, int64_t rows, Stream& stream) {
+  if (p.weight.format != WeightFormat::kI8Channel) return p.weight.at(row, 0);
+  dequantiseRows(reinterpret_cast<const int8_t*>(p.weight.at(row, 0)), p.weight.ld, p.weight.scales() + row, rows,
+                 p.weight.in, packedAt(slice_, LtType::kBF16), p.shape(rows).ldw, stream);
+  return slice_;
+}
+
+void CudaWeights::multiplyRows(const Product& p, int64_t firstRow, int64_t count, int64_t padded, Stream& stream) {
+  const ProductPlan& plan = matmul_.plan(p.shape(p.sliceRows));
   DevConstReal x = p.x + firstRow * p.ldx;
   int64_t ldx = p.ldx;
-  const ProductPlan& first = matmul_.plan(p.shape(std::min(step, p.width())));
-  if (padded > count || !takesInput(p, first, x, ldx)) {
-    ldx = first.packedInput();
+  if (padded > count || !p.takesInput(plan)) {
+    ldx = p.packedInput();
     const DevReal packed = packedAt(in_, p.inType());
     convertRows(x, p.ldx, count, p.depth(), packed, ldx, stream);
     zeroBelow(packed, ldx, count, padded, stream);
     x = packed;
   }
-  for (int64_t column = 0; column < p.width(); column += step) {
-    const int64_t columns = std::min(step, p.width() - column);
-    const ProductPlan& plan = matmul_.plan(p.shape(columns));
-    const void* w = p.weight.at(0, 0);
-    if (!whole) {
-      const int64_t row = p.forward ? column : 0, rows = p.forward ? columns : p.weight.out;
-      dequantiseRows(reinterpret_cast<const int8_t*>(p.weight.at(row, p.forward ? 0 : column)), p.weight.ld,
-                     p.weight.scales() + row, rows, p.forward ? p.weight.in : columns, packedAt(slice_, LtType::kBF16),
-                     p.shape(columns).ldw, stream);
-      w = slice_;
+  const bool inPlace = padded == count && p.takesOutput(plan);
+  for (int64_t row = 0; row < p.weight.out; row += p.sliceRows) {
+    const int64_t slice = std::min(p.sliceRows, p.weight.out - row);
+    const ProductPlan& ofSlice = matmul_.plan(p.shape(slice));
+    const int64_t columns = p.forward ? slice : p.weight.in, ldy = inPlace ? p.ldy : columns;
+    const DevReal y = p.y + (firstRow * p.ldy + (p.forward ? row : 0));
+    const DevReal to = inPlace ? y : packedAt(out_, p.outType());
+    const bool first = p.forward || row == 0, last = p.forward || row + slice == p.weight.out;
+    if (!inPlace && first && p.accumulate) {
+      convertRows(y, p.ldy, count, columns, to, ldy, stream);
+      zeroBelow(to, ldy, count, padded, stream);
     }
-    const DevReal y = p.y + (firstRow * p.ldy + column);
-    if (padded == count && takesOutput(p, plan, y, p.ldy)) {
-      matmul_.run(plan, w, x.bytes().raw(), ldx, count, y.bytes().raw(), p.ldy, p.accumulate, stream);
-      continue;
-    }
-    const int64_t ldy = plan.packedOutput();
-    const DevReal packed = packedAt(out_, p.outType());
-    if (p.accumulate) {
-      convertRows(y, p.ldy, count, columns, packed, ldy, stream);
-      zeroBelow(packed, ldy, count, padded, stream);
-    }
-    matmul_.run(plan, w, x.bytes().raw(), ldx, padded, packed.bytes().raw(), ldy, p.accumulate, stream);
-    convertRows(packed, ldy, count, columns, y, p.ldy, stream);
+    const void* const w = sliceOf(p, row, slice, stream);
+    matmul_.run(ofSlice, w, (p.forward ? x : x + row).bytes().raw(), ldx, padded, to.bytes().raw(), ldy,
+                p.accumulate || !first, stream);
+    if (!inPlace && last) convertRows(to, ldy, count, columns, y, p.ldy, stream);
   }
 }
 
-// In chunks of rows whose packed copies fit, where there are any.
+// In chunks of rows that the algorithms take, and of which the packed copies fit where there are any.
 void CudaWeights::multiply(const Product& p, Stream& stream) {
   if (p.rows == 0) return;
-  const int64_t step = std::min(sliceWidth(p.weight, p.forward), p.width());
-  const ProductPlan& plan = matmul_.plan(p.shape(step));
-  const int64_t packedIn = static_cast<int64_t>(sizes_.in) / (plan.packedInput() * bytesOf(p.inType()));
-  const int64_t packedOut = static_cast<int64_t>(sizes_.out) / (step * bytesOf(p.outType()));
-  int64_t most = Matmul::kMostRows;
-  if (!takesInput(p, plan, p.x, p.ldx)) most = std::min(most, packedIn);
-  if (!takesOutput(p, plan, p.y, p.ldy)) most = std::min(most, packedOut);
-  if (const int64_t fitting = std::min(packedIn, packedOut); fitting < plan.leastRows()) {
+  int64_t least = 1, most = Matmul::kMostRows;
+  for (int64_t row = 0; row < p.weight.out; row += p.sliceRows) {
+    const ProductPlan& plan = matmul_.plan(p.shape(std::min(p.sliceRows, p.weight.out - row)));
+    least = std::max(least, plan.leastRows());
+    most = std::min(most, plan.mostRows());
+  }
+  const ProductPlan& plan = matmul_.plan(p.shape(p.sliceRows));
+  const int64_t packedIn = static_cast<int64_t>(sizes_.in) / (p.packedInput() * bytesOf(p.inType()));
+  const int64_t packedOut = static_cast<int64_t>(sizes_.out) / (plan.packedOutput() * bytesOf(p.outType()));
+  if (!p.takesInput(plan)) most = std::min(most, packedIn);
+  if (!p.takesOutput(plan)) most = std::min(most, packedOut);
+  if (const int64_t fitting = std::min(packedIn, packedOut); fitting < least) {
     throw Error(ErrorCode::kInternal, "the CUDA backend's workspace holds " + std::to_string(fitting) +
                                           " rows of a product with a weight [" + std::to_string(p.weight.out) + ", " +
-                                          std::to_string(p.weight.in) + "] and needs " +
-                                          std::to_string(plan.leastRows()));
+                                          std::to_string(p.weight.in) + "] and needs " + std::to_string(least));
   }
-  for (int64_t row = 0; row < p.rows; row += most) multiplyRows(p, row, std::min(most, p.rows - row), stream);
+  for (int64_t row = 0; row < p.rows; row += most) {
+    const int64_t count = std::min(most, p.rows - row);
+    multiplyRows(p, row, count, std::max(count, least), stream);
+  }
 }
 
 void CudaWeights::forward(WeightId id, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
                           Stream& stream) {
-  multiply({weightAt(id), true, x, ldx, rows, y, ldy, false}, stream);
+  const Weight& w = weightAt(id);
+  multiply({w, true, x, ldx, rows, y, ldy, false, sliceRows(w)}, stream);
 }
 
 void CudaWeights::backward(WeightId id, DevConstReal dy, int64_t lddy, int64_t rows, DevReal dx, int64_t lddx,
                            bool accumulate, Stream& stream) {
-  multiply({weightAt(id), false, dy, lddy, rows, dx, lddx, accumulate}, stream);
+  const Weight& w = weightAt(id);
+  multiply({w, false, dy, lddy, rows, dx, lddx, accumulate, sliceRows(w)}, stream);
 }
 
 }  // namespace mlit::cuda

@@ -49,9 +49,9 @@ float* CudaWeights::Weight::scales() const {
 
 CudaWeights::CudaWeights(const CublasLtApi& api, void* workspace, const WeightWorkspace& sizes)
     : sizes_(sizes),
-      in_(static_cast<std::byte*>(workspace) + sizes.product),
+      slice_(static_cast<std::byte*>(workspace) + sizes.product),
+      in_(slice_ + sizes.slice),
       out_(in_ + sizes.in),
-      slice_(out_ + sizes.out),
       matmul_(api, workspace, sizes.product) {
   for (Upload& upload : uploads_) upload.pinned = {allocatePinned(uploadBytes()), releasePinned};
 }
@@ -73,9 +73,7 @@ WeightId CudaWeights::createWeight(int64_t out, int64_t in, WeightFormat format,
   made->in = in;
   made->ld = paddedRow(in, format);
   made->format = format;
-  const bool narrow =
-      format != WeightFormat::kI8Channel || (sliceWidth(*made, true) > 0 && sliceWidth(*made, false) > 0);
-  if (static_cast<size_t>(in) * sizeof(float) > uploadBytes() || !narrow) {
+  if (static_cast<size_t>(in) * sizeof(float) > uploadBytes() || sliceRows(*made) == 0) {
     throw Error(ErrorCode::kInternal,
                 "a weight of " + shapeOf(out, in) + " is too wide for the CUDA backend's workspace");
   }
@@ -122,25 +120,24 @@ void CudaWeights::store(const Weight& w, int64_t firstRow, int64_t count, DevCon
   convertRows(rows, w.in, count, w.in, {DevicePtr<std::byte>(to), type}, w.ld, stream);
 }
 
-// Through two halves by turns: while one is copied and converted on the device, the host fills the other.
+// Through two halves by turns: while one is copied and converted on the device, the host fills the other. The host's rows have
+// been read on return, and that is all that is waited for.
 void CudaWeights::setWeightRows(WeightId id, int64_t firstRow, int64_t count, const float* host, Stream& stream) {
   const Weight& w = weightAt(id);
   checkRows(w, firstRow, count);
   const size_t rowBytes = static_cast<size_t>(w.in) * sizeof(float);
   const auto most = static_cast<int64_t>(uploadBytes() / rowBytes);
-  size_t turn = 0;
-  for (int64_t done = 0; done < count; done += most, turn = 1 - turn) {
+  for (int64_t done = 0; done < count; done += most, turn_ = 1 - turn_) {
     const int64_t rows = std::min(most, count - done);
     const size_t bytes = static_cast<size_t>(rows) * rowBytes;
-    Upload& upload = uploads_[turn];
-    std::byte* const at = in_ + turn * uploadBytes();
+    Upload& upload = uploads_[turn_];
+    std::byte* const at = in_ + turn_ * uploadBytes();
     upload.copied.synchronize();
     std::memcpy(upload.pinned.get(), host + done * w.in, bytes);
     copyToDevice(at, upload.pinned.get(), bytes, stream);
     upload.copied.record(stream);
     store(w, firstRow + done, rows, DevConstF32(reinterpret_cast<const float*>(at)), stream);
   }
-  stream.synchronize();
 }
 
 void CudaWeights::refreshWeightRows(WeightId id, int64_t firstRow, int64_t count, DevConstF32 rows, Stream& stream) {

@@ -2,7 +2,7 @@
 // linearForward and linearBackward. One copy of a weight serves both directions and row gathers.
 //
 // All work goes to one stream, in which the one workspace is shared; nothing is allocated but by the constructor and createWeight(),
-// and nothing but setWeightRows() makes the host wait.
+// and the host waits in setWeightRows(), for room in the pinned memory, alone.
 #pragma once
 
 #include <array>
@@ -16,16 +16,15 @@
 
 namespace mlit::cuda {
 
-// How the workspace is divided, in bytes; each a multiple of 256. Only the speed of calls depends on it, and for int8 weights the
-// slices in which they are widened: rows have the same bits whatever the number of rows, not whatever the sizes.
+// How the workspace is divided, in bytes; each a multiple of 256. The bits of a product with an int8 weight follow `slice`, which
+// says in how many parts it is taken; the others decide speed alone.
 struct WeightWorkspace {
   size_t product = size_t{32} << 20;  // of cuBLASLt itself; NVIDIA's advice for compute capability 9.0 and later
-  size_t in =
-      size_t{32} << 20;  // rows of x or dy, brought to the product's type or packed; rows on their way into a weight
-  size_t out = size_t{32} << 20;    // rows of y or dx that the product can't write where they belong
-  size_t slice = size_t{32} << 20;  // a part of an int8 weight as bfloat16
+  size_t slice = size_t{64} << 20;    // rows of an int8 weight as bfloat16
+  size_t in = size_t{32} << 20;       // rows of x or dy, brought to the product's type or packed; rows for a weight
+  size_t out = size_t{32} << 20;      // rows of y or dx that the product can't write where they belong
 
-  size_t bytes() const { return product + in + out + slice; }
+  size_t bytes() const { return product + slice + in + out; }
 };
 
 class CudaWeights {
@@ -42,7 +41,7 @@ class CudaWeights {
   void destroyWeight(WeightId weight);  // waits for the device
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out, Stream& stream);
 
-  // y [rows, out] = x [rows, in] · Wᵀ. Reals of any type and alignment. bfloat16 and int8 weights are multiplied as bfloat16, so a
+  // y [rows, out] = x [rows, in] · Wᵀ. Reals of either type, aligned or not; x and y are apart. bfloat16 and int8 weights are multiplied as bfloat16, so a
   // float32 x is rounded first; float32 weights as float32. Sums are float32 in any case, rounded once.
   void forward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy, Stream& stream);
   // dx [rows, in] = dy [rows, out] · W, or += where accumulate.
@@ -68,18 +67,18 @@ class CudaWeights {
 
   const Weight& weightAt(WeightId weight) const;
   void checkRows(const Weight& weight, int64_t firstRow, int64_t count) const;
-  int64_t sliceWidth(const Weight& weight, bool forward) const;
+  int64_t sliceRows(const Weight& weight) const;
   size_t uploadBytes() const;
   void store(const Weight& weight, int64_t firstRow, int64_t count, DevConstF32 rows, Stream& stream);
-  static bool takesInput(const Product& product, const ProductPlan& plan, DevConstReal x, int64_t ldx);
-  static bool takesOutput(const Product& product, const ProductPlan& plan, DevReal y, int64_t ldy);
   void multiply(const Product& product, Stream& stream);
-  void multiplyRows(const Product& product, int64_t firstRow, int64_t count, Stream& stream);
+  void multiplyRows(const Product& product, int64_t firstRow, int64_t count, int64_t padded, Stream& stream);
+  const void* sliceOf(const Product& product, int64_t row, int64_t rows, Stream& stream);
 
   WeightWorkspace sizes_;
-  std::byte *in_, *out_, *slice_;
+  std::byte *slice_, *in_, *out_;
   Matmul matmul_;
   std::array<Upload, 2> uploads_;
+  size_t turn_ = 0;  // which of them is next
   std::vector<std::unique_ptr<Weight>> weights_;
 };
 

@@ -120,7 +120,9 @@ struct Call {
 bool make(Mistake mistake) {
   Call call(0, mistake != Mistake::kNothingPromised);
   if (mistake == Mistake::kNarrowLeadingDimension) call.set(call.lb, LtLayoutAttribute::kLeadingDimension, int64_t{39});
-  if (mistake == Mistake::kSizes) call.set(call.lc, LtLayoutAttribute::kCols, uint64_t{31});
+  if (mistake == Mistake::kSizes) {
+    for (LtLayout* layout : {call.lc, call.ld}) call.set(layout, LtLayoutAttribute::kCols, uint64_t{31});
+  }
   if (mistake == Mistake::kAttributeSize) call.set(call.lb, LtLayoutAttribute::kCols, uint32_t{32});
   if (mistake == Mistake::kTypes) {
     call.api.matrixLayoutDestroy(call.lb);
@@ -234,34 +236,38 @@ bool make(Mistake mistake) {
 class CublasLt : public Emulated {};
 
 TEST_F(CublasLt, SeesEachMistakeAndNoOther) {
-  const std::pair<Mistake, Kind> mistakes[] = {
-      {Mistake::kNullOperand, Kind::kLibrary},
-      {Mistake::kNullAlgorithm, Kind::kLibrary},
-      {Mistake::kDefaultStream, Kind::kLibrary},
-      {Mistake::kDestroyedLayout, Kind::kLibrary},
-      {Mistake::kDestroyedTwice, Kind::kLibrary},
-      {Mistake::kAttributeSize, Kind::kLibrary},
-      {Mistake::kNarrowLeadingDimension, Kind::kLibrary},
-      {Mistake::kSizes, Kind::kLibrary},
-      {Mistake::kTypes, Kind::kLibrary},
-      {Mistake::kComputeType, Kind::kLibrary},
-      {Mistake::kCLiesElsewhere, Kind::kLibrary},
-      {Mistake::kCLiesOtherwise, Kind::kLibrary},
-      {Mistake::kOperandAlignment, Kind::kLibrary},
-      {Mistake::kOutputAlignment, Kind::kLibrary},
-      {Mistake::kNothingPromised, Kind::kLibrary},
-      {Mistake::kOddLeadingDimension, Kind::kLibrary},
-      {Mistake::kOtherAlgorithm, Kind::kLibrary},
-      {Mistake::kOverlap, Kind::kLibrary},
-      {Mistake::kWorkspaceTooSmall, Kind::kLibrary},
-      {Mistake::kWorkspaceAlignment, Kind::kLibrary},
-      {Mistake::kWorkspaceOfTwoStreams, Kind::kRace},
-      {Mistake::kFewRows, Kind::kLibrary},
-      {Mistake::kReadBeyond, Kind::kOutOfBounds},
-      {Mistake::kWriteBeyond, Kind::kOutOfBounds},
-      {Mistake::kUnwrittenOperand, Kind::kUnwritten},
+  const struct {
+    Mistake mistake;
+    Kind kind;
+    const char* text;
+  } mistakes[] = {
+      {Mistake::kNullOperand, Kind::kLibrary, "a null pointer"},
+      {Mistake::kNullAlgorithm, Kind::kLibrary, "no algorithm"},
+      {Mistake::kDefaultStream, Kind::kLibrary, "the default stream"},
+      {Mistake::kDestroyedLayout, Kind::kLibrary, "is destroyed"},
+      {Mistake::kDestroyedTwice, Kind::kLibrary, "is destroyed"},
+      {Mistake::kAttributeSize, Kind::kLibrary, "an attribute of 4 bytes for 8"},
+      {Mistake::kNarrowLeadingDimension, Kind::kLibrary, "less than the rows"},
+      {Mistake::kSizes, Kind::kLibrary, "sizes don't fit"},
+      {Mistake::kTypes, Kind::kLibrary, "does not take together"},
+      {Mistake::kComputeType, Kind::kLibrary, "not CUBLAS_COMPUTE_32F"},
+      {Mistake::kCLiesElsewhere, Kind::kLibrary, "a C that is not D"},
+      {Mistake::kCLiesOtherwise, Kind::kLibrary, "a C that does not lie as D"},
+      {Mistake::kOperandAlignment, Kind::kLibrary, "less alignment of A"},
+      {Mistake::kOutputAlignment, Kind::kLibrary, "less alignment of C"},
+      {Mistake::kNothingPromised, Kind::kLibrary, "less alignment of B"},
+      {Mistake::kOddLeadingDimension, Kind::kLibrary, "the leading dimension of B"},
+      {Mistake::kOtherAlgorithm, Kind::kLibrary, "of another problem"},
+      {Mistake::kOverlap, Kind::kLibrary, "overlaps"},
+      {Mistake::kWorkspaceTooSmall, Kind::kLibrary, "less workspace"},
+      {Mistake::kWorkspaceAlignment, Kind::kLibrary, "not 256-byte aligned"},
+      {Mistake::kWorkspaceOfTwoStreams, Kind::kRace, "race"},
+      {Mistake::kFewRows, Kind::kLibrary, "1 columns"},
+      {Mistake::kReadBeyond, Kind::kOutOfBounds, "read of"},
+      {Mistake::kWriteBeyond, Kind::kOutOfBounds, "write of"},
+      {Mistake::kUnwrittenOperand, Kind::kUnwritten, "read of"},
   };
-  for (const auto& [mistake, kind] : mistakes) {
+  for (const auto& [mistake, kind, text] : mistakes) {
     int made = 0;
     for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
       begin(seed);
@@ -269,6 +275,7 @@ TEST_F(CublasLt, SeesEachMistakeAndNoOther) {
       ++made;
       const auto all = emulation::takeFindings();
       ASSERT_FALSE(all.empty()) << "mistake " << static_cast<int>(mistake) << " seed " << seed;
+      EXPECT_NE(all[0].text.find(text), std::string::npos) << text << ": " << all[0].text;
       for (const auto& finding : all) {
         // A call that was refused has not touched memory; one that was taken has made this mistake alone.
         EXPECT_EQ(finding.kind, kind) << "mistake " << static_cast<int>(mistake) << ": " << finding.text;

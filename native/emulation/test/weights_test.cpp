@@ -17,7 +17,7 @@ constexpr WeightFormat kFormats[] = {WeightFormat::kF32, WeightFormat::kBF16, We
 constexpr ElementType kTypes[] = {ElementType::kF32, ElementType::kBF16};
 
 // Small enough that rows come in chunks and int8 weights in slices.
-constexpr cuda::WeightWorkspace kSizes{1024, 8192, 8192, 2048};
+constexpr cuda::WeightWorkspace kSizes{1024, 2048, 8192, 5120};
 
 struct Rig {
   DeviceArray<std::byte> room{kSizes.bytes()};
@@ -163,18 +163,37 @@ TEST_F(Weights, ARowsBitsAreItsOwn) {
   }
 }
 
+// More rows than one call takes, and than some algorithms take at all.
+TEST_F(Weights, ManyRowsAreMultipliedInTurns) {
+  constexpr int64_t kRows = cuda::Matmul::kMostRows + 3;
+  for (uint64_t seed = 1; seed <= 5; ++seed) {
+    begin(seed);
+    Rig rig;
+    const WeightId id = rig.make(8, 24, WeightFormat::kBF16, randomFloats(8 * 24, seed));
+    const DeviceReals x(ElementType::kBF16, randomFloats(kRows * 24, seed)), y(ElementType::kF32, size_t{kRows * 8}),
+        last(ElementType::kF32, size_t{4} * 8);
+    rig.weights.forward(id, x.get(), 24, kRows, y.get(), 8, rig.stream);
+    rig.weights.forward(id, x.get() + (kRows - 4) * 24, 24, 4, last.get(), 8, rig.stream);
+    rig.stream.synchronize();
+    const std::vector<float> all = y.read();
+    EXPECT_EQ(last.read(), std::vector<float>(all.end() - 4 * 8, all.end())) << "seed " << seed;
+  }
+}
+
 // No copies, no allocations and no waits where rows lie as a product takes them.
 TEST_F(Weights, ProductsOfAlignedRowsAreOneCall) {
   Rig rig;
   const WeightId id = rig.make(64, 64, WeightFormat::kBF16, randomFloats(64 * 64, 1));
   const DeviceReals x(ElementType::kBF16, randomFloats(32 * 64, 2)), y(ElementType::kBF16, size_t{32} * 64),
       logits(ElementType::kF32, size_t{32} * 64);
+  const WeightId odd = rig.make(37, 64, WeightFormat::kBF16, randomFloats(37 * 64, 3));
   const emulation::Stats before = emulation::stats();
+  rig.weights.forward(odd, x.get(), 64, 32, logits.get(), 37, rig.stream);
   rig.weights.forward(id, x.get(), 64, 32, y.get(), 64, rig.stream);
   rig.weights.forward(id, x.get(), 64, 32, logits.get(), 64, rig.stream);
   rig.weights.backward(id, y.get(), 64, 32, x.get(), 64, true, rig.stream);
   const emulation::Stats after = emulation::stats();
-  EXPECT_EQ(after.launches.at("cublasLtMatmul"), 3u);
+  EXPECT_EQ(after.launches.at("cublasLtMatmul"), 4u);
   EXPECT_EQ(after.launches.size(), before.launches.size() + 1) << "rows were copied";
   EXPECT_EQ(after.launches.at("convertRows"), before.launches.at("convertRows"));
   EXPECT_EQ(after.allocations, before.allocations);
@@ -251,10 +270,31 @@ TEST_F(Weights, WhatDoesNotExistOrFitIsRefused) {
   EXPECT_THROW(rig.weights.refreshWeightRows(id, 3, 2, DevConstF32(), rig.stream), Error);
   EXPECT_THROW(rig.weights.createWeight(0, 8, WeightFormat::kF32, rig.stream), Error);
   EXPECT_THROW(rig.weights.createWeight(1, 1025, WeightFormat::kF32, rig.stream), Error);       // a row to upload
-  EXPECT_THROW(rig.weights.createWeight(129, 8, WeightFormat::kI8Channel, rig.stream), Error);  // eight columns
+  EXPECT_THROW(rig.weights.createWeight(8, 136, WeightFormat::kI8Channel, rig.stream), Error);  // eight rows
   EXPECT_NO_THROW(rig.weights.createWeight(128, 128, WeightFormat::kI8Channel, rig.stream));
   rig.weights.destroyWeight(id);
   EXPECT_THROW(rig.weights.destroyWeight(id), Error);
+}
+
+// An algorithm that refuses few rows gets them with zeros below: in a workspace that nothing has written yet.
+TEST_F(Weights, FewRowsAreFilledUpWithZeros) {
+  uint64_t filled = 0;
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    begin(seed);
+    Rig rig;
+    const WeightId id = rig.weights.createWeight(8, 24, WeightFormat::kBF16, rig.stream);
+    const DeviceReals x(ElementType::kBF16, randomFloats(24, 1)), y(ElementType::kF32, randomFloats(8, 2)),
+        dx(ElementType::kBF16, randomFloats(24, 3));
+    const std::vector<float> before = dx.read();
+    rig.weights.forward(id, x.get(), 24, 1, y.get(), 8, rig.stream);
+    filled += emulation::stats().launches.count("convertRows");
+    rig.weights.backward(id, y.get(), 8, 1, dx.get(), 24, true, rig.stream);
+    rig.stream.synchronize();
+    EXPECT_EQ(y.read(), std::vector<float>(8));
+    EXPECT_EQ(dx.read(), before);
+    ASSERT_TRUE(emulation::findings().empty()) << emulation::findings()[0].text;
+  }
+  EXPECT_GT(filled, 3u);
 }
 
 // Whose algorithm wants more rows than the workspace holds: no bits rather than others.
