@@ -7,13 +7,14 @@
 #include "backend/cuda/device/dev.cuh"
 #include "backend/cuda/kernels/alignment.h"
 #include "backend/cuda/kernels/reals.h"
+#include "backend/cuda/kernels/row_grid.h"
 
 namespace mlit::cuda {
 
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int64_t kMostRowBlocks = 4096, kMostLineBlocks = 4096;
+constexpr int64_t kMostLineBlocks = 4096;
 
 struct Activated {
   float value, slope;
@@ -33,10 +34,9 @@ DEVICE Activated activate(float g) {
   }
 }
 
-// Rows in y, columns in x; more rows than kMostRowBlocks take turns.
 template <GatedActivation Act, int N, class T>
-__global__ void __launch_bounds__(kThreads) gatedForwardKernel(const T* gateUp, int64_t rows, int64_t f, T* h) {
-  const int64_t column = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
+__global__ void __launch_bounds__(kRowThreads) gatedForwardKernel(const T* gateUp, int64_t rows, int64_t f, T* h) {
+  const int64_t column = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N;
   if (column >= f) return;
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
     float gate[N], up[N], out[N];
@@ -49,8 +49,9 @@ __global__ void __launch_bounds__(kThreads) gatedForwardKernel(const T* gateUp, 
 }
 
 template <GatedActivation Act, int N, class T>
-__global__ void __launch_bounds__(kThreads) gatedBackwardKernel(T* gateUp, int64_t rows, int64_t f, const T* dh, T* h) {
-  const int64_t column = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
+__global__ void __launch_bounds__(kRowThreads)
+    gatedBackwardKernel(T* gateUp, int64_t rows, int64_t f, const T* dh, T* h) {
+  const int64_t column = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N;
   if (column >= f) return;
   for (int64_t row = blockIdx.y; row < rows; row += gridDim.y) {
     T* gateAt = gateUp + row * 2 * f + column;
@@ -85,9 +86,9 @@ __global__ void __launch_bounds__(kThreads) scaleAddKernel(float* y, float facto
 }
 
 template <int N, class Y>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kRowThreads)
     addToRowsKernel(Y* y, int64_t ldy, int64_t rows, const float* x, int64_t n) {
-  const int64_t column = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * N;
+  const int64_t column = (int64_t{blockIdx.x} * blockDim.x + threadIdx.x) * N;
   if (column >= n) return;
   float more[N];
   loadFloats(more, x + column);
@@ -98,12 +99,6 @@ __global__ void __launch_bounds__(kThreads)
     for (int j = 0; j < N; ++j) sum[j] += more[j];
     storeFloats(y + row * ldy + column, sum);
   }
-}
-
-Dim3 rowGrid(int64_t rows, int64_t columns, int n) {
-  const int64_t perBlock = int64_t{kThreads} * n;
-  return {static_cast<unsigned>((columns + perBlock - 1) / perBlock),
-          static_cast<unsigned>(rows < kMostRowBlocks ? rows : kMostRowBlocks)};
 }
 
 template <class X>
@@ -135,9 +130,10 @@ void gatedForward(GatedActivation act, DevConstReal gateUp, int64_t rows, int64_
     constexpr int kMany = kAtOnce<T>;
     T* const to = realsOf<T>(h);
     const bool many = f % kMany == 0 && atOnce<kMany>(from, f) && atOnce<kMany>(to, f);
-    withActivation(act, [&](auto a) {
+    const auto [grid, block] = rowGrid(rows, f, many ? kMany : 1);
+    withActivation(act, [&, grid = grid, block = block](auto a) {
       launch(many ? gatedForwardKernel<decltype(a)::value, kMany, T> : gatedForwardKernel<decltype(a)::value, 1, T>,
-             "gatedForward", rowGrid(rows, f, many ? kMany : 1), {kThreads}, 0, stream, from, rows, f, to);
+             "gatedForward", grid, block, 0, stream, from, rows, f, to);
     });
   });
 }
@@ -153,9 +149,10 @@ void gatedBackward(GatedActivation act, DevReal gateUp, int64_t rows, int64_t f,
     const T* const gradient = realsOf<T>(dh);
     T* const to = realsOf<T>(h);
     const bool many = f % kMany == 0 && atOnce<kMany>(at, f) && atOnce<kMany>(gradient, f) && atOnce<kMany>(to, f);
-    withActivation(act, [&](auto a) {
+    const auto [grid, block] = rowGrid(rows, f, many ? kMany : 1);
+    withActivation(act, [&, grid = grid, block = block](auto a) {
       launch(many ? gatedBackwardKernel<decltype(a)::value, kMany, T> : gatedBackwardKernel<decltype(a)::value, 1, T>,
-             "gatedBackward", rowGrid(rows, f, many ? kMany : 1), {kThreads}, 0, stream, at, rows, f, gradient, to);
+             "gatedBackward", grid, block, 0, stream, at, rows, f, gradient, to);
     });
   });
 }
@@ -173,8 +170,9 @@ void addToRows(DevReal y, int64_t ldy, int64_t rows, DevConstF32 x, int64_t n, S
   withReals(y, [&]<class Y>(Y* to) {
     constexpr int kMany = kAtOnce<Y>;
     const bool many = n % kMany == 0 && atOnce<kMany>(to, ldy) && atOnce<kMany>(x.raw());
-    launch(many ? addToRowsKernel<kMany, Y> : addToRowsKernel<1, Y>, "addToRows", rowGrid(rows, n, many ? kMany : 1),
-           {kThreads}, 0, stream, to, ldy, rows, x.raw(), n);
+    const auto [grid, block] = rowGrid(rows, n, many ? kMany : 1);
+    launch(many ? addToRowsKernel<kMany, Y> : addToRowsKernel<1, Y>, "addToRows", grid, block, 0, stream, to, ldy, rows,
+           x.raw(), n);
   });
 }
 

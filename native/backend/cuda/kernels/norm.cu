@@ -18,15 +18,17 @@ namespace {
 constexpr int kLongThreads = 256, kShortRows = 4;  // rows of a block, a warp each
 constexpr int kShortest = 512;                     // widths up to here take one warp
 
+// groups: one for each (row, head); a division of 64 bits to tell them apart would be a call.
 struct NormShape {
-  int64_t rows, heads, ld;
+  unsigned groups, heads;
+  int64_t ld;
   int dim;
 };
 
 // Where this thread's group stands: which (row, head), or none.
 template <int Threads>
-DEVICE int64_t normGroup() {
-  return Threads == 32 ? int64_t{blockIdx.x} * kShortRows + threadIdx.x / 32 : int64_t{blockIdx.x};
+DEVICE unsigned normGroup() {
+  return Threads == 32 ? blockIdx.x * kShortRows + threadIdx.x / 32 : unsigned{blockIdx.x};
 }
 
 template <int Threads>
@@ -44,8 +46,8 @@ template <int Threads, int N, class X, class Y>
 __global__ void __launch_bounds__(Threads == 32 ? 32 * kShortRows : Threads)
     rmsNormForwardKernel(const X* x, NormShape s, const float* weight, float eps, Y* y, int64_t ldy, const float* addTo,
                          float* invRms) {
-  const int64_t group = normGroup<Threads>();
-  if (group >= s.rows * s.heads) return;  // whole warps
+  const unsigned group = normGroup<Threads>();
+  if (group >= s.groups) return;  // whole warps
   const int lane = static_cast<int>(threadIdx.x) % Threads;
   const int64_t row = group / s.heads, head = group % s.heads;
   const X* from = x + row * s.ld + head * s.dim;
@@ -77,8 +79,8 @@ template <int Threads, int N, class Dy, class X, class Dx>
 __global__ void __launch_bounds__(Threads == 32 ? 32 * kShortRows : Threads)
     rmsNormBackwardKernel(const Dy* dy, int64_t lddy, const X* x, NormShape s, const float* weight, const float* invRms,
                           Dx* dx, int64_t lddx, bool accumulate) {
-  const int64_t group = normGroup<Threads>();
-  if (group >= s.rows * s.heads) return;
+  const unsigned group = normGroup<Threads>();
+  if (group >= s.groups) return;
   const int lane = static_cast<int>(threadIdx.x) % Threads;
   const int64_t row = group / s.heads, head = group % s.heads;
   const X* values = x + row * s.ld + head * s.dim;
@@ -109,6 +111,12 @@ __global__ void __launch_bounds__(Threads == 32 ? 32 * kShortRows : Threads)
   }
 }
 
+NormShape shapeOf(const HeadRows& rows) {
+  const int64_t groups = rows.rows * rows.heads;
+  if (groups > INT32_MAX) throw Error(ErrorCode::kInternal, "RMSNorm of " + std::to_string(groups) + " rows and heads");
+  return {static_cast<unsigned>(groups), static_cast<unsigned>(rows.heads), rows.ld, rows.dim};
+}
+
 // run(threads, N) with the constants that fit the rows.
 template <class Run>
 void chooseGroup(const HeadRows& rows, bool four, Run run) {
@@ -135,7 +143,7 @@ void chooseGroup(const HeadRows& rows, bool four, Run run) {
 template <class Dy, class X, class Dx>
 void launchBackward(const Dy* dy, int64_t lddy, const X* x, const HeadRows& rows, const float* weight,
                     const float* invRms, Dx* dx, int64_t lddx, bool accumulate, Stream& stream) {
-  const NormShape shape{rows.rows, rows.heads, rows.ld, rows.dim};
+  const NormShape shape = shapeOf(rows);
   const bool four =
       rows.dim % 4 == 0 && atOnce<4>(x, rows.ld) && atOnce<4>(dy, lddy) && atOnce<4>(dx, lddx) && atOnce<4>(weight);
   chooseGroup(rows, four, [&](auto threads, auto n, Dim3 grid, Dim3 block) {
@@ -148,7 +156,7 @@ void launchBackward(const Dy* dy, int64_t lddy, const X* x, const HeadRows& rows
 
 void rmsNormForward(DevConstReal x, HeadRows xRows, DevConstF32 weight, float eps, DevReal y, int64_t ldy,
                     DevConstF32 addTo, DevF32 invRms, Stream& stream) {
-  const NormShape shape{xRows.rows, xRows.heads, xRows.ld, xRows.dim};
+  const NormShape shape = shapeOf(xRows);
   withReals(x, [&]<class X>(const X* from) {
     withReals(y, [&]<class Y>(Y* to) {
       const bool four = xRows.dim % 4 == 0 && atOnce<4>(from, xRows.ld) && atOnce<4>(to, ldy) &&
