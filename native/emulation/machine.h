@@ -155,7 +155,7 @@ std::string at(const Site& site);
 void yieldToScheduler();
 void runLaunch();
 void createArenas();
-void forgetDeviceHistory();
+void forgetHistory();
 float inexact(float y, uint32_t argument, int units);
 // Checks and notes an access; false where it must not be made.
 bool touch(const void* at, size_t bytes, bool write, bool natural, const void* code);

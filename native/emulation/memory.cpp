@@ -46,7 +46,7 @@ void resetMemory() {
   openDevice(true);
   madvise(d.base, d.bytes, MADV_DONTNEED);
   madvise(d.states, d.bytes / kGranule, MADV_DONTNEED);
-  forgetDeviceHistory();
+  forgetHistory();
   openDevice(false);
   struct sigaction action {};
   action.sa_sigaction = onFault;
@@ -59,7 +59,7 @@ void* allocateDevice(size_t bytes) {
   if (book.device.empty() && book.next > machine.device.bytes / 2) {
     book.next = kGap;
     madvise(machine.device.states, machine.device.bytes / kGranule, MADV_DONTNEED);
-    forgetDeviceHistory();
+    forgetHistory();
   }
   if (machine.stats.liveBytes + size > machine.options.memoryBytes || book.next + span > machine.device.bytes)
     return nullptr;

@@ -149,10 +149,11 @@ void createArenas() {
   machine.device = arenaOf("device", true, kDeviceArena);
 }
 
-void forgetDeviceHistory() {
-  const Arena& d = machine.device;
-  madvise(d.writes, d.bytes / kGranule * sizeof(Cell), MADV_DONTNEED);
-  madvise(d.reads, d.bytes / kGranule * sizeof(Cell), MADV_DONTNEED);
+void forgetHistory() {
+  for (const Arena* arena : {&machine.device, &machine.shared}) {
+    madvise(arena->writes, arena->bytes / kGranule * sizeof(Cell), MADV_DONTNEED);
+    madvise(arena->reads, arena->bytes / kGranule * sizeof(Cell), MADV_DONTNEED);
+  }
   machine.otherReads.clear();
 }
 

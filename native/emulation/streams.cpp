@@ -43,7 +43,7 @@ void run(StreamQueue& stream) {
   stream.ops.pop_front();
   if (++machine.op >= (uint64_t{1} << kOpBits)) {
     machine.op = 1;
-    forgetDeviceHistory();
+    forgetHistory();
   }
   machine.opName = op.name;
   machine.opNames[machine.op] = op.name;

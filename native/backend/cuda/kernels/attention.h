@@ -19,4 +19,13 @@ void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuS
                        DevConstReal dout, int64_t ldo, DevConstF32 lse, DevF32 delta, DevReal dq, int64_t lddq,
                        DevReal dk, DevReal dv, int64_t lddkv, Stream& stream);
 
+void kvStore(const AttentionShape& shape, DevConstReal k, DevConstReal v, int64_t ldkv, int64_t rows,
+             DevConstI32 rowPages, DevConstI32 rowSlots, DevReal pool, Stream& stream);
+// Two launches; one where every row sees few tokens. The workspace, 16-byte aligned, holds parts of rows that see many: none where
+// no row of the call does.
+size_t attentionCachedWorkspaceBytes(const AttentionShape& shape, int64_t rows, int32_t maxPosition);
+void attentionCached(const AttentionShape& shape, DevConstReal q, int64_t ldq, int64_t rows, DevConstI32 positions,
+                     DevConstI32 rowTables, DevConstI32 pageTables, int32_t maxPosition, DevConstReal pool, DevReal out,
+                     int64_t ldo, DevicePtr<std::byte> workspace, size_t workspaceBytes, Stream& stream);
+
 }  // namespace mlit::cuda

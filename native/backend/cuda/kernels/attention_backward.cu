@@ -21,8 +21,6 @@ struct BackwardArguments {
   float scale;
 };
 
-DEVICE bool sees(int query, int key, int window) { return key <= query && (window <= 0 || key > query - window); }
-
 // --- delta = out · dout of each row and head -----------------------------------------------------------------------------------
 
 constexpr int kDeltaThreads = 256, kDeltaLanes = 8;  // lanes of one row and head

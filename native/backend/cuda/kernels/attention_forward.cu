@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(kThreads) attentionForwardKernel(ForwardArgume
           UNROLL
           for (int i = 0; i < 4; ++i) {
             const int query = warpFirst + lane / 4 + i / 2 * 8, other = key + n * 8 + lane % 4 * 2 + i % 2;
-            if (other > query || (g.window > 0 && other <= query - g.window)) scores.at[n][i] = -INFINITY;
+            if (!sees(query, other, g.window)) scores.at[n][i] = -INFINITY;
           }
         }
       }

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "backend/backend.h"
+#include "backend/cuda/kernels/alignment.h"
 #include "core/error.h"
 
 namespace mlit::cuda {
@@ -40,7 +41,7 @@ inline Bf16* bf16Of(DevReal reals, const char* name) { return const_cast<Bf16*>(
 
 // Whether rows of heads can be moved 16 bytes at a time.
 inline bool wideRows(const AttentionShape& shape, const Bf16* at, int64_t ld) {
-  return reinterpret_cast<uintptr_t>(at) % 16 == 0 && ld % 8 == 0 && shape.headDim % 8 == 0;
+  return shape.headDim % 8 == 0 && atOnce<8>(at, ld);
 }
 
 // run(compiled head size, wide) with constants: heads are padded with zeros to the next compiled size. Rows that are not aligned to

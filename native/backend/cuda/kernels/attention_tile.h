@@ -8,6 +8,8 @@ namespace mlit::cuda {
 
 inline constexpr float kLog2E = 1.44269504088896341f;
 
+DEVICE bool sees(int query, int key, int window) { return key <= query && (window <= 0 || key > query - window); }
+
 // A tile's rows hold Dim elements in pieces of 16 bytes. A piece's place is XORed with its row, so that the eight rows which one
 // matrix of ldmatrix wants of one column of pieces lie in different banks.
 template <int Dim>
