@@ -5,10 +5,10 @@
 // [rows, the largest rankTotal of the groups]; they hold scale * x·Aᵀ and scale * dy·B, summed in float and rounded once.
 // Dropout's own scale is applied in float, so that what is masked is exactly x.
 //
-// Launches: 2 or 3 forward (3 where few rows meet a wide x); 1 to 8 backward, of which the usual 6: p and u, dx, the gradients, each but
-// dx with a second one that adds partial sums. Twice those for p, u and the gradients where x and dy differ in type. None depends on
-// how many groups, segments or rows there are; where the groups do not fit into a kernel's parameters, one small copy
-// (from pageable memory: it has been read on return) lays them into the workspace.
+// Launches: 2 forward; backward 3, and 2 more where x and dy differ in type (into the rank and over rows are launched for each). A launch
+// into the rank or over rows that leaves partial sums is followed by one that adds them: few rows of a wide x, or few tiles
+// under many rows. None depends on how many groups, segments or rows there are. Where the groups do not fit into a kernel's
+// parameters, one small copy (from pageable memory: it has been read on return) lays them into the workspace.
 #pragma once
 
 #include <span>

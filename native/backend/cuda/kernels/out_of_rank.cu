@@ -35,6 +35,7 @@ DEVICE void addEight(T* to, const float (&values)[8], int columns, bool wide) {
   }
 }
 
+// kAsync: also without dropout, so that there is one part to each tile.
 template <class T, Load kLoad>
 __global__ void __launch_bounds__(Shape::kThreads)
     outOfRankKernel(SliceList list, Pair<T> wide, Pair<const __nv_bfloat16> thin) {
@@ -49,7 +50,8 @@ __global__ void __launch_bounds__(Shape::kThreads)
 
   using Loader = TileLoader<__nv_bfloat16, kLoad, Shape::kThreads>;
   float values[Loader::kPieces][8] = {};
-  for (int part = 0; part < head.parts; ++part) {
+  const int parts = kLoad == Load::kAsync ? 1 : head.parts;
+  for (int part = 0; part < parts; ++part) {
     const Slice s = itemOf(list, index + part);
     const auto [base, ld] = thin[s.thin];
     const Panel<__nv_bfloat16> left{base + row * ld + s.rankBegin, ld, rows, s.rank};
@@ -80,7 +82,8 @@ __global__ void __launch_bounds__(Shape::kThreads)
     Loader::each(rows, columns, [&](int i, int r, int piece) {
       float v[8];
       loadFloats(v, staged + r * kStagedLd + piece * 8);
-      const unsigned kept = s.records != nullptr ? keptOfEight(s, row + r, column + piece * 8) : 0xFFu;
+      const bool masked = kLoad == Load::kThrough && s.records != nullptr;
+      const unsigned kept = masked ? keptOfEight(s, row + r, column + piece * 8) : 0xFFu;
       UNROLL
       for (int e = 0; e < 8; ++e) values[i][e] += (kept >> e & 1) != 0 ? s.factor * v[e] : 0.0f;
     });
@@ -100,7 +103,9 @@ __global__ void __launch_bounds__(Shape::kThreads)
 void outOfRank(const SliceBatch& batch, ElementType type, WideMatrices wide, ThinMatrices thin, Stream& stream) {
   if (batch.tiles == 0) return;
   bool whole = true;
-  for (const Slice& s : batch.slices) whole &= wholePieces(thin[s.thin], s.rankBegin, s.rank);
+  for (const Slice& s : batch.slices) {
+    whole &= s.records == nullptr && wholePieces(thin[s.thin], s.rankBegin, s.rank);
+  }
   const SliceList list = listOf<SliceList>(batch.slices, batch.uploaded);
   const auto start = [&]<class T>(void (*kernel)(SliceList, Pair<T>, Pair<const __nv_bfloat16>)) {
     launch(kernel, "outOfRank", {static_cast<unsigned>(batch.tiles)}, {Shape::kThreads}, 2 * Shape::kStageBytes, stream,

@@ -125,30 +125,35 @@ DEVICE void loadPiece(Piece<__nv_bfloat16>& piece, const __nv_bfloat16* from, in
 // usedRows x usedColumns (multiples of 16) are brought.
 template <class T, Load kLoad, int kThreads>
 struct TileLoader {
-  static constexpr int kPieces = kTile * kTile / 8 / kThreads;
+  // A thread's pieces lie below each other, in every kStep-th row: they share their swizzle.
+  static constexpr int kPieces = kTile * kTile / 8 / kThreads, kStep = kThreads / 8;
+  static_assert(kStep % 8 == 0);
   Piece<T> held[kPieces];
+
+  DEVICE static int firstRow() { return static_cast<int>(threadIdx.x / 8); }
+  DEVICE static int piece() { return static_cast<int>(threadIdx.x % 8); }
 
   // f(i, row, piece) for this thread's pieces that are used.
   template <class F>
   DEVICE static void each(int usedRows, int usedColumns, F f) {
+    if (piece() * 8 >= usedColumns) return;
     UNROLL
     for (int i = 0; i < kPieces; ++i) {
-      const int index = i * kThreads + static_cast<int>(threadIdx.x);
-      const int row = index / 8, piece = index % 8;
-      if (row < usedRows && piece * 8 < usedColumns) f(i, row, piece);
+      if (firstRow() + i * kStep < usedRows) f(i, firstRow() + i * kStep, piece());
     }
   }
-  DEVICE void fetch(const Panel<T>& from, int firstRow, int firstColumn, int usedRows, int usedColumns,
-                    unsigned char* tile) {
+  DEVICE void fetch(const Panel<T>& from, int row, int column, int usedRows, int usedColumns, unsigned char* tile) {
     const bool wide = inWholePieces(from.at, from.ld);
-    each(usedRows, usedColumns, [&](int i, int r, int piece) {
-      const int row = firstRow + r, column = firstColumn + piece * 8;
-      const T* const at = from.at + row * from.ld + column;
+    const int columns = from.columns - column - piece() * 8, rows = from.rows - row;
+    const T* const first = from.at + (row + firstRow()) * from.ld + column + piece() * 8;
+    const int64_t step = kStep * from.ld;
+    each(usedRows, usedColumns, [&](int i, int r, int) {
+      const T* const at = first + i * step;
       if constexpr (kLoad == Load::kAsync) {
-        const bool inside = row < from.rows && column < from.columns;
-        cpAsync16OrZero(pieceOf(tile, r, piece), inside ? at : from.at, inside);
+        const bool inside = r < rows && columns > 0;
+        cpAsync16OrZero(pieceOf(tile, firstRow(), piece()) + i * kStep * (kTile * 2), inside ? at : from.at, inside);
       } else {
-        loadPiece(held[i], at, row < from.rows ? from.columns - column : 0, wide);
+        loadPiece(held[i], at, r < rows ? columns : 0, wide);
       }
     });
   }
@@ -159,7 +164,7 @@ struct TileLoader {
       each(usedRows, usedColumns, [&](int i, int row, int piece) {
         uint4 bits = held[i].narrowed();
         edit(bits, row, piece);
-        store16(pieceOf(tile, row, piece), bits);
+        store16(pieceOf(tile, firstRow(), piece) + i * kStep * (kTile * 2), bits);
       });
     }
   }
