@@ -186,12 +186,38 @@ std::string peftOptionsText(const PeftOptions& options, const std::string& modul
   return text + "\n}\n";
 }
 
+namespace {
+
+constexpr std::string_view kPeftRoot = "base_model.model.";
+
+// Before transformers 4.52 the class of a multimodal model kept a whole causal model, its head included, as language_model.
+std::string headPath(const std::string& modulePath) {
+  return (modulePath == "language_model.model." ? "language_model." : "") + std::string(kPeftHead);
+}
+
+}  // namespace
+
+std::string peftHeadCopy(const std::string& modulePath) {
+  return std::string(kPeftRoot) + headPath(modulePath) + ".base_layer.weight";
+}
+
+std::string peftModulePath(std::string_view tensorName) {
+  if (!tensorName.starts_with(kPeftRoot)) return "";
+  tensorName.remove_prefix(kPeftRoot.size());
+  for (const char* known : {kPeftMultimodalPaths[0], kPeftMultimodalPaths[1], "model."}) {
+    const std::string path = known;
+    if (tensorName.starts_with(path + "layers.")) return path;
+    if (headPath(path) != kPeftHead && tensorName.starts_with(headPath(path) + ".")) return path;
+  }
+  return "";
+}
+
 std::string peftTensorName(const std::string& modulePath, int32_t layer, const std::string& module, char factor) {
   const std::string factorName = std::string(".lora_") + factor + ".weight";
-  if (module == kPeftHead) return "base_model.model." + module + factorName;
+  const std::string root(kPeftRoot);
+  if (module == kPeftHead) return root + headPath(modulePath) + factorName;
   const bool mlp = module == "gate_proj" || module == "up_proj" || module == "down_proj";
-  return "base_model.model." + modulePath + "layers." + std::to_string(layer) + (mlp ? ".mlp." : ".self_attn.") +
-         module + factorName;
+  return root + modulePath + "layers." + std::to_string(layer) + (mlp ? ".mlp." : ".self_attn.") + module + factorName;
 }
 
 }  // namespace mlit

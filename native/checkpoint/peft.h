@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace mlit {
@@ -11,8 +12,6 @@ namespace mlit {
 inline constexpr const char* kPeftConfigFile = "adapter_config.json";
 inline constexpr const char* kPeftTensorFile = "adapter_model.safetensors";
 inline constexpr const char* kPeftHead = "lm_head";
-// peft copies the frozen head into the file of an adapter that has a LoRA on it.
-inline constexpr const char* kPeftHeadCopy = "base_model.model.lm_head.base_layer.weight";
 
 struct PeftOptions {
   int32_t rank = 0;
@@ -33,8 +32,13 @@ std::string peftOptionsText(const PeftOptions& options, const std::string& modul
 // "base_model.model.model.layers.3.self_attn.q_proj.lora_A.weight", "base_model.model.lm_head.lora_A.weight" (of no layer);
 // factor is 'A' or 'B'. modulePath: where the model's class keeps the decoder, "model." or one of kPeftMultimodalPaths.
 std::string peftTensorName(const std::string& modulePath, int32_t layer, const std::string& module, char factor);
+// peft copies the frozen head into the file of an adapter that has a LoRA on it: the copy's name.
+std::string peftHeadCopy(const std::string& modulePath);
 
-// The paths under which peft's files of a multimodal model may have the decoder: since transformers 4.52 and before.
+// The paths under which peft's files of a multimodal model may have the decoder: since transformers 4.52 and before, when
+// the head was not beside the decoder's tower but inside of it.
 inline constexpr const char* kPeftMultimodalPaths[] = {"model.language_model.", "language_model.model."};
+// The one of them, or "model.", that a tensor's name shows; empty where it shows none, as a plain head does not.
+std::string peftModulePath(std::string_view tensorName);
 
 }  // namespace mlit

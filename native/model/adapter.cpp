@@ -103,21 +103,20 @@ void refuseUnused(const TensorSource& source, const std::set<std::string>& used)
 }
 
 // What peft copies along is the base's and not used; of another shape it would mean another vocabulary.
-void acceptHeadCopy(const TensorSource& source, const ModelConfig& config, std::set<std::string>& used) {
-  const TensorInfo* copy = source.find(kPeftHeadCopy);
+void acceptHeadCopy(const TensorSource& source, const std::string& path, const ModelConfig& config,
+                    std::set<std::string>& used) {
+  const TensorInfo* copy = source.find(peftHeadCopy(path));
   if (copy == nullptr) return;
   const Shape shape = {config.vocabulary, config.hidden};
   if (copy->shape != shape) refuseShape(source, *copy, shape);
-  used.insert(kPeftHeadCopy);
+  used.insert(copy->name);
 }
 
 // The path that the file's tensors have: adapters of the same decoder are exchanged between classes.
 std::string modulePathIn(const TensorSource& source) {
-  for (const char* path : kPeftMultimodalPaths) {
-    const std::string prefix = "base_model.model." + std::string(path) + "layers.";
-    for (const TensorInfo& tensor : source.tensors()) {
-      if (tensor.name.starts_with(prefix)) return path;
-    }
+  for (const TensorInfo& tensor : source.tensors()) {
+    std::string path = peftModulePath(tensor.name);
+    if (!path.empty()) return path;
   }
   return "model.";
 }
@@ -146,7 +145,8 @@ HostAdapter readPeftAdapter(const ModelConfig& config, const std::string& folder
     requireFactor(*source, nameB, {slot.out, rank});
     used.insert({nameA, nameB});
   }
-  if (adapter.layout.spec().targets[static_cast<size_t>(Projection::kHead)]) acceptHeadCopy(*source, config, used);
+  if (adapter.layout.spec().targets[static_cast<size_t>(Projection::kHead)])
+    acceptHeadCopy(*source, path, config, used);
   refuseUnused(*source, used);
   adapter.flat.resize(static_cast<size_t>(adapter.layout.parameterCount()));
   std::vector<float> b;

@@ -208,8 +208,8 @@ TEST_F(HeadAdapterFiles, RoundTripWithoutTheCopyOfTheFrozenHead) {
   const auto adapter = Adapter::load(model, peft);
   adapter->save(folder.file("a"), "some/base");
   const auto written = openSafetensors(folder.file("a/adapter_model.safetensors"));
-  EXPECT_NE(openSafetensors(peft + "/adapter_model.safetensors")->find(kPeftHeadCopy), nullptr);
-  EXPECT_EQ(written->find(kPeftHeadCopy), nullptr);
+  EXPECT_NE(openSafetensors(peft + "/adapter_model.safetensors")->find(peftHeadCopy("model.")), nullptr);
+  EXPECT_EQ(written->find(peftHeadCopy("model.")), nullptr);
   EXPECT_NE(written->find("base_model.model.lm_head.lora_A.weight"), nullptr);
   const auto again = Adapter::load(model, folder.file("a"));
   EXPECT_EQ(again->toHost(), adapter->toHost());
@@ -224,7 +224,7 @@ TEST_F(HeadAdapterFiles, ACopyOfAnotherVocabularyIsRefused) {
   std::vector<TensorToWrite> tensors;
   for (const TensorInfo& info : source->tensors()) {
     Shape shape = info.shape;
-    if (info.name == kPeftHeadCopy) shape[0] -= 1;
+    if (info.name == peftHeadCopy("model.")) shape[0] -= 1;
     source->readRows(info, 0, shape[0], values.emplace_back(static_cast<size_t>(elementCount(shape))).data());
     tensors.push_back({info.name, DType::kF32, shape, values.back().data()});
   }

@@ -180,6 +180,82 @@ TEST(ZooTraps, AdaptersOfAMultimodalModelAreWrittenForItsClassAndReadUnderEveryP
   }
 }
 
+// A copy of an adapter's folder, of the given targets, whose tensors have other names.
+void renameAdapter(const std::string& from, const std::string& to, const nlohmann::json& targets,
+                   const std::function<std::string(const std::string&)>& rename,
+                   const std::vector<TensorToWrite>& more = {}) {
+  nlohmann::json config = readJsonFile(from + "/adapter_config.json");
+  config["target_modules"] = targets;
+  const auto source = openSafetensors(from + "/adapter_model.safetensors");
+  std::vector<std::vector<float>> values;
+  std::vector<TensorToWrite> tensors = more;
+  for (const TensorInfo& info : source->tensors()) {
+    std::vector<float>& host = values.emplace_back(static_cast<size_t>(elementCount(info.shape)));
+    source->readRows(info, 0, info.shape[0], host.data());
+    tensors.push_back({rename(info.name), DType::kF32, info.shape, host.data()});
+  }
+  std::filesystem::create_directories(to);
+  writeFile(to + "/adapter_config.json", config.dump());
+  writeSafetensors(to + "/adapter_model.safetensors", tensors, {});
+}
+
+// Until transformers 4.52 the head was inside of the class's language_model; since then it is beside it, as of any model.
+TEST(ZooTraps, AHeadsAdapterOfAMultimodalModelIsReadUnderTheNamesOfBothGenerations) {
+  const Fixture f("zoo/gemma3-conditional");
+  const std::shared_ptr<Model> model = loadFixture(f.path("model"), anyBackend());
+  const std::string root = "base_model.model.", newPath = root + "model.language_model.",
+                    oldPath = root + "language_model.model.", newHead = root + "lm_head",
+                    oldHead = root + "language_model.lm_head";
+  const ModelConfig& config = model->config();
+  const std::vector<float> frozen(static_cast<size_t>(config.vocabulary) * static_cast<size_t>(config.hidden));
+  const auto copyAs = [&](const std::string& head, int32_t rows) {
+    return TensorToWrite{head + ".base_layer.weight", DType::kF32, {rows, config.hidden}, frozen.data()};
+  };
+  const auto old = [&](const std::string& name) {
+    if (name.starts_with(newPath)) return oldPath + name.substr(newPath.size());
+    return name.starts_with(newHead) ? oldHead + name.substr(newHead.size()) : name;
+  };
+  for (const bool alone : {false, true}) {
+    SCOPED_TRACE(alone ? "the head alone" : "with all seven");
+    AdapterSpec spec;
+    spec.rank = 3;
+    if (alone) spec.targets.fill(false);
+    spec.targets[static_cast<size_t>(Projection::kHead)] = true;
+    const std::shared_ptr<Adapter> adapter = Adapter::create(model, spec, 5);
+    std::vector<float> values = adapter->toHost();
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 997);
+    adapter->fromHost(values);
+
+    const TempDir folder;
+    const std::string saved = folder.file("saved"), moved = folder.file("moved");
+    adapter->save(saved, "gemma");
+    const std::unique_ptr<TensorSource> written = openSafetensors(saved + "/adapter_model.safetensors");
+    EXPECT_NE(written->find(newHead + ".lora_A.weight"), nullptr);
+    EXPECT_NE(written->find(newHead + ".lora_B.weight"), nullptr);
+    EXPECT_EQ(readPeftConfig(saved).spec.targets, spec.targets);
+
+    const nlohmann::json pattern = ".*language_model.*";
+    renameAdapter(saved, moved, pattern, old, {copyAs(oldHead, config.vocabulary)});
+    EXPECT_EQ(readPeftConfig(moved).spec.targets, spec.targets);
+    const std::shared_ptr<Adapter> loaded = Adapter::load(model, moved);
+    EXPECT_EQ(loaded->toHost(), values);
+    const std::string again = folder.file("again");
+    loaded->save(again, "gemma");
+    EXPECT_EQ(readFile(again + "/adapter_model.safetensors"), readFile(saved + "/adapter_model.safetensors"))
+        << "saved for the class of today";
+
+    renameAdapter(saved, moved, pattern, old, {copyAs(oldHead, config.vocabulary - 1)});
+    expectError(ErrorCode::kTensorMismatch, {"language_model.lm_head.base_layer.weight"},
+                [&] { Adapter::load(model, moved); });
+    if (alone) continue;
+    renameAdapter(saved, moved, pattern, [&](const std::string& name) {
+      return name.starts_with(newHead) ? oldHead + name.substr(newHead.size()) : name;
+    });
+    const auto mixed = errorOf([&] { Adapter::load(model, moved); });
+    EXPECT_TRUE(mixed.has_value()) << "names of both generations in one file";
+  }
+}
+
 TEST(ZooTraps, Bf16FilesAreKeptAsTheyAreAndLoseNothing) {
   for (const std::string family : {"qwen2", "qwen3"}) {
     for (const std::string form : {"model", "model.gguf"}) {
