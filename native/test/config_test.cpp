@@ -59,7 +59,7 @@ void expectSame(const ModelConfig& a, const ModelConfig& b) {
 
 TEST(Config, BothGenerationsOfConfigJsonAndGgufAgree) {
   for (const std::string family : {"llama-tiny", "smol-tiny", "gemma3-tiny", "zoo/llama3-scaled", "zoo/mistral-window",
-                                   "zoo/qwen2", "zoo/qwen3", "zoo/gemma3-conditional"}) {
+                                   "zoo/mistral-spm", "zoo/qwen2", "zoo/qwen3", "zoo/gemma3-conditional"}) {
     SCOPED_TRACE(family);
     const ModelConfig first = readModelConfig(fixture(family + "/model"));
     const ModelConfig second = configOf(readJsonFile(fixture(family + "/model/config.v5.json")));

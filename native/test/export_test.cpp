@@ -217,7 +217,8 @@ TEST_P(Export, FindsEveryTruncation) {
 
 INSTANTIATE_TEST_SUITE_P(Families, Export,
                          ::testing::Values("llama-tiny", "smol-tiny", "gemma3-tiny", "zoo/llama3-scaled",
-                                           "zoo/mistral-window", "zoo/qwen2", "zoo/qwen3", "zoo/gemma3-conditional"),
+                                           "zoo/mistral-window", "zoo/mistral-spm", "zoo/qwen2", "zoo/qwen3",
+                                           "zoo/gemma3-conditional"),
                          [](const auto& tested) {
                            std::string name = tested.param;
                            std::erase(name, '-');

@@ -259,8 +259,8 @@ TEST_P(FullTest, StateResumesByteForByte) {
 INSTANTIATE_TEST_SUITE_P(Families, FullTest, ::testing::ValuesIn(families({"llama-tiny", "gemma3-tiny"})), familyName);
 INSTANTIATE_TEST_SUITE_P(Families, FullReference,
                          ::testing::ValuesIn(families({"llama-tiny", "gemma3-tiny", "zoo/llama3-scaled",
-                                                       "zoo/mistral-window", "zoo/qwen2", "zoo/qwen3",
-                                                       "zoo/gemma3-conditional"})),
+                                                       "zoo/mistral-window", "zoo/mistral-spm", "zoo/qwen2",
+                                                       "zoo/qwen3", "zoo/gemma3-conditional"})),
                          familyName);
 
 class FullEdges : public ::testing::Test {

@@ -8,7 +8,8 @@
 namespace mlit::test {
 namespace {
 
-constexpr const char* kZoo[] = {"llama3-scaled", "mistral-window", "qwen2", "qwen3", "gemma3-conditional"};
+constexpr const char* kZoo[] = {"llama3-scaled", "mistral-window", "mistral-spm",
+                                "qwen2",         "qwen3",          "gemma3-conditional"};
 constexpr int64_t kTokens = 128;
 
 struct ZooCase {

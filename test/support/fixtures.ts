@@ -10,6 +10,7 @@ export const FAMILIES = ['llama-tiny', 'smol-tiny', 'gemma3-tiny'] as const;
 export const ZOO = [
   'zoo/llama3-scaled',
   'zoo/mistral-window',
+  'zoo/mistral-spm',
   'zoo/qwen2',
   'zoo/qwen3',
   'zoo/gemma3-conditional',

@@ -9,6 +9,8 @@ import { Adapter, ChatTemplate, Model, Sampler } from '../../lib/index';
 import { resolveModel } from '../../lib/model/source';
 import { fixture, fixtureJson, scratch, ZOO } from '../support/fixtures';
 
+/** Families whose tokenizer spells what it has no piece for in bytes. */
+const BYTE_FALLBACK: readonly string[] = ['zoo/mistral-spm', 'zoo/gemma3-conditional'];
 const FORMS = ['model', 'model.gguf'];
 
 interface Greedy {
@@ -87,8 +89,7 @@ describe.each(ZOO.flatMap((family) => FORMS.map((form) => ({ family, form }))))(
         expect(count, id).toBeGreaterThan(8);
         expect([...results[i]!.tokens].slice(0, count), id).toEqual(greedy.tokens.slice(0, count));
         // Of a run of bytes that is not UTF-8 the Rust library takes back the good ones; a stream has shown them already.
-        if (family !== 'zoo/gemma3-conditional')
-          expect(model.tokenizer.decode(greedy.tokens)).toBe(greedy.text);
+        if (!BYTE_FALLBACK.includes(family)) expect(model.tokenizer.decode(greedy.tokens)).toBe(greedy.text);
       }
     });
   },
