@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { MlitError } from '../native/errors';
-import { makeFolder, syncFolder } from '../native/files';
+import { makeFolder, syncFolder, whyNotWritten } from '../native/files';
 import { mayLive, thisProcess } from '../native/folder-lock';
 
 /** @throws MlitError `FILE_IO` where `out` is there and no empty folder */
@@ -59,7 +59,7 @@ async function besideThen<T>(
   const path = resolve(out);
   const parent = dirname(path);
   const failed = (doing: string) => (cause: Error) => {
-    throw new MlitError('FILE_IO', `${doing} ${out} failed: ${cause.message}`, {
+    throw new MlitError('FILE_IO', `${doing} ${out} failed: ${whyNotWritten(cause)}`, {
       fields: { file: out },
       cause,
     });

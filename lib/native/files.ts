@@ -5,6 +5,26 @@ import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { MlitError } from './errors';
 
+const REASONS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full; make room and run the same again',
+  EDQUOT: 'the disk quota is used up; make room and run the same again',
+  EFBIG:
+    'the file would be longer than this process may write (see ulimit -f); raise the limit and run the same again',
+  EACCES: 'this user may not write there; change the rights of its folder, or name another place',
+  EPERM: 'this user may not write there; change the rights of its folder, or name another place',
+  EROFS: 'the file system is mounted read-only; name another place',
+  ENOTDIR: 'a part of that path is a file; name another place',
+  EISDIR: 'a folder has that name; remove it, or name another place',
+  ENAMETOOLONG: 'the name is longer than the file system allows; name a shorter one',
+};
+
+/** Why the system refused to write, and what to do; what it said itself where that is all that is known. */
+export function whyNotWritten(cause: unknown): string {
+  const { code, message } = cause as NodeJS.ErrnoException;
+  const reason = code === undefined ? undefined : REASONS[code];
+  return reason === undefined ? message : `${reason} (${code})`;
+}
+
 /** Writes by temporary name, fsync and rename, then syncs the folder. An iterable is written piece by piece. */
 export async function writeFileAtomic(
   path: string,
@@ -23,8 +43,8 @@ export async function writeFileAtomic(
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (cause) {
-    await rm(temporary, { force: true });
-    throw new MlitError('FILE_IO', `cannot write ${path}: ${(cause as Error).message}`, {
+    await rm(temporary, { force: true }).catch(() => undefined); // what failed is told, not this
+    throw new MlitError('FILE_IO', `cannot write ${path}: ${whyNotWritten(cause)}`, {
       fields: { file: path },
       cause,
     });
@@ -55,7 +75,7 @@ export async function makeFolder(path: string): Promise<void> {
       });
     }
   } catch (cause) {
-    throw new MlitError('FILE_IO', `cannot make the folder ${path}: ${(cause as Error).message}`, {
+    throw new MlitError('FILE_IO', `cannot make the folder ${path}: ${whyNotWritten(cause)}`, {
       fields: { file: path },
       cause,
     });

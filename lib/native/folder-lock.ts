@@ -11,6 +11,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { MlitError } from './errors';
+import { whyNotWritten } from './files';
 
 export const LOCK_FILE = 'run.lock';
 
@@ -52,7 +53,7 @@ export class FolderLock {
       );
     } catch (cause) {
       if (cause instanceof MlitError) throw cause;
-      throw new MlitError('FILE_IO', `cannot write ${file}: ${(cause as Error).message}`, {
+      throw new MlitError('FILE_IO', `cannot write ${file}: ${whyNotWritten(cause)}`, {
         fields: { file },
         cause,
       });

@@ -4,7 +4,7 @@ import { open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { ExperimentResults } from '../experiment/results';
 import { MlitError } from '../native/errors';
-import { makeFolder, syncFolder } from '../native/files';
+import { makeFolder, syncFolder, whyNotWritten } from '../native/files';
 import { figureSpec, renderFigure } from './charts/render';
 import { checkResults } from './check';
 import { reportMarkdown } from './report-markdown';
@@ -86,7 +86,7 @@ export async function writeReport(
     await rm(old, { recursive: true, force: true });
   } catch (cause) {
     if (cause instanceof MlitError) throw cause;
-    throw new MlitError('FILE_IO', `cannot write the report ${place}: ${(cause as Error).message}`, {
+    throw new MlitError('FILE_IO', `cannot write the report ${place}: ${whyNotWritten(cause)}`, {
       fields: { file: place },
       cause,
     });

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { MlitError } from '../native/errors';
-import { makeFolder, sha256File, syncFolder, writeFileAtomic } from '../native/files';
+import { makeFolder, sha256File, syncFolder, whyNotWritten, writeFileAtomic } from '../native/files';
 import { shown } from '../native/untrusted';
 
 const STEP_NAME = /^step-(\d{8})$/;
@@ -70,7 +70,7 @@ async function publish(
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true });
     if (cause instanceof MlitError) throw cause;
-    throw new MlitError('FILE_IO', `cannot write checkpoint ${target}: ${(cause as Error).message}`, {
+    throw new MlitError('FILE_IO', `cannot write checkpoint ${target}: ${whyNotWritten(cause)}`, {
       fields: { file: target },
       cause,
     });

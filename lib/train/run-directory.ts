@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { MlitError } from '../native/errors';
-import { makeFolder, syncFolder, writeFileAtomic } from '../native/files';
+import { makeFolder, syncFolder, whyNotWritten, writeFileAtomic } from '../native/files';
 import { FolderLock, LOCK_FILE } from '../native/folder-lock';
 import type { Recompute } from '../native/types';
 import { shallow } from '../native/untrusted';
@@ -170,7 +170,7 @@ export class RunDirectory {
       await this.#events?.appendFile(`${JSON.stringify(event)}\n`);
     } catch (cause) {
       const file = join(this.path, 'events.jsonl');
-      throw new MlitError('FILE_IO', `cannot write ${file}: ${(cause as Error).message}`, {
+      throw new MlitError('FILE_IO', `cannot write ${file}: ${whyNotWritten(cause)}`, {
         fields: { file },
         cause,
       });

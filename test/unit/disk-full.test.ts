@@ -2,10 +2,11 @@
 // again the run ends in the bytes of one that never met it. A limit on the size of files stands for the full disk.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Trainer, type TrainerOptions } from '../../lib/index';
+import { makeFolder, writeFileAtomic } from '../../lib/native/files';
 import { fixture, root, scratch, writeRecords } from '../support/fixtures';
 
 const folder = scratch();
@@ -90,5 +91,60 @@ describe.skipIf(spawnSync('prlimit', ['--version']).status !== 0)('a disk that f
     expect(stderr).toContain('events.jsonl');
     await train(out, { saveEvery: 0, resume: true });
     expect(adapter(out)).toBe(adapter(whole));
+  });
+
+  it('before the first step says so of run.yaml', () => {
+    const out = join(folder, 'no-room-at-all');
+    const { model, data } = options;
+    const command = ['train', '--out', out, '--model', model, '--data', data[0]!];
+    const { status, stderr } = spawnSync(
+      'prlimit',
+      ['--fsize=300', process.execPath, join(root, 'bin', 'mlit.mjs'), ...command],
+      { encoding: 'utf8' },
+    );
+    expect(status).toBe(1);
+    expect(stderr).toMatch(
+      /cannot write \S*run\.yaml: the file would be longer .*run the same again \(EFBIG\) \[FILE_IO\]/,
+    );
+    expect(stderr).not.toContain('File too large');
+  });
+});
+
+describe('a file that cannot be written', () => {
+  it.each([
+    ['ENOSPC', 'the disk is full; make room and run the same again (ENOSPC)'],
+    ['EDQUOT', 'the disk quota is used up; make room and run the same again (EDQUOT)'],
+    [
+      'EACCES',
+      'this user may not write there; change the rights of its folder, or name another place (EACCES)',
+    ],
+    ['EROFS', 'the file system is mounted read-only; name another place (EROFS)'],
+    ['EIO', 'EIO: as the system says it'],
+  ])('is named with what to do: %s', async (code, said) => {
+    const file = join(folder, 'table.csv');
+    writeFileSync(file, 'before');
+    // The system's error on the second piece of what is written.
+    const pieces = function* (): Generator<string> {
+      yield 'half';
+      throw Object.assign(new Error(`${code}: as the system says it`), { code });
+    };
+    await expect(writeFileAtomic(file, pieces())).rejects.toMatchObject({
+      code: 'FILE_IO',
+      message: `cannot write ${file}: ${said}`,
+      fields: { file },
+    });
+    expect(readFileSync(file, 'utf8')).toBe('before');
+    expect(readdirSync(folder).filter((name) => name.includes('.tmp-'))).toEqual([]);
+  });
+
+  it('has a file where a folder is wanted, or too long a name', async () => {
+    const file = join(folder, 'plain');
+    writeFileSync(file, '');
+    await expect(writeFileAtomic(join(file, 'below'), '')).rejects.toThrow(
+      /a part of that path is a file; name another place/,
+    );
+    await expect(makeFolder(join(folder, 'x'.repeat(300)))).rejects.toThrow(
+      /longer than the file system allows/,
+    );
   });
 });

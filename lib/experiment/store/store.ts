@@ -6,7 +6,7 @@
 import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MlitError } from '../../native/errors';
-import { makeFolder, syncFolder, writeFileAtomic } from '../../native/files';
+import { makeFolder, syncFolder, whyNotWritten, writeFileAtomic } from '../../native/files';
 import { FolderLock } from '../../native/folder-lock';
 import { shallow, shown } from '../../native/untrusted';
 import { packageVersion } from '../../native/version';
@@ -234,7 +234,7 @@ export class Store implements AsyncDisposable {
   async #failure(error: unknown, path: string): Promise<unknown> {
     const explained = await explainFullDisk(error, this.folder);
     if (explained instanceof MlitError) return explained;
-    return new MlitError('FILE_IO', `cannot write ${path}: ${(error as Error).message}`, {
+    return new MlitError('FILE_IO', `cannot write ${path}: ${whyNotWritten(error)}`, {
       fields: { file: path },
       cause: error,
     });

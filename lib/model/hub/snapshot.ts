@@ -6,7 +6,7 @@ import { copyFile, open, readdir, readFile, rename, rm, stat, symlink } from 'no
 import { dirname, join, relative } from 'node:path';
 import { getHFHubCachePath, type ListFileEntry } from '@huggingface/hub';
 import { MlitError } from '../../native/errors';
-import { makeFolder, syncFolder } from '../../native/files';
+import { makeFolder, syncFolder, whyNotWritten } from '../../native/files';
 import { shown } from '../../native/untrusted';
 import { HubClient, type HubKind, isOffline } from './client';
 import { isOwnName, ownName, removeAbandoned } from './own-file';
@@ -199,7 +199,7 @@ async function noteRef(cache: string, revision: string, commit: string): Promise
     await syncFolder(dirname(ref));
   } catch (cause) {
     if (cause instanceof MlitError) throw cause;
-    throw new MlitError('FILE_IO', `cannot write ${ref}: ${(cause as Error).message}`, {
+    throw new MlitError('FILE_IO', `cannot write ${ref}: ${whyNotWritten(cause)}`, {
       fields: { file: ref },
       cause,
     });
