@@ -86,7 +86,7 @@ async function compareBase(
 }
 
 async function ownDtype(source: ModelSource, onNote: ExportOptions['onNote']): Promise<ExportDtype> {
-  const { storedType } = await loadAddon().exportInfo(source.path);
+  const storedType = await loadAddon().storedType(source.path);
   if (storedType !== 'quantised') return storedType;
   onNote?.('the model is quantised; its weights are written as bf16 (dtype f32 keeps their exact values)');
   return 'bf16';
@@ -133,6 +133,11 @@ async function ggufEntries(
     ? [{ key: 'tokenizer.chat_template', type: 'text', value: template.source }]
     : [];
   if (source.kind === 'gguf') return added;
-  const { vocabulary } = await loadAddon().readModelConfig(source.path);
-  return [name, ...tokenizer.toGguf(vocabulary), ...added];
+  const { vocabulary, eosIds } = await loadAddon().readModelConfig(source.path);
+  const { entries, lostEnds } = tokenizer.toGguf(vocabulary, eosIds);
+  if (lostEnds.length > 0)
+    onNote?.(
+      `${lostEnds.join(' and ')} also ${lostEnds.length === 1 ? 'ends' : 'end'} a text of this model, and GGUF has no key left for ${lostEnds.length === 1 ? 'it' : 'them'}: llama.cpp stops there, mlit goes on after it`,
+    );
+  return [name, ...entries, ...added];
 }

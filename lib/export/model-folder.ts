@@ -86,7 +86,7 @@ async function copySmallFiles(
   untied: boolean,
 ): Promise<string[]> {
   const own = JSON.parse(await readFile(join(from, 'config.json'), 'utf8')) as Record<string, unknown>;
-  const { configJson } = await loadAddon().exportInfo(from);
+  const configJson = await loadAddon().exportConfig(from);
   // Of a multimodal model the text part is written, under a configuration of its own.
   const ids = Object.entries(own).filter(([key]) => key.endsWith('_token_id'));
   const config =
@@ -122,8 +122,8 @@ async function makeSmallFiles(
   onNote: ModelFolderOptions['onNote'],
 ): Promise<string[]> {
   const addon = loadAddon();
-  const [{ configJson }, { eosIds, tiedHead, contextLength }, tokenizer] = await Promise.all([
-    addon.exportInfo(from.path),
+  const [configJson, { eosIds, tiedHead, contextLength }, tokenizer] = await Promise.all([
+    addon.exportConfig(from.path),
     addon.readModelConfig(from.path),
     loadTokenizer(from),
   ]);

@@ -194,6 +194,7 @@ function finish(spec: TokenizerSpec, metadata: GgufMetadata, types: ArrayLike<nu
   const eos = new Set<number>();
   add(eos, idOf(metadata, 'tokenizer.ggml.eos_token_id', count));
   for (const id of turn) eos.add(id);
+  add(eos, idOf(metadata, 'tokenizer.ggml.eom_token_id', count));
   for (let id = 0; id < spec.tokens.length; id += 1) {
     if (types[id] !== TOKEN_TYPE.unused) continue;
     spec.vocab.delete(spec.tokens[id] as string);

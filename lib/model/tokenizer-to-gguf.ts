@@ -10,13 +10,36 @@ import { mergesFromScores, TOKEN_TYPE } from './tokenizer-spm';
 
 const SPACE = '▁';
 const BYTE = /^<0x[0-9A-F]{2}>$/;
+/** Where llama.cpp ends a text whatever the keys say, of the families that are read here. */
+const KNOWN_ENDS = new Set([
+  '<|endoftext|>',
+  '<|end_of_text|>',
+  '<|eom_id|>',
+  '<|eot_id|>',
+  '<|im_end|>',
+  '<|end|>',
+  '<end_of_turn>',
+  '<eos>',
+  '</s>',
+]);
+
+export interface GgufTokenizer {
+  entries: NativeGgufEntry[];
+  /** Tokens that end a text of the model and have no key in the file. */
+  lostEnds: string[];
+}
 
 /**
- * The keys for a model whose embedding has `rows` rows; ids without a token are marked unused.
+ * The keys for a model whose embedding has `rows` rows, and whose configuration names `modelEos` as ends of a text; ids without
+ * a token are marked unused.
  *
  * @throws MlitError `TOKENIZER_UNSUPPORTED` naming the stage that GGUF has no words for
  */
-export function toGgufTokenizer(spec: TokenizerSpec, rows: number): NativeGgufEntry[] {
+export function toGgufTokenizer(
+  spec: TokenizerSpec,
+  rows: number,
+  modelEos: readonly number[],
+): GgufTokenizer {
   if (spec.tokens.length > rows) {
     throw unsupported(
       spec,
@@ -26,7 +49,28 @@ export function toGgufTokenizer(spec: TokenizerSpec, rows: number): NativeGgufEn
   }
   const types = tokenTypes(spec, rows);
   const byteLevel = flattenStage(spec.decoder, 'decoders').some((stage) => stage.type === 'ByteLevel');
-  return [...(byteLevel ? bpeKeys(spec, types) : spmKeys(spec, types)), ...commonKeys(spec)];
+  const ends = endKeys(spec, modelEos);
+  const entries = [
+    ...(byteLevel ? bpeKeys(spec, types) : spmKeys(spec, types)),
+    ...commonKeys(spec, ends.ids),
+  ];
+  return { entries, lostEnds: ends.lost.map((id) => spec.tokens[id] ?? `token ${id}`) };
+}
+
+/**
+ * The file has one key for the end of a text, one for that of a turn, one for that of a message. llama.cpp stops at each of
+ * them, and at some tokens that it knows by their texts; the last key is for one that it does not know.
+ */
+function endKeys(spec: TokenizerSpec, modelEos: readonly number[]) {
+  const ends = [...new Set([...spec.eosIds, ...modelEos])];
+  const [turn] = spec.endOfTurnIds;
+  const eos = ends[0];
+  const eot = turn === eos ? undefined : turn;
+  const others = ends.filter((id) => id !== eos && id !== eot);
+  const isKnown = (id: number): boolean => KNOWN_ENDS.has(spec.tokens[id] ?? '');
+  const eom =
+    others.find((id) => !isKnown(id)) ?? others.find((id) => spec.tokens[id] === '<|eom_id|>') ?? others[0];
+  return { ids: { eos, eot, eom }, lost: others.filter((id) => id !== eom) };
 }
 
 function tokenTypes(spec: TokenizerSpec, rows: number): Int32Array {
@@ -161,12 +205,10 @@ function scores(spec: TokenizerSpec, types: Int32Array): Float32Array {
   );
 }
 
-function commonKeys(spec: TokenizerSpec): NativeGgufEntry[] {
-  const [turn] = spec.endOfTurnIds;
+function commonKeys(spec: TokenizerSpec, ends: Record<string, number | undefined>): NativeGgufEntry[] {
   const ids = {
     bos: spec.bosId,
-    eos: spec.eosIds[0],
-    eot: turn === spec.eosIds[0] ? undefined : turn,
+    ...ends,
     unknown: spec.unknownId,
     padding: spec.padId,
   };

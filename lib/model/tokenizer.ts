@@ -1,7 +1,7 @@
 // Text to ids and back, with ids equal to the reference's (Rust `tokenizers`, transformers) for the families supported,
 // from a Hugging Face folder or from a GGUF's metadata alone.
 
-import type { GgufMetadata, NativeGgufEntry } from '../native/types';
+import type { GgufMetadata } from '../native/types';
 import { type AddedToken, AddedTokenMatcher } from './tokenizer-added';
 import { BytePairEncoder } from './tokenizer-bpe';
 import type { TokenizerJson } from './tokenizer-check';
@@ -16,7 +16,7 @@ import {
   type PreTokenizer,
 } from './tokenizer-pipeline';
 import { type TokenizerSpec, toTokenizerConfig, toTokenizerJson } from './tokenizer-spec';
-import { toGgufTokenizer } from './tokenizer-to-gguf';
+import { type GgufTokenizer, toGgufTokenizer } from './tokenizer-to-gguf';
 
 /** How text becomes ids. */
 export interface EncodeOptions {
@@ -235,8 +235,8 @@ export class Tokenizer {
     return toTokenizerConfig(this.#spec);
   }
 
-  /** The `tokenizer.*` keys of a GGUF file for a model whose embedding has `rows` rows. */
-  toGguf(rows: number): NativeGgufEntry[] {
-    return toGgufTokenizer(this.#spec, rows);
+  /** The `tokenizer.*` keys of a GGUF file for a model whose embedding has `rows` rows and that ends texts by `modelEos` too. */
+  toGguf(rows: number, modelEos: readonly number[]): GgufTokenizer {
+    return toGgufTokenizer(this.#spec, rows, modelEos);
   }
 }

@@ -279,8 +279,10 @@ export interface NativeAddon {
   readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;
 
   loadModel(path: string, options: NativeLoadOptions): Promise<NativeModel>;
-  /** configJson: for a GGUF file and for the text part of a multimodal folder, else empty. storedType: of the matrices. */
-  exportInfo(path: string): Promise<{ configJson: string; storedType: 'f32' | 'bf16' | 'f16' | 'quantised' }>;
+  /** The text of a config.json for a GGUF file and for the text part of a multimodal folder, else empty. */
+  exportConfig(path: string): Promise<string>;
+  /** Of a checkpoint's matrices. */
+  storedType(path: string): Promise<'f32' | 'bf16' | 'f16' | 'quantised'>;
   /** Writes the weights into a folder that exists. source: a path, streamed, or a model as it is in memory. */
   exportSafetensors(
     source: string | NativeModel,

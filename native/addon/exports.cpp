@@ -118,31 +118,31 @@ Napi::Value runExport(const Napi::CallbackInfo& info, Write write) {
   return runAsync(info.Env(), cancel, work, finish, Progress::failure(progress));
 }
 
-struct Info {
-  std::string config;
-  DType storedType;
-};
-
 }  // namespace
 
-Napi::Value exportInfo(const Napi::CallbackInfo& info) {
+Napi::Value exportConfig(const Napi::CallbackInfo& info) {
+  return runAsync(
+      info.Env(), nullptr,
+      [path = textArgument(info[0], "path")]() -> std::string {
+        const ModelConfig config = readModelConfig(path);
+        // A multimodal folder's own config.json does not describe its text part, which is all that is written.
+        return isGguf(path) || config.modulePath != "model." ? configJson(config, path) : "";
+      },
+      [](Napi::Env env, const std::string& json) -> Napi::Value { return Napi::String::New(env, json); });
+}
+
+Napi::Value storedType(const Napi::CallbackInfo& info) {
   return runAsync(
       info.Env(), nullptr,
       [path = textArgument(info[0], "path")] {
         ThreadPool pool(1);
-        const std::unique_ptr<WeightRows> rows = checkpointRows(path, pool);
-        // A multimodal folder's own config.json does not describe its text part, which is all that is written.
-        const bool made = isGguf(path) || rows->config().modulePath != "model.";
-        return Info{made ? configJson(rows->config(), path) : "", rows->storedType()};
+        return checkpointRows(path, pool)->storedType();
       },
-      [](Napi::Env env, const Info& found) {
-        Napi::Object value = Napi::Object::New(env);
-        value.Set("configJson", found.config);
-        value.Set("storedType", found.storedType == DType::kF32    ? "f32"
-                                : found.storedType == DType::kBF16 ? "bf16"
-                                : found.storedType == DType::kF16  ? "f16"
-                                                                   : "quantised");
-        return value;
+      [](Napi::Env env, DType found) -> Napi::Value {
+        return Napi::String::New(env, found == DType::kF32    ? "f32"
+                                      : found == DType::kBF16 ? "bf16"
+                                      : found == DType::kF16  ? "f16"
+                                                              : "quantised");
       });
 }
 

@@ -5,7 +5,8 @@
 
 namespace mlit::addon {
 
-Napi::Value exportInfo(const Napi::CallbackInfo& info);
+Napi::Value exportConfig(const Napi::CallbackInfo& info);
+Napi::Value storedType(const Napi::CallbackInfo& info);
 Napi::Value exportSafetensorsFor(const Napi::CallbackInfo& info);
 Napi::Value exportGgufFor(const Napi::CallbackInfo& info);
 Napi::Value exportGgufAdapterFor(const Napi::CallbackInfo& info);

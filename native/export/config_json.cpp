@@ -66,10 +66,12 @@ void findLlama3(int32_t headDim, RopeSpec& rope, const std::string& file) {
   const std::vector<float> found = rotaryDivisors(rope, headDim);
   for (size_t i = 0; i < divisors.size(); ++i) {
     if (std::abs(found[i] - divisors[i]) <= 1e-4f * std::abs(divisors[i])) continue;
-    refuseOption(file, "rope_freqs.weight", "element " + std::to_string(i) + " is " + std::to_string(divisors[i]),
-                 "Llama 3's rule with low_freq_factor 1 and high_freq_factor 4, which gives " +
-                     std::to_string(found[i]) + " for " + std::to_string(rope.originalContext) +
-                     " original positions; export from the Hugging Face folder instead");
+    refuseOption(
+        file, "rope_freqs.weight", "element " + std::to_string(i) + " is " + std::to_string(divisors[i]),
+        "Llama 3's rule with low_freq_factor 1 and high_freq_factor 4, which gives " + std::to_string(found[i]) +
+            " for " + std::to_string(rope.originalContext) +
+            " original positions, and config.json has no words for another; export as gguf, which copies the tensor, "
+            "or from the Hugging Face folder");
   }
 }
 

@@ -80,7 +80,8 @@ bool tokenIs(const GgufFile& file, size_t id, const std::string& text) {
 }
 
 void readEos(const GgufFile& file, ModelConfig& config) {
-  for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
+  for (const char* key :
+       {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
     if (file.has(key)) config.eosIds.push_back(idOf(file.integer(key)));
   }
   constexpr int32_t kGemmaEndOfTurn = 106;

@@ -69,7 +69,7 @@ describe('an exported folder', () => {
     const shards = files.filter((file) => file.endsWith('.safetensors'));
     expect(shards.length).toBeGreaterThan(2);
     expect(json(out, 'model.safetensors.index.json').metadata).toEqual({ total_size: bytes });
-    expect((await loadAddon().exportInfo(out)).storedType).toBe('f16');
+    expect(await loadAddon().storedType(out)).toBe('f16');
     expect((await logprobsOf(out, 'llama-tiny')).length).toBeGreaterThan(0);
   });
 
