@@ -56,8 +56,8 @@ CudaWeights::CudaWeights(const CublasLtApi& api, void* workspace, const WeightWo
   for (Upload& upload : uploads_) upload.pinned = {allocatePinned(uploadBytes()), releasePinned};
 }
 
-// Of each of the two halves: of the pinned memory, and of the workspace's `in` behind it.
-size_t CudaWeights::uploadBytes() const { return std::min(kUploadBytes, sizes_.in / 2 / kAlignment * kAlignment); }
+// As much as comes at a time, through the workspace's `in`.
+size_t CudaWeights::uploadBytes() const { return std::min(kUploadBytes, sizes_.in); }
 
 size_t CudaWeights::weightBytes(int64_t out, int64_t in, WeightFormat format) {
   const size_t scales = format == WeightFormat::kI8Channel ? static_cast<size_t>(out) * sizeof(float) : 0;
@@ -120,8 +120,8 @@ void CudaWeights::store(const Weight& w, int64_t firstRow, int64_t count, DevCon
   convertRows(rows, w.in, count, w.in, {DevicePtr<std::byte>(to), type}, w.ld, stream);
 }
 
-// Through two halves by turns: while one is copied and converted on the device, the host fills the other. The host's rows have
-// been read on return, and that is all that is waited for.
+// Through two pinned buffers by turns: while one is copied, the host fills the other. The host's rows have been read on return, and
+// that is all that is waited for.
 void CudaWeights::setWeightRows(WeightId id, int64_t firstRow, int64_t count, const float* host, Stream& stream) {
   const Weight& w = weightAt(id);
   checkRows(w, firstRow, count);
@@ -131,12 +131,11 @@ void CudaWeights::setWeightRows(WeightId id, int64_t firstRow, int64_t count, co
     const int64_t rows = std::min(most, count - done);
     const size_t bytes = static_cast<size_t>(rows) * rowBytes;
     Upload& upload = uploads_[turn_];
-    std::byte* const at = in_ + turn_ * uploadBytes();
     upload.copied.synchronize();
     std::memcpy(upload.pinned.get(), host + done * w.in, bytes);
-    copyToDevice(at, upload.pinned.get(), bytes, stream);
+    copyToDevice(in_, upload.pinned.get(), bytes, stream);
     upload.copied.record(stream);
-    store(w, firstRow + done, rows, DevConstF32(reinterpret_cast<const float*>(at)), stream);
+    store(w, firstRow + done, rows, DevConstF32(reinterpret_cast<const float*>(in_)), stream);
   }
 }
 
