@@ -1,4 +1,4 @@
-// Asynchronous copies of a thread, and accesses wider than the compiler instruments as one. A copy's destination is NaN from the
+// Asynchronous copies of a thread, accesses wider than the compiler instruments as one, and atomics. A copy's destination is NaN from the
 // start and is filled only by the wait for it: whoever reads before has read too early.
 #include <cstring>
 #include <utility>
@@ -76,6 +76,14 @@ void storeWide(void* to, const void* from, size_t bytes) {
   const Inside inside;
   if (!touch(to, bytes, true, true, __builtin_return_address(0))) abandonLaunch();
   std::memcpy(to, from, bytes);
+}
+
+unsigned atomicAdd(unsigned* shared, unsigned value) {
+  const Inside inside;
+  if (!touchAtomic(shared, sizeof(unsigned), __builtin_return_address(0))) abandonLaunch();
+  const unsigned before = *shared;
+  *shared = before + value;
+  return before;
 }
 
 }  // namespace mlit::emulation

@@ -45,6 +45,8 @@ void copyAsyncWait(int pending);
 void loadWide(void* to, const void* from, size_t bytes);
 void storeWide(void* to, const void* from, size_t bytes);
 
+unsigned atomicAdd(unsigned* shared, unsigned value);  // what was there before
+
 float exp2Approximate(float x);
 
 }  // namespace mlit::emulation

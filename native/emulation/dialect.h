@@ -1,5 +1,5 @@
 // CUDA's device language for the host compiler, as far as kernels here may use it (docs/cuda.md). Included by dev.cuh alone.
-// What is missing is missing on purpose: __activemask, float atomics, fences, cooperative groups.
+// What is missing is missing on purpose: __activemask, atomics but the one below, fences, cooperative groups.
 #pragma once
 
 #include <cmath>
@@ -87,6 +87,9 @@ unsigned __match_any_sync(unsigned mask, T value, MLIT_SITE_PARAMETERS) {
 }
 unsigned __activemask() = delete;
 
+// Of shared memory alone, and of integers: their sum has no order.
+inline unsigned atomicAdd(unsigned* at, unsigned value) { return mlit::emulation::atomicAdd(at, value); }
+
 template <class T>
 T __ldg(const T* at) {
   return *at;
@@ -113,6 +116,10 @@ inline float __fdividef(float a, float b) { return a / b; }
 inline float __frcp_rn(float a) { return 1.0f / a; }
 inline float __fsqrt_rn(float a) { return std::sqrt(a); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>((static_cast<uint64_t>(a) * b) >> 32); }
+inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b) {
+  return static_cast<unsigned long long>((static_cast<unsigned __int128>(a) * b) >> 64);
+}
+inline unsigned long long __float2ull_rn(float x) { return static_cast<unsigned long long>(std::nearbyint(x)); }
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int __clz(int bits) { return bits == 0 ? 32 : __builtin_clz(static_cast<unsigned>(bits)); }

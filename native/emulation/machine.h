@@ -43,6 +43,7 @@ struct Arena {
   State* states;
   Cell* writes;
   Cell* reads;
+  Cell* atomics;  // of shared memory: the last atomic operation, kept as reads are
 
   bool holds(const void* at) const { return static_cast<size_t>(static_cast<const char*>(at) - base) < bytes; }
   void setState(const void* at, size_t n, State state);
@@ -159,5 +160,6 @@ void forgetHistory();
 float inexact(float y, uint32_t argument, int units);
 // Checks and notes an access; false where it must not be made.
 bool touch(const void* at, size_t bytes, bool write, bool natural, const void* code);
+bool touchAtomic(const void* at, size_t bytes, const void* code);  // of shared memory
 
 }  // namespace mlit::emulation

@@ -35,7 +35,8 @@ Arena arenaOf(const char* name, bool ofDevice, size_t bytes) {
           bytes,
           static_cast<State*>(reserve(granules)),
           static_cast<Cell*>(reserve(granules * sizeof(Cell))),
-          static_cast<Cell*>(reserve(granules * sizeof(Cell)))};
+          static_cast<Cell*>(reserve(granules * sizeof(Cell))),
+          ofDevice ? nullptr : static_cast<Cell*>(reserve(granules * sizeof(Cell)))};
 }
 
 // Whether an op of the past is over for certain when the one that runs begins.
@@ -109,6 +110,10 @@ void note(Arena& arena, size_t granule, size_t bytes, bool write, const Who& sel
   if (unordered(wrote, self, arena.ofDevice)) {
     report(Kind::kRace, accessOf(bytes, write, arena) + ", written by " + other(wrote) + ",", code);
   }
+  if (arena.atomics && unordered(arena.atomics[granule], self, false)) {
+    report(Kind::kRace,
+           accessOf(bytes, write, arena) + ", changed by an atomic of " + other(arena.atomics[granule]) + ",", code);
+  }
   if (!write) {
     if (arena.ofDevice && read != 0 && unpack(read).op != self.op && !opIsOver(unpack(read).op)) {
       const Inside inside;
@@ -151,8 +156,10 @@ void createArenas() {
 
 void forgetHistory() {
   for (const Arena* arena : {&machine.device, &machine.shared}) {
-    madvise(arena->writes, arena->bytes / kGranule * sizeof(Cell), MADV_DONTNEED);
-    madvise(arena->reads, arena->bytes / kGranule * sizeof(Cell), MADV_DONTNEED);
+    const size_t bytes = arena->bytes / kGranule * sizeof(Cell);
+    madvise(arena->writes, bytes, MADV_DONTNEED);
+    madvise(arena->reads, bytes, MADV_DONTNEED);
+    if (arena->atomics) madvise(arena->atomics, bytes, MADV_DONTNEED);
   }
   machine.otherReads.clear();
 }
@@ -179,6 +186,35 @@ bool touch(const void* address, size_t bytes, bool write, bool natural, const vo
   const Who self = unpack(machine.self);
   const size_t last = (offset + bytes - 1) / kGranule;
   for (size_t granule = offset / kGranule; granule <= last; ++granule) note(*arena, granule, bytes, write, self, code);
+  return true;
+}
+
+// Atomics do not race with each other; with anything else they do, as a read and a write.
+bool touchAtomic(const void* address, size_t bytes, const void* code) {
+  Arena& arena = machine.shared;
+  if (!arena.holds(address)) {
+    report(Kind::kWild, "an atomic of " + std::to_string(bytes) + " bytes that are not of shared memory", code);
+    return false;
+  }
+  if (reinterpret_cast<uintptr_t>(address) % bytes != 0) {
+    report(Kind::kMisaligned, "an atomic of shared memory", code);
+    return false;
+  }
+  const Who self = unpack(machine.self);
+  const size_t first = static_cast<size_t>(static_cast<const char*>(address) - arena.base) / kGranule;
+  for (size_t granule = first; granule < first + bytes / kGranule; ++granule) {
+    const State state = arena.states[granule];
+    if (state != State::kWritten) {
+      reportState(state, arena, bytes, true, code);
+      if (state != State::kUnwritten) return false;
+    }
+    for (const Cell cell : {arena.writes[granule], arena.reads[granule]}) {
+      if (unordered(cell, self, false)) {
+        report(Kind::kRace, "an atomic of shared memory, read or written by " + other(cell) + ",", code);
+      }
+    }
+    arena.atomics[granule] = joined(arena.atomics[granule], self, false);
+  }
   return true;
 }
 

@@ -47,6 +47,12 @@ TEST_F(Detectors, RacesOfSharedMemory) {
   expectFound(Planted::kNoBarrierAfterWait, Kind::kRace);
 }
 
+TEST_F(Detectors, RacesWithAtomics) {
+  expectFound(Planted::kAtomicsTooEarly, Kind::kRace);
+  expectFound(Planted::kAtomicsTooLate, Kind::kRace);
+  expectFound(Planted::kAtomicOfDevice, Kind::kWild);
+}
+
 TEST_F(Detectors, RacesOfBlocks) {
   expectFound(Planted::kTwoBlocksOneWord, Kind::kRace);
   expectFound(Planted::kOtherBlocksWord, Kind::kRace);

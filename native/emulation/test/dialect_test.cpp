@@ -1,4 +1,5 @@
 // The dialect's functions against their definitions in the CUDA C++ Programming Guide, and its bfloat16 against the core's.
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -42,6 +43,28 @@ TEST_F(Dialect, CallsOfAWarp) {
       EXPECT_EQ(result(8), most);
       EXPECT_NEAR(result(9), 2 * std::accumulate(in.begin(), in.end(), 0.0), 1e-5);
       EXPECT_EQ(result(10), 14);
+      EXPECT_EQ(result(11), static_cast<float>(lane));
+      EXPECT_EQ(result(12), static_cast<float>(lane) + 0.5f + static_cast<float>((lane + 1) / 2 * 2));
+    }
+  }
+}
+
+TEST_F(Dialect, AtomicsGiveEachThreadWhatWasThereBefore) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    begin(seed);
+    DeviceArray<float> out(size_t{3 * 64});
+    cuda::Stream stream;
+    runTickets(out.get(), 3, stream);
+    stream.synchronize();
+    const std::vector<float> got = out.read();
+    for (size_t block = 0; block < 3; ++block) {
+      for (size_t parity = 0; parity < 2; ++parity) {
+        std::vector<float> tickets, want(32);
+        for (size_t t = parity; t < 64; t += 2) tickets.push_back(got[block * 64 + t]);
+        std::sort(tickets.begin(), tickets.end());
+        std::iota(want.begin(), want.end(), 3200.0f);
+        EXPECT_EQ(tickets, want);
+      }
     }
   }
 }

@@ -138,6 +138,20 @@ __global__ void matrixKernel(Planted bug, const float* in, float* out) {
   out[base + t] = __uint_as_float(d[0]);
 }
 
+__global__ void ticketKernel(Planted bug, float* out) {
+  using Counters = unsigned[2];
+  SHARED(Counters, counters);
+  const int t = static_cast<int>(threadIdx.x);
+  const int at = static_cast<int>(blockIdx.x) * kThreads + t;
+  if (t < 2) counters[t] = 0;
+  if (bug != Planted::kAtomicsTooEarly) __syncthreads();
+  unsigned* counter = counters + t % 2;
+  if (bug == Planted::kAtomicOfDevice) counter = reinterpret_cast<unsigned*>(out + at);
+  const unsigned ticket = atomicAdd(counter, 1u);
+  if (bug != Planted::kAtomicsTooLate) __syncthreads();
+  out[at] = static_cast<float>(ticket + 100 * counters[t % 2]);
+}
+
 __global__ void incrementKernel(const float* in, float* out) {
   const int at = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
   out[at] = in[at] + 1;
@@ -158,6 +172,7 @@ void runPlanted(Planted bug, const float* in, float* out, unsigned blocks, cuda:
       launch(barrierKernel, "barrier", {blocks}, {kThreads}, 0, stream, bug, out);
       launch(matrixKernel, "matrix", {blocks}, {kThreads}, shared, stream, bug, in, out);
       launch(shuffleKernel, "shuffle", {blocks}, {kThreads}, 0, stream, bug, in, out);
+      runTickets(out, blocks, stream);
       break;
     case Planted::kNoBarrier:
     case Planted::kNoTrailingBarrier:
@@ -187,6 +202,11 @@ void runPlanted(Planted bug, const float* in, float* out, unsigned blocks, cuda:
     case Planted::kTwoCollectives:
       launch(shuffleKernel, "shuffle", {blocks}, {kThreads}, 0, stream, bug, in, out);
       break;
+    case Planted::kAtomicsTooEarly:
+    case Planted::kAtomicsTooLate:
+    case Planted::kAtomicOfDevice:
+      launch(ticketKernel, "tickets", {blocks}, {kThreads}, 0, stream, bug, out);
+      break;
     case Planted::kUnalignedMatrix:
       launch(matrixKernel, "matrix", {blocks}, {kThreads}, shared, stream, bug, in, out);
       break;
@@ -197,6 +217,10 @@ void runPlanted(Planted bug, const float* in, float* out, unsigned blocks, cuda:
 
 void runIncrement(const float* in, float* out, unsigned blocks, cuda::Stream& stream) {
   launch(incrementKernel, "increment", {blocks}, {kThreads}, 0, stream, in, out);
+}
+
+void runTickets(float* out, unsigned blocks, cuda::Stream& stream) {
+  launch(ticketKernel, "tickets", {blocks}, {kThreads}, 0, stream, Planted::kNone, out);
 }
 
 void runShape(cuda::Dim3 grid, cuda::Dim3 block, size_t sharedBytes, cuda::Stream& stream) {

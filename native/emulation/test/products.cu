@@ -61,6 +61,9 @@ __global__ void warpCallsKernel(const float* in, float* out) {
       warpMax(value),
       blockSum<64>(value, room),
       static_cast<float>(__syncthreads_count(lane < 7)),
+      static_cast<float>(__umul64hi(1ull << 63, static_cast<unsigned long long>(2 * lane + 1))),
+      static_cast<float>(__float2ull_rn((static_cast<float>(lane) + 0.5f) * 0x1p40f)) * 0x1p-40f +
+          static_cast<float>(__float2ull_rn(static_cast<float>(lane) + 0.5f)),
   };
   if (t < 32) {
     for (int k = 0; k < kWarpCalls; ++k) out[k * 32 + lane] = results[k];
