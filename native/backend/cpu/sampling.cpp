@@ -9,14 +9,12 @@
 #include "backend/cpu/cpu_backend.h"
 #include "backend/cpu/kernels/loss.h"
 #include "backend/cpu/kernels/sampling.h"
-#include "core/philox.h"
+#include "core/draw.h"
 
 namespace mlit {
 namespace {
 
-// Philox streams are shared by everything random in the process; this one is the sampler's.
-constexpr uint64_t kSampleStream = 0x73616d706c65;  // "sample"
-constexpr int64_t kCandidates = 4096;               // the longest list that is ever sorted
+constexpr int64_t kCandidates = 4096;  // the longest list that is ever sorted
 constexpr int64_t kMaximaBlock = 64;
 constexpr int64_t kDrawBlock = 1024;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -30,12 +28,6 @@ int32_t orderedBits(float x) {
 
 float floatOfOrdered(int32_t ordered) {
   return std::bit_cast<float>(ordered >= 0 ? ordered : std::numeric_limits<int32_t>::min() - ordered);
-}
-
-double uniform(uint64_t seed, uint64_t position) {
-  const auto bits = philox(seed, kSampleStream, position);
-  const uint64_t wide = (uint64_t{bits[0]} << 32) | bits[1];
-  return static_cast<double>(wide >> 11) * 0x1p-53;
 }
 
 class RowSampler {
@@ -55,7 +47,7 @@ class RowSampler {
     if (params.topK > 0 && params.topK < usable_) applyTopK(params.topK);
     if (!(params.topP > 0)) return static_cast<int32_t>(best);
     if (params.topP < 1) applyTopP(static_cast<double>(params.topP));
-    const int32_t token = draw(uniform(params.seed, params.position));
+    const int32_t token = draw(static_cast<double>(drawBits(params.seed, params.position)) * 0x1p-53);
     if (token < 0) return static_cast<int32_t>(best);
     return ids_ == nullptr ? token : ids_[token];
   }
