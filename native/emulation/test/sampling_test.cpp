@@ -213,6 +213,33 @@ TEST_F(Sampling, RowsDoNotKnowEachOther) {
   }
 }
 
+TEST_F(Sampling, FrequenciesAreThoseOfTheFilteredDistribution) {
+  const Floats row = modelLogits(23, 10, 1.2f);
+  const size_t calls = 5, perCall = 200;
+  for (const SampleParams& asked : {SampleParams{1, 1, 0, 0, 77, 0}, SampleParams{1.3f, 0.9f, 12, 0.01f, 78, 0}}) {
+    std::vector<double> seen(row.size(), 0);
+    for (size_t call = 0; call < calls; ++call) {
+      Params params(perCall, asked);
+      for (size_t i = 0; i < perCall; ++i) params[i].position = call * perCall + i;
+      for (const int32_t token : sampled(repeated(row, perCall), 23, params).tokens) ++seen[static_cast<size_t>(token)];
+    }
+    const std::vector<double> want = filtered(row.data(), 23, asked);
+    double chiSquare = 0;
+    int freedom = -1;
+    for (size_t i = 0; i < row.size(); ++i) {
+      const double expected = want[i] * static_cast<double>(calls * perCall);
+      if (expected == 0) {
+        EXPECT_EQ(seen[i], 0) << "token " << i << " was filtered out";
+        continue;
+      }
+      chiSquare += (seen[i] - expected) * (seen[i] - expected) / expected;
+      ++freedom;
+    }
+    EXPECT_GT(freedom, 5);
+    EXPECT_LT(chiSquare, freedom + 4 * std::sqrt(2.0 * freedom));
+  }
+}
+
 TEST_F(Sampling, ThreeLaunchesWhateverIsAsked) {
   const std::map<std::string, uint64_t> before = emulation::stats().launches;
   EXPECT_TRUE(before.empty());
