@@ -3,9 +3,10 @@
 #include "backend/cuda/kernels/attention.h"
 
 #include <functional>
+#include <limits>
+#include <memory>
 
 #include "core/error.h"
-#include "core/half.h"
 #include "emulation/test/attention_reference.h"
 #include "emulation/test/support.h"
 
@@ -13,12 +14,7 @@ namespace mlit::test {
 namespace {
 
 using Floats = std::vector<float>;
-constexpr uint16_t kSentinelBits = 0x4641, kPoisonBits = 0x7FC0;
 
-Floats roundedToBf16(Floats values) {
-  for (float& value : values) value = bfloat16ToFloat(floatToBfloat16(value));
-  return values;
-}
 Floats asFloats(const std::vector<double>& values) { return {values.begin(), values.end()}; }
 
 // Every term of the sums has a factor that was rounded to bfloat16, at most half a unit (2^-8) off, and the sum is rounded once
@@ -34,49 +30,27 @@ void expectRounded(const Floats& got, const Sums& want, const std::string& what)
   }
 }
 
-Floats randomBf16(int64_t n, uint64_t seed) { return roundedToBf16(randomFloats(n, seed)); }
+Floats randomBf16(int64_t n, uint64_t seed) { return roundedTo(ElementType::kBF16, randomFloats(n, seed)); }
 
-// bfloat16 rows of `width` in rows of `ld`, with a sentinel between.
+// bfloat16 rows on the device, apart by `padding` elements. Given no values, they are poisoned.
 class Rows {
  public:
-  Rows(int64_t rows, int64_t width, int64_t padding) : rows_(rows), width_(width), ld(width + padding) {
-    bits_.assign(static_cast<size_t>(rows * ld), kSentinelBits);
-    for (int64_t r = 0; r < rows; ++r) std::fill_n(bits_.begin() + r * ld, width, kPoisonBits);
-    array_ = std::make_unique<DeviceArray<uint16_t>>(bits_);
-  }
   Rows(const Floats& values, int64_t rows, int64_t padding)
-      : rows_(rows), width_(static_cast<int64_t>(values.size()) / rows), ld(width_ + padding) {
-    bits_.assign(static_cast<size_t>(rows * ld), kSentinelBits);
-    for (int64_t r = 0; r < rows; ++r) {
-      std::transform(values.begin() + r * width_, values.begin() + (r + 1) * width_, bits_.begin() + r * ld,
-                     floatToBfloat16);
-    }
-    array_ = std::make_unique<DeviceArray<uint16_t>>(bits_);
-  }
+      : ld(static_cast<int64_t>(values.size()) / rows + padding),
+        rows_(rows),
+        width_(ld - padding),
+        reals_(ElementType::kBF16, spread(values, rows, ld)) {}
+  Rows(int64_t rows, int64_t width, int64_t padding)
+      : Rows(Floats(static_cast<size_t>(rows * width), std::numeric_limits<float>::quiet_NaN()), rows, padding) {}
 
-  DevReal at(int64_t row = 0) const {
-    return DevReal(DevicePtr<std::byte>(reinterpret_cast<std::byte*>(array_->get())), ElementType::kBF16) + row * ld;
-  }
-  Floats read() const {
-    const std::vector<uint16_t> all = array_->read();
-    Floats values;
-    for (int64_t i = 0; i < rows_ * ld; ++i) {
-      if (i % ld < width_) {
-        values.push_back(bfloat16ToFloat(all[static_cast<size_t>(i)]));
-      } else {
-        EXPECT_EQ(all[static_cast<size_t>(i)], kSentinelBits) << "padding of row " << i / ld << " was written";
-      }
-    }
-    return values;
-  }
+  DevReal at() const { return reals_.get(); }
+  Floats read() const { return gather(reals_.read(), rows_, width_); }
+
+  const int64_t ld;
 
  private:
   int64_t rows_, width_;
-  std::vector<uint16_t> bits_;
-  std::unique_ptr<DeviceArray<uint16_t>> array_;
-
- public:
-  const int64_t ld;
+  DeviceReals reals_;
 };
 
 std::string nameOf(const PackedCase& c) {
@@ -222,7 +196,7 @@ TEST_F(Attention, BackwardAgreesWithFloat64) {
       begin(seed);
       const Inputs in(c.packed, seed);
       const AttentionValues forward = attentionReference(c.packed, in.q, in.k, in.v, {});
-      const Floats out = roundedToBf16(asFloats(forward.out.value));
+      const Floats out = roundedTo(ElementType::kBF16, asFloats(forward.out.value));
       const AttentionValues want = attentionReference(c.packed, in.q, in.k, in.v, in.dout, out);
       const Gradients got = runBackward(c.packed, in, out, asFloats(forward.lse), c.padding);
       expectRounded(got.dq, want.dq, nameOf(c.packed) + " dq");
@@ -283,7 +257,8 @@ class Cache {
                         static_cast<std::ptrdiff_t>(philox(seed, 9, static_cast<uint64_t>(p))[0] % (table_.size() + 1)),
                     p);
     }
-    pool_ = std::make_unique<DeviceArray<uint16_t>>(static_cast<size_t>(2 * pages * kKvPageTokens * c.keyWidth()));
+    pool_ = std::make_unique<DeviceReals>(ElementType::kBF16,
+                                          static_cast<size_t>(2 * pages * kKvPageTokens * c.keyWidth()));
     tables_ = std::make_unique<DeviceArray<int32_t>>(table_);
     std::vector<int32_t> rowPages, rowSlots;
     for (size_t d = 0; d < c.lengths.size(); ++d) {
@@ -296,7 +271,7 @@ class Cache {
     const DeviceArray<int32_t> pagesThere(rowPages), slotsThere(rowSlots);
     cuda::Stream stream;
     cuda::kvStore(c.shape, k.at(), v.at(), k.ld, c.rows(), DevConstI32(pagesThere.get()), DevConstI32(slotsThere.get()),
-                  pool(), stream);
+                  pool_->get(), stream);
     stream.synchronize();
   }
 
@@ -320,20 +295,16 @@ class Cache {
     const DeviceArray<std::byte> workspace(std::max<size_t>(bytes, 1));
     cuda::Stream stream;
     cuda::attentionCached(case_.shape, q.at(), q.ld, n, DevConstI32(positionsThere.get()),
-                          DevConstI32(rowTablesThere.get()), DevConstI32(tables_->get()), last, pool(), out.at(),
+                          DevConstI32(rowTablesThere.get()), DevConstI32(tables_->get()), last, pool_->get(), out.at(),
                           out.ld, DevicePtr<std::byte>(workspace.get()), bytes, stream);
     stream.synchronize();
     return out.read();
   }
 
  private:
-  DevReal pool() const {
-    return {DevicePtr<std::byte>(reinterpret_cast<std::byte*>(pool_->get())), ElementType::kBF16};
-  }
-
   PackedCase case_;
   std::vector<int32_t> firstPage_, table_;
-  std::unique_ptr<DeviceArray<uint16_t>> pool_;
+  std::unique_ptr<DeviceReals> pool_;
   std::unique_ptr<DeviceArray<int32_t>> tables_;
 };
 
@@ -365,7 +336,7 @@ struct CachedCase {
 
 TEST_F(Attention, CachedAgreesWithFloat64) {
   const CachedCase all[] = {
-      {packed({40, 1, 33, 64, 5}, 2, 1, 16), 0, 20, kSeeds, 1},
+      {packed({40, 1, 33, 34, 64, 5}, 2, 1, 16), 0, 20, kSeeds, 1},  // 32 and 33 are positions of two sequences
       {packed({90, 17}, 3, 1, 64, 20), 8, 11, 5, 1},
       {packed({50, 100}, 4, 2, 128), 0, 9, 5, 1},
       {packed({40, 70}, 4, 1, 256), 0, 6, 5, 1},
