@@ -94,23 +94,24 @@ TEST_F(Norm, BackwardAgreesWithFloat64) {
       for (const auto& [above, below] : {std::pair(kF32, kF32), {kF32, kBF16}, {kBF16, kF32}, {kBF16, kBF16}}) {
         begin(seed);
         const int64_t width = int64_t{s.heads} * s.dim, ld = width + s.padding;
+        const int64_t lddy = ld + static_cast<int64_t>(seed % 2);  // aligned as x's rows are, or not
         const Expected e(s, below, above, below, seed);
         const HeadRows rows{s.rows, ld, s.heads, s.dim};
         const std::vector<float> exact(e.inverse.begin(), e.inverse.end());
-        DeviceReals in(below, spread(e.x, s.rows, ld)), gradient(above, spread(e.dy, s.rows, ld));
+        DeviceReals in(below, spread(e.x, s.rows, ld)), gradient(above, spread(e.dy, s.rows, lddy));
         DeviceReals sum(below, spread(e.base, s.rows, ld));
         DeviceArray<float> w(e.weight), inverse(exact);
         const DevConstF32 weight(w.get()), inv(inverse.get());
         cuda::Stream stream;
-        cuda::rmsNormBackward(gradient.get(), ld, in.get(), rows, weight, inv, sum.get(), ld, true, stream);
+        cuda::rmsNormBackward(gradient.get(), lddy, in.get(), rows, weight, inv, sum.get(), ld, true, stream);
         stream.synchronize();
         const std::string name = nameOf(s, {above, below});
         // Of one element, dx is eps r², 1e-5 at least, of its two terms, each of which has three roundings of 2^-24.
         const double tolerance = s.dim == 1 ? 2e-2 : 1e-5;
         expectReals(below, gather(sum.read(), s.rows, width), e.dxSum, 3e-6, name + " dx accumulated");
         const bool over = above == below;  // dx over dy
-        cuda::rmsNormBackward(gradient.get(), ld, in.get(), rows, weight, inv, over ? gradient.get() : sum.get(), ld,
-                              false, stream);
+        cuda::rmsNormBackward(gradient.get(), lddy, in.get(), rows, weight, inv, over ? gradient.get() : sum.get(),
+                              over ? lddy : ld, false, stream);
         stream.synchronize();
         expectReals(below, gather((over ? gradient : sum).read(), s.rows, width), e.dx, tolerance, name + " dx");
       }

@@ -129,7 +129,7 @@ void gatedForward(GatedActivation act, DevConstReal gateUp, int64_t rows, int64_
   withReals(gateUp, [&]<class T>(const T* from) {
     constexpr int kMany = kAtOnce<T>;
     T* const to = realsOf<T>(h);
-    const bool many = f % kMany == 0 && atOnce<kMany>(from, f) && atOnce<kMany>(to, f);
+    const bool many = atOnce<kMany>(from, f) && atOnce<kMany>(to, f);
     const auto [grid, block] = rowGrid(rows, f, many ? kMany : 1);
     withActivation(act, [&, grid = grid, block = block](auto a) {
       launch(many ? gatedForwardKernel<decltype(a)::value, kMany, T> : gatedForwardKernel<decltype(a)::value, 1, T>,
@@ -148,7 +148,7 @@ void gatedBackward(GatedActivation act, DevReal gateUp, int64_t rows, int64_t f,
     constexpr int kMany = kAtOnce<T>;
     const T* const gradient = realsOf<T>(dh);
     T* const to = realsOf<T>(h);
-    const bool many = f % kMany == 0 && atOnce<kMany>(at, f) && atOnce<kMany>(gradient, f) && atOnce<kMany>(to, f);
+    const bool many = atOnce<kMany>(at, f) && atOnce<kMany>(gradient, f) && atOnce<kMany>(to, f);
     const auto [grid, block] = rowGrid(rows, f, many ? kMany : 1);
     withActivation(act, [&, grid = grid, block = block](auto a) {
       launch(many ? gatedBackwardKernel<decltype(a)::value, kMany, T> : gatedBackwardKernel<decltype(a)::value, 1, T>,

@@ -118,35 +118,35 @@ constexpr int kOwn = 4;
 
 template <int N>
 __global__ void __launch_bounds__(kThreads)
-    gatherGradientKernel(const float* dy, const int32_t* ids, int64_t n, int64_t d, float scale, float* table) {
+    gatherGradientKernel(const float* dy, const int32_t* ids, int n, int d, float scale, float* table) {
   using Room = unsigned[kWarps];
   SHARED(Room, matches);
   const int thread = static_cast<int>(threadIdx.x);
-  const int64_t own = blockIdx.x;
+  const int own = static_cast<int>(blockIdx.x);
   const int32_t id = ids[own];
   int seen = 0;
-  for (int64_t tile = 0; tile < own && seen == 0; tile += kThreads) {
-    const int64_t i = tile + thread;
+  for (int tile = 0; tile < own && seen == 0; tile += kThreads) {
+    const int i = tile + thread;
     seen = __syncthreads_or(static_cast<int>(i < own && ids[i] == id));
   }
   if (seen != 0) return;
 
-  const int64_t firstColumn = (int64_t{blockIdx.y} * kOwn * kThreads + thread) * N;
-  const auto column = [&](int k) { return firstColumn + int64_t{k} * kThreads * N; };
-  float* const row = table + id * d;
+  const int firstColumn = (static_cast<int>(blockIdx.y) * kOwn * kThreads + thread) * N;
+  const auto column = [&](int k) { return firstColumn + k * kThreads * N; };
+  float* const row = table + int64_t{id} * d;
   float sum[kOwn][N] = {};
   UNROLL
   for (int k = 0; k < kOwn; ++k) {
     if (column(k) < d) loadFloats(sum[k], row + column(k));
   }
-  for (int64_t tile = own; tile < n; tile += kThreads) {
-    const int64_t i = tile + thread;
+  for (int tile = own; tile < n; tile += kThreads) {
+    const int i = tile + thread;
     const unsigned mine = __ballot_sync(kAllLanes, static_cast<int>(i < n && ids[i] == id));
     if (thread % 32 == 0) matches[thread / 32] = mine;
     __syncthreads();
     for (int warp = 0; warp < kWarps; ++warp) {
       for (unsigned left = matches[warp]; left != 0; left &= left - 1) {
-        const float* const from = dy + (tile + warp * 32 + __ffs(static_cast<int>(left)) - 1) * d;
+        const float* const from = dy + int64_t{tile + warp * 32 + __ffs(static_cast<int>(left)) - 1} * d;
         UNROLL
         for (int k = 0; k < kOwn; ++k) {
           if (column(k) >= d) continue;

@@ -43,7 +43,7 @@ void moveRows(const char* name, const T* from, T* to, DevConstI32 rows, int64_t 
   if (n == 0 || d == 0) return;
   constexpr int kMany = kAtOnce<T>;
   constexpr bool kGathers = Kind == Move::kGather;
-  const bool many = d % kMany == 0 && atOnce<kMany>(from, kGathers ? ld : d) && atOnce<kMany>(to, kGathers ? d : ld);
+  const bool many = atOnce<kMany>(from, kGathers ? ld : d) && atOnce<kMany>(to, kGathers ? d : ld);
   const auto [grid, block] = rowGrid(n, d, many ? kMany : 1);
   launch(many ? moveRowsKernel<Kind, kMany, T> : moveRowsKernel<Kind, 1, T>, name, grid, block, 0, stream, from, to,
          rows.raw(), n, d, ld);
