@@ -133,7 +133,11 @@ async function ggufEntries(
     ? [{ key: 'tokenizer.chat_template', type: 'text', value: template.source }]
     : [];
   if (source.kind === 'gguf') return added;
-  const { vocabulary, eosIds } = await loadAddon().readModelConfig(source.path);
+  const { vocabulary, eosIds, window, architecture } = await loadAddon().readModelConfig(source.path);
+  if (window > 0 && architecture !== 'gemma3')
+    onNote?.(
+      `the model's layers see ${window} tokens back, and llama.cpp knows no such window of a ${architecture}: its answers are other ones after ${window} tokens (mlit reads it)`,
+    );
   const { entries, lostEnds } = tokenizer.toGguf(vocabulary, eosIds);
   if (lostEnds.length > 0)
     onNote?.(

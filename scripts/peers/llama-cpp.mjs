@@ -3,15 +3,13 @@
 //
 //   node scripts/peers/llama-cpp.mjs --model M.gguf --adapter RUN/adapter [--prompts FILE] [--tokens 24]
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { root, runLogged, say } from '../setup/common.mjs';
+import { root, say } from '../setup/common.mjs';
+import { startLlama } from './node-llama-cpp.mjs';
 
-const VERSION = '3.22.1';
 const { values } = parseArgs({
   options: {
     model: { type: 'string' },
@@ -31,31 +29,6 @@ const PROMPTS = [
   'Andika sentensi moja kuhusu bahari.',
   'Name three colours.',
 ];
-
-async function install() {
-  const folder = join(root, '.setup', 'node-llama-cpp');
-  const own = join(folder, 'node_modules', 'node-llama-cpp', 'package.json');
-  if (!existsSync(own) || JSON.parse(readFileSync(own, 'utf8')).version !== VERSION) {
-    say(`Installing node-llama-cpp ${VERSION} into .setup`);
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(join(folder, 'package.json'), '{"private":true}\n');
-    await runLogged(
-      'npm',
-      [
-        'install',
-        '--prefix',
-        folder,
-        '--ignore-scripts',
-        '--no-audit',
-        '--no-fund',
-        `node-llama-cpp@${VERSION}`,
-      ],
-      { log: 'node-llama-cpp' },
-    );
-  }
-  const entry = createRequire(join(folder, 'package.json')).resolve('node-llama-cpp');
-  return import(pathToFileURL(entry).href);
-}
 
 /** Rendered prompts and new ids of `mlit sample`. */
 function sampleHere(prompts, flags) {
@@ -118,8 +91,7 @@ try {
   const f32 = exportTo('base.gguf', '--format', 'gguf', '--dtype', 'f32');
   const merged = exportTo('merged.gguf', '--format', 'gguf', '--dtype', 'f32', ...adapter);
   const lora = exportTo('lora.gguf', '--format', 'gguf-adapter', ...adapter);
-  const { getLlama } = await install();
-  const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error' });
+  const llama = await startLlama();
   const tuned = sampleHere(prompts, ['--model', values.model, ...adapter]);
   const base = sampleHere(prompts, ['--model', values.model]);
   const changed = tuned.filter((record, i) => `${record.tokens}` !== `${base[i].tokens}`).length;

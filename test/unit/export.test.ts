@@ -130,7 +130,7 @@ describe('an export', () => {
     });
   });
 
-  it('keeps the ends of a text that GGUF has keys for, and says which it has not', async () => {
+  it('keeps the ends of a text that GGUF has keys for, and says what it or llama.cpp has no words for', async () => {
     const idOf = async (name: string, token: string): Promise<number> =>
       (await loadTokenizer(await resolveModel(fixture('zoo', name, 'model')))).encode(token, {
         addBos: false,
@@ -149,6 +149,12 @@ describe('an export', () => {
     });
     expect(qwen.keys).not.toHaveProperty('tokenizer.ggml.eot_token_id');
     expect(qwen.notes).not.toContain('no key');
+
+    expect(qwen.notes).not.toContain('window');
+    expect((await notesOf('mistral-window')).notes).toMatch(
+      /see 8 tokens back, and llama\.cpp knows no such window/,
+    );
+    expect((await notesOf('gemma3-conditional')).notes).not.toContain('window');
 
     const llama = await notesOf('llama3-scaled');
     expect(llama.keys).toMatchObject({
