@@ -242,7 +242,7 @@ class LoraCall {
     const auto before = emulation::stats().launches;
     cuda::Stream stream;
     cuda::loraForward(x.get(), x.ld(), c_.rows, c_.in, y.get(), y.ld(), groups_, p.get(), workspace(), workspaceBytes_,
-                      stream);
+                      staging_, stream);
     stream.synchronize();
     projected_ = p.read();
     output_ = y.read();
@@ -255,7 +255,7 @@ class LoraCall {
     const uint64_t waits = emulation::stats().hostWaits;
     cuda::Stream stream;
     cuda::loraBackward(x.get(), x.ld(), c_.rows, c_.in, dy.get(), dy.ld(), c_.wantDx ? dx.get() : DevReal(), dx.ld(),
-                       groups_, p.get(), u.get(), workspace(), workspaceBytes_, stream);
+                       groups_, p.get(), u.get(), workspace(), workspaceBytes_, staging_, stream);
     EXPECT_EQ(emulation::stats().hostWaits, waits);
     stream.synchronize();
     again_ = p.read();
@@ -407,6 +407,7 @@ class LoraCall {
   std::vector<std::vector<LoraSegment>> segments_;
   std::vector<LoraGroup> groups_;
   std::unique_ptr<DeviceArray<char>> workspace_;
+  cuda::Staging staging_{size_t{1} << 20};
   int64_t workspaceBytes_ = 0;
   int32_t ldp_ = 0;
 };

@@ -30,7 +30,7 @@ DEVICE RankTile rankTileOf(const SliceList& list, int tile) {
   return t;
 }
 
-DEVICE void storeRank(Accumulators<Shape>& sum, const RankTile& t, const Pair<__nv_bfloat16>& thin) {
+DEVICE void storeRank(BlockSums<Shape>& sum, const RankTile& t, const Pair<__nv_bfloat16>& thin) {
   const auto [base, ld] = thin[t.slice.thin];
   __nv_bfloat16* const to = base + t.row * ld + t.slice.rankBegin + t.rank;
   sum.eachPair([&](float a, float b, int row, int column) {
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(Shape::kThreads)
   const int usedM = roundUp16(t.rows), usedN = roundUp16(t.ranks);
   TileLoader<T, kLoad, Shape::kThreads> rowLoader;
   TileLoader<float, Load::kThrough, Shape::kThreads> rankLoader;
-  Accumulators<Shape> sum, total;
+  BlockSums<Shape> sum, total;
   sum.clear();
   total.clear();
   const auto column = [&](int i) { return first + i * kTile; };
@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(Shape::kThreads)
 __global__ void __launch_bounds__(Shape::kThreads)
     addChunksKernel(SliceList list, Pair<__nv_bfloat16> thin, const float* slots, int most) {
   const RankTile t = rankTileOf(list, static_cast<int>(blockIdx.x));
-  Accumulators<Shape> total;
+  BlockSums<Shape> total;
   total.clear();
   for (int chunk = 0; chunk < chunksOf(t.slice.width); ++chunk) {
     addSlot(total, slots + (int64_t{blockIdx.x} * most + chunk) * kSlotFloats<Shape>, roundUp16(t.rows),

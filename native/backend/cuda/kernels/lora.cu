@@ -144,7 +144,7 @@ void placeGradients(Call& call) {
 }
 
 // Numbers the tiles and, where a list does not fit into a parameter, lays all of them behind the slots. The slots' address.
-float* prepare(Call& call, DevicePtr<std::byte> workspace, int64_t workspaceBytes, Stream& stream) {
+float* prepare(Call& call, DevicePtr<std::byte> workspace, int64_t workspaceBytes, Staging& staging, Stream& stream) {
   for (SliceBatch& batch : call.intoRank) batch.numberTiles(Product::kIntoRank);
   call.outOfRank.numberTiles(Product::kOutOfRank);
   for (SliceBatch& batch : call.overRows) batch.numberTiles(Product::kOverRows);
@@ -175,7 +175,7 @@ float* prepare(Call& call, DevicePtr<std::byte> workspace, int64_t workspaceByte
   };
   for (SliceBatch* batch : batches) batch->uploaded = lay(batch->slices);
   call.uploadedRanges = lay(call.ranges);
-  copyToDevice(device, bytes.data(), bytes.size(), stream);
+  staging.upload(device, bytes.data(), bytes.size(), stream);
   return slots;
 }
 
@@ -199,7 +199,7 @@ int64_t loraWorkspaceBytes(int64_t groups, int64_t segments) {
 
 void loraForward(DevConstReal x, int64_t ldx, int64_t rows, int64_t in, DevReal y, int64_t ldy,
                  std::span<const LoraGroup> groups, DevReal p, DevicePtr<std::byte> workspace, int64_t workspaceBytes,
-                 Stream& stream) {
+                 Staging& staging, Stream& stream) {
   check(groups, rows, p);
   Call call;
   for (const LoraGroup& group : groups) {
@@ -210,7 +210,7 @@ void loraForward(DevConstReal x, int64_t ldx, int64_t rows, int64_t in, DevReal 
       if (counts(segment)) call.outOfRank.slices.push_back(outerSlice(group, segment, segment.bT.raw()));
     }
   }
-  float* const slots = prepare(call, workspace, workspaceBytes, stream);
+  float* const slots = prepare(call, workspace, workspaceBytes, staging, stream);
   const ThinMatrices thin = thinOf(p, {}, largestRank(groups));
   for (const ElementType type : kTypes) {
     intoRank(call.intoRank[kind(type)], type, wideOf(x, ldx), thin, slots, stream);
@@ -220,7 +220,7 @@ void loraForward(DevConstReal x, int64_t ldx, int64_t rows, int64_t in, DevReal 
 
 void loraBackward(DevConstReal x, int64_t ldx, int64_t rows, int64_t in, DevConstReal dy, int64_t lddy, DevReal dx,
                   int64_t lddx, std::span<const LoraGroup> groups, DevReal p, DevReal u, DevicePtr<std::byte> workspace,
-                  int64_t workspaceBytes, Stream& stream) {
+                  int64_t workspaceBytes, Staging& staging, Stream& stream) {
   check(groups, rows, p);
   check(groups, rows, u);
   Call call;
@@ -253,7 +253,7 @@ void loraBackward(DevConstReal x, int64_t ldx, int64_t rows, int64_t in, DevCons
     }
   }
   placeGradients(call);
-  float* const slots = prepare(call, workspace, workspaceBytes, stream);
+  float* const slots = prepare(call, workspace, workspaceBytes, staging, stream);
   const ThinMatrices thin = thinOf(p, u, largestRank(groups));
   const WideMatrices inputs = wideOf(x, ldx, dy, lddy);
   for (const ElementType type : kTypes) intoRank(call.intoRank[kind(type)], type, inputs, thin, slots, stream);

@@ -8,13 +8,14 @@
 // Launches: 2 forward; backward 3, and 2 more where x and dy differ in type (into the rank and over rows are launched for each). A launch
 // into the rank or over rows that leaves partial sums is followed by one that adds them: few rows of a wide x, or few tiles
 // under many rows. None depends on how many groups, segments or rows there are. Where the groups do not fit into a kernel's
-// parameters, one small copy (from pageable memory: it has been read on return) lays them into the workspace.
+// parameters, one upload lays them into the workspace.
 #pragma once
 
 #include <span>
 
 #include "backend/backend.h"
 #include "backend/cuda/runtime.h"
+#include "backend/cuda/staging.h"
 
 namespace mlit::cuda {
 
@@ -24,10 +25,10 @@ int64_t loraWorkspaceBytes(int64_t groups, int64_t segments);
 // y[group rows, segment columns] += scale * (x·Aᵀ)·bT
 void loraForward(DevConstReal x, int64_t ldx, int64_t rows, int64_t in, DevReal y, int64_t ldy,
                  std::span<const LoraGroup> groups, DevReal p, DevicePtr<std::byte> workspace, int64_t workspaceBytes,
-                 Stream& stream);
+                 Staging& staging, Stream& stream);
 // dx += scale * (dy·B)·A (where dx is given), dA += scale * (dy·B)ᵀ·x, dbT += scale * (x·Aᵀ)ᵀ·dy
 void loraBackward(DevConstReal x, int64_t ldx, int64_t rows, int64_t in, DevConstReal dy, int64_t lddy, DevReal dx,
                   int64_t lddx, std::span<const LoraGroup> groups, DevReal p, DevReal u, DevicePtr<std::byte> workspace,
-                  int64_t workspaceBytes, Stream& stream);
+                  int64_t workspaceBytes, Staging& staging, Stream& stream);
 
 }  // namespace mlit::cuda

@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(Shape::kThreads)
     const Panel<float> right{s.matrix, s.width, s.rank, s.width};
     Loader leftLoader;
     TileLoader<float, Load::kThrough, Shape::kThreads> rightLoader;
-    Accumulators<Shape> sum;
+    BlockSums<Shape> sum;
     sum.clear();
     const auto used = [&](int i) { return min(kTile, roundUp16(s.rank - i * kTile)); };
     twoStages(

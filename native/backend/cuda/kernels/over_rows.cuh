@@ -30,7 +30,7 @@ DEVICE SumTile<Shape> sumTileOf(const SliceList& list, int tile) {
 }
 
 template <class Shape>
-DEVICE void addToMatrix(Accumulators<Shape>& sum, const SumTile<Shape>& t) {
+DEVICE void addToMatrix(BlockSums<Shape>& sum, const SumTile<Shape>& t) {
   const Slice& s = t.slice;
   const bool pairs = (reinterpret_cast<uintptr_t>(s.matrix) % 8 | static_cast<unsigned>(s.width) % 2) == 0;
   sum.eachPair([&](float a, float b, int row, int column) {
@@ -105,7 +105,7 @@ __global__ void __launch_bounds__(Shape::kThreads)
   TileLoader<TRight, kLoadOf<TRight, kLoad>, Shape::kThreads> rightLoader[Shape::kTilesN];
   RowWalk walk(ranges, s, chunk);
   RowStep held{}, coming{};  // what is multiplied, what is on its way
-  Accumulators<Shape> sum;
+  BlockSums<Shape> sum;
   sum.clear();
   twoStages(
       steps,
@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(Shape::kThreads)
     addRowChunksKernel(SliceList list, RangeList ranges, const float* slots, int most) {
   const SumTile<Shape> t = sumTileOf<Shape>(list, static_cast<int>(blockIdx.x));
   const int count = chunkOfRows(ranges, t.slice, 0, most).count;
-  Accumulators<Shape> sum;
+  BlockSums<Shape> sum;
   sum.clear();
   for (int i = 0; i < count; ++i) {
     addSlot(sum, slots + (int64_t{blockIdx.x} * most + i) * kSlotFloats<Shape>, t.usedM, t.usedN);

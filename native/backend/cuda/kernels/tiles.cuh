@@ -26,7 +26,7 @@ struct BlockShape {
 };
 
 template <class Shape>
-struct Accumulators {
+struct BlockSums {
   float at[Shape::kFragmentsM][Shape::kFragmentsN][4];
 
   DEVICE void clear() {
@@ -223,8 +223,8 @@ DEVICE void loadFragmentsB(unsigned (&b)[4], const unsigned char* tiles, int n, 
 // sum += A·B over one step of 64 along the depth, of which the first `depth` count (a multiple of 16). Where the shape is guarded only rows
 // below usedM and columns below usedN are computed (multiples of 16): the tiles beside them need not have been written.
 template <bool kTurnedA, bool kTurnedB, class Shape>
-DEVICE void multiplyTiles(Accumulators<Shape>& sum, const unsigned char* a, const unsigned char* b, int depth,
-                          int usedM, int usedN) {
+DEVICE void multiplyTiles(BlockSums<Shape>& sum, const unsigned char* a, const unsigned char* b, int depth, int usedM,
+                          int usedN) {
   const int m0 = Shape::firstM(), n0 = Shape::firstN();
   const auto inM = [&](int m) { return !Shape::kGuarded || m < usedM; };
   const auto inN = [&](int n) { return !Shape::kGuarded || n < usedN; };
@@ -259,7 +259,7 @@ template <class Shape>
 inline constexpr int64_t kSlotFloats = int64_t{Shape::kM} * Shape::kN;
 
 template <class Shape>
-DEVICE void storeSlot(Accumulators<Shape>& sum, float* slot, int usedM, int usedN) {
+DEVICE void storeSlot(BlockSums<Shape>& sum, float* slot, int usedM, int usedN) {
   sum.each([&](float(&c)[4], int number, int row, int column) {
     if (row >= usedM || column >= usedN) return;
     storeFloat4(slot + (number * Shape::kThreads + static_cast<int>(threadIdx.x)) * 4,
@@ -267,7 +267,7 @@ DEVICE void storeSlot(Accumulators<Shape>& sum, float* slot, int usedM, int used
   });
 }
 template <class Shape>
-DEVICE void addSlot(Accumulators<Shape>& sum, const float* slot, int usedM, int usedN) {
+DEVICE void addSlot(BlockSums<Shape>& sum, const float* slot, int usedM, int usedN) {
   sum.each([&](float(&c)[4], int number, int row, int column) {
     if (row >= usedM || column >= usedN) return;
     const float4 v = loadFloat4(slot + (number * Shape::kThreads + static_cast<int>(threadIdx.x)) * 4);
