@@ -56,9 +56,8 @@ try {
   const { nvcc, release } = toolkit;
   if (process.argv.includes('--rebuild')) rmSync(folder, { recursive: true, force: true });
   await build(nvcc);
-  const places = ['incomplete', '.'].map((place) => join(folder, place, 'mlit_cuda.so'));
-  const file = places.find((place) => existsSync(place));
-  if (file === undefined) throw new SetupError('The build ended without mlit_cuda.so.');
+  const file = join(folder, 'mlit_cuda.so');
+  if (!existsSync(file)) throw new SetupError('The build ended without mlit_cuda.so.');
   const findings = judge(file, nvcc);
   if (findings.length > 0) throw new SetupError(`${file}:\n${findings.join('\n')}`);
   const kib = Math.round(statSync(file).size / 1024);

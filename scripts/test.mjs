@@ -72,10 +72,10 @@ const sanitized = () =>
     'Building the native tests under sanitizers',
   );
 
-/** No sanitizer: the emulator is one of its own. */
+/** No sanitizer: the emulator is one of its own. On the core that the addon is made of. */
 const emulated = () =>
   runGoogleTests(
-    join(root, 'build-emulation'),
+    join(root, 'build'),
     'mlit_emulation_tests',
     ['-DMLIT_BUILD_EMULATION_TESTS=ON'],
     'Building the tests of the CUDA backend on the emulator',

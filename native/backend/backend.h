@@ -133,7 +133,8 @@ class Backend : public BackendSizes {
   virtual void copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) = 0;
   virtual void synchronize() = 0;
   // While a flag is given, an op or synchronize() that finds it true stops where it is, within milliseconds of computing, and
-  // throws kCancelled: what it was to write may hold anything, and what was enqueued after it may never run. Null: ops end.
+  // throws kCancelled: what it was to write may hold anything, and what was enqueued after it may never run. Ops that were
+  // enqueued before the flag was given end. Null: ops end.
   virtual void watchCancel(const std::atomic<bool>* flag) = 0;
 
   // --- weights -------------------------------------------------------------------------------------------------
@@ -244,7 +245,6 @@ class Backend : public BackendSizes {
 class CancelScope {
  public:
   CancelScope(Backend& backend, const std::atomic<bool>* flag) : backend_(backend) {
-    backend.synchronize();
     backend.watchCancel(flag);
   }
   ~CancelScope() { backend_.watchCancel(nullptr); }

@@ -40,7 +40,10 @@ class HostBackend final : public Backend {
   void zero(DevicePtr<std::byte> at, size_t bytes) override;
   void copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) override;
   void synchronize() override;
-  void watchCancel(const std::atomic<bool>* flag) override { inner_->watchCancel(flag); }
+  void watchCancel(const std::atomic<bool>* flag) override {
+    if (flag != nullptr) synchronize();
+    inner_->watchCancel(flag);
+  }
   // Makes flag true just before the op that comes after `ops` others, which may find it so.
   void setAfter(int64_t ops, std::atomic<bool>* flag) { opsLeft_ = ops, flagToSet_ = flag; }
   int64_t opsRun() const { return opsRun_; }

@@ -34,7 +34,6 @@ TrainSession::OptimResult TrainSession::optimStep(int32_t adapter, AdamWParams p
     s.parametersChanged();
   }
   backend.zero(s.buffers.gradients[i].as<std::byte>(), static_cast<size_t>(n) * sizeof(float));
-  backend.synchronize();
   s.pending[i] = 0;
   s.activationsKept = false;
   if (!finite) {

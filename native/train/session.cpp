@@ -183,17 +183,18 @@ bool TrainSession::Impl::runBody(const PackedBatch& packed, Supervision supervis
   return true;
 }
 
-std::vector<float> TrainSession::Impl::fetchLogprobs() {
-  std::vector<float> logprobs(batch.rows.size());
-  if (logprobs.empty()) return logprobs;
-  model->backend().download(logprobs.data(), buffers.logprobs.as<const std::byte>(), logprobs.size() * sizeof(float));
-  model->backend().synchronize();
-  for (size_t i = 0; i < logprobs.size(); ++i) {
-    if (std::isfinite(logprobs[i])) continue;
+void TrainSession::Impl::askForLogprobs() {
+  arrived.resize(batch.rows.size());
+  model->backend().download(arrived.data(), buffers.logprobs.as<const std::byte>(), arrived.size() * sizeof(float));
+}
+
+const std::vector<float>& TrainSession::Impl::arrivedLogprobs() const {
+  for (size_t i = 0; i < arrived.size(); ++i) {
+    if (std::isfinite(arrived[i])) continue;
     const std::string row = std::to_string(batch.rows[i]);
     throw Error(ErrorCode::kNotFinite, "the loss of row " + row + " of the batch is not finite", {{"row", row}});
   }
-  return logprobs;
+  return arrived;
 }
 
 void TrainSession::Impl::scatterLogprobs(std::span<const float> bySupervised, std::span<float> byRow) const {
@@ -217,11 +218,6 @@ void TrainSession::Impl::markPending() {
     const auto owner = static_cast<size_t>(batch.owners[i]);
     if (owner < pending.size() && batch.weights[i] != 0) pending[owner] = 1;
   }
-}
-
-void TrainSession::Impl::backwardBody() {
-  body.backward(batch);
-  model->backend().synchronize();
 }
 
 // Says only that they are nothing: a whole model's take a while to overwrite, and who cancels does not wait for it.
@@ -279,15 +275,17 @@ StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<floa
   s.requireTraining("forwardBackward");
   if (!logprobs.empty()) s.checkLogprobsSpan(logprobs, packed.tokens.size());
   return s.guarded([&] {
-    std::vector<float> values;
+    s.arrived.clear();
     if (s.runBody(packed, logprobs.empty() ? Supervision::kWeighted : Supervision::kTargets, true)) {
       const bool weighted =
           std::any_of(s.batch.weights.begin(), s.batch.weights.end(), [](float weight) { return weight != 0; });
       if (weighted) s.markPending();
       s.head.run(s.batch.supervised, weighted ? Head::Gradients::kOfFinal : Head::Gradients::kNone, s.body);
-      values = s.fetchLogprobs();
-      if (weighted) s.backwardBody();
+      s.askForLogprobs();
+      if (weighted) s.body.backward(s.batch);
+      s.model->backend().synchronize();  // once: a device works through the whole step by itself
     }
+    const std::vector<float>& values = s.arrivedLogprobs();
     if (!logprobs.empty()) s.scatterLogprobs(values, logprobs);
     return s.sums(values);
   });
@@ -298,11 +296,13 @@ StepSums TrainSession::score(const PackedBatch& packed, std::span<float> logprob
   s.checkLogprobsSpan(logprobs, packed.tokens.size());
   try {
     const CancelScope scope(s.model->backend(), s.cancelFlag);
-    std::vector<float> values;
+    s.arrived.clear();
     if (s.runBody(packed, Supervision::kTargets, false)) {
       s.head.run(s.batch.supervised, Head::Gradients::kNone, s.body);
-      values = s.fetchLogprobs();
+      s.askForLogprobs();
+      s.model->backend().synchronize();
     }
+    const std::vector<float>& values = s.arrivedLogprobs();
     s.scatterLogprobs(values, logprobs);
     return s.sums(values);
   } catch (const Error& error) {
@@ -316,12 +316,13 @@ void TrainSession::forward(const PackedBatch& packed, std::span<float> logprobs)
   s.requireTraining("forward");
   s.checkLogprobsSpan(logprobs, packed.tokens.size());
   s.guarded([&] {
-    std::vector<float> values;
+    s.arrived.clear();
     if (s.runBody(packed, Supervision::kTargets, true)) {
       s.head.run(s.batch.supervised, Head::Gradients::kNone, s.body);
-      values = s.fetchLogprobs();
+      s.askForLogprobs();
+      s.model->backend().synchronize();
     }
-    s.scatterLogprobs(values, logprobs);
+    s.scatterLogprobs(s.arrivedLogprobs(), logprobs);
     s.activationsKept = true;
   });
 }
@@ -356,7 +357,8 @@ void TrainSession::backward(std::span<const float> logprobGradients) {
     uploadTo(s.model->backend(), s.buffers.weights.as<std::byte>(), s.batch.weights.data(), s.batch.weights.size());
     s.markPending();
     s.head.run(s.batch.supervised, Head::Gradients::kOfFinal, s.body);
-    s.backwardBody();
+    s.body.backward(s.batch);
+    s.model->backend().synchronize();
   });
 }
 

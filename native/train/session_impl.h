@@ -30,12 +30,12 @@ struct TrainSession::Impl {
   // Reads and uploads a batch, runs the body; false where no row is supervised (nothing was computed).
   bool runBody(const PackedBatch& packed, Supervision supervision, bool dropout);
   void prepareDropout(const PackedBatch& packed);
-  // Log-probabilities of the supervised rows on the host; kNotFinite.
-  std::vector<float> fetchLogprobs();
+  // Log-probabilities of the supervised rows, on their way to the host; there after synchronize(), where kNotFinite may show.
+  void askForLogprobs();
+  const std::vector<float>& arrivedLogprobs() const;
   void scatterLogprobs(std::span<const float> bySupervised, std::span<float> byRow) const;
   StepSums sums(std::span<const float> logprobs) const;
   void markPending();  // before anything is added to the gradients of the batch at hand
-  void backwardBody();
   void requireTraining(const char* call) const;
   void checkLogprobsSpan(std::span<const float> logprobs, size_t tokens) const;
   size_t trainedIndex(int32_t adapter) const;
@@ -63,6 +63,7 @@ struct TrainSession::Impl {
   std::vector<uint64_t> dropoutKeys;  // by adapter, of the batch at hand
   BatchLimits limits;
   const std::atomic<bool>* cancelFlag = nullptr;
+  std::vector<float> arrived;  // log-probabilities by supervised row
   bool activationsKept = false;  // between forward() and backward()
   std::vector<uint8_t> pending;  // by trained vector
   std::vector<uint8_t> dirty;    // by trained vector: discarded, and not zero yet

@@ -131,18 +131,6 @@ describe('NVIDIA’s libraries', () => {
       () => driven('13000 0 9.0.0', {}, []),
       /libcublasLt\.so\.13 and libcublasLt\.so\.12 were not found/,
     ],
-    [
-      'a build without kernels',
-      () => ({
-        ...driven('12020 0 9.0.0', {}, [12]),
-        ...Object.fromEntries(
-          Object.entries(beside(join(doubles, 'mlit_double_without_kernels.so'))).filter(([name]) =>
-            name.startsWith('MLIT_NATIVE'),
-          ),
-        ),
-      }),
-      /no CUDA kernels yet/,
-    ],
   ])('%s is a reason', (_what, env, reason) => {
     const { usable, reason: said } = cuda(env());
     expect(said).toMatch(reason);

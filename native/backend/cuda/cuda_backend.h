@@ -12,9 +12,7 @@ namespace mlit::cuda {
 // Why no code in this library runs on the device, as the CUDA runtime sees it; empty where some does. Makes the device's context.
 std::string imageReason(int device);
 
-#if MLIT_CUDA_KERNELS
 // Throws mlit::Error: kDeviceUnavailable, kOutOfMemory.
 std::unique_ptr<Backend> createCudaBackend(int device, const CublasLt& cublasLt);
-#endif
 
 }  // namespace mlit::cuda

@@ -1,34 +1,28 @@
 # mlit_cuda.so, the CUDA backend beside the addon, and its doubles for tests. Included by the top CMakeLists.txt, which has the options.
 
-# ON once every operation of backend.h has a kernel. Until then the plug-in is built only when asked for, as a compile check, and
-# not beside the addon: a package must not carry what offers no device.
-set(MLIT_CUDA_KERNELS OFF)
-
 # Ours, with the nvcc that first knew each; the last also as PTX, for cards to come.
 set(cuda_all_archs 80 86 89 90a 100 120)
 
 set(cuda_wanted ${MLIT_CUDA})
 if(cuda_wanted STREQUAL "AUTO")
   set(cuda_wanted OFF)
-  if(MLIT_CUDA_KERNELS)
-    if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
-      find_program(MLIT_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
-      if(MLIT_NVCC)
-        set(CMAKE_CUDA_COMPILER ${MLIT_NVCC})
-      endif()
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+    find_program(MLIT_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda PATH_SUFFIXES bin)
+    if(MLIT_NVCC)
+      set(CMAKE_CUDA_COMPILER ${MLIT_NVCC})
     endif()
-    include(CheckLanguage)
-    check_language(CUDA)
-    if(CMAKE_CUDA_COMPILER)
-      execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE nvcc_says ERROR_QUIET)
-      if(nvcc_says MATCHES "release ([0-9]+\\.[0-9]+)" AND CMAKE_MATCH_1 VERSION_GREATER_EQUAL 12.8)
-        set(cuda_wanted ON)
-      else()
-        message(STATUS "The CUDA plug-in is left out: ${CMAKE_CUDA_COMPILER} is older than 12.8")
-      endif()
+  endif()
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE nvcc_says ERROR_QUIET)
+    if(nvcc_says MATCHES "release ([0-9]+\\.[0-9]+)" AND CMAKE_MATCH_1 VERSION_GREATER_EQUAL 12.8)
+      set(cuda_wanted ON)
     else()
-      message(STATUS "The CUDA plug-in is left out: there is no nvcc (`npm run cuda:toolkit` fetches one)")
+      message(STATUS "The CUDA plug-in is left out: ${CMAKE_CUDA_COMPILER} is older than 12.8")
     endif()
+  else()
+    message(STATUS "The CUDA plug-in is left out: there is no nvcc (`npm run cuda:toolkit` fetches one)")
   endif()
 endif()
 
@@ -66,18 +60,15 @@ if(cuda_wanted)
   endforeach()
   message(STATUS "CUDA plug-in: nvcc ${CMAKE_CUDA_COMPILER_VERSION}, ${cuda_archs}")
 
-  file(GLOB cuda_sources CONFIGURE_DEPENDS native/backend/cuda/*.cpp native/backend/cuda/*.cu native/backend/cuda/*/*.cu)
+  file(GLOB cuda_sources CONFIGURE_DEPENDS native/backend/cuda/*.cpp native/backend/cuda/*.cu
+    native/backend/cuda/backend/*.cpp native/backend/cuda/kernels/*.cu)
   add_library(mlit_cuda SHARED ${cuda_sources} native/core/error.cpp)
   set_target_properties(mlit_cuda PROPERTIES PREFIX "" SUFFIX ".so")
-  if(NOT MLIT_CUDA_KERNELS)
-    set_target_properties(mlit_cuda PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/incomplete)
-  endif()
   target_include_directories(mlit_cuda PRIVATE native)
   target_include_directories(mlit_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
   string(REGEX MATCH "^[0-9]+" toolkit_major ${CMAKE_CUDA_COMPILER_VERSION})
   target_compile_definitions(mlit_cuda PRIVATE
-    ${MLIT_INTERFACE} MLIT_CUDA_TOOLKIT_MAJOR=${toolkit_major} MLIT_CUDA_ARCHS="${cuda_archs}"
-    MLIT_CUDA_KERNELS=$<BOOL:${MLIT_CUDA_KERNELS}>)
+    ${MLIT_INTERFACE} MLIT_CUDA_TOOLKIT_MAJOR=${toolkit_major} MLIT_CUDA_ARCHS="${cuda_archs}")
   target_compile_options(mlit_cuda PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Werror -ffp-contract=off>
     "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings -Xcompiler -Wall -lineinfo --threads 0>"
@@ -99,11 +90,8 @@ set(entry_points native/backend/cuda/plugin.cpp native/test/cuda/backend_double.
 add_library(mlit_double_plugin SHARED EXCLUDE_FROM_ALL native/test/cuda/plugin_double.cpp ${double_parts})
 add_library(mlit_double_cuda SHARED EXCLUDE_FROM_ALL ${entry_points} ${double_parts})
 target_compile_definitions(mlit_double_cuda PRIVATE
-  MLIT_CUDA_TOOLKIT_MAJOR=13 MLIT_CUDA_ARCHS="80,90a" MLIT_CUDA_KERNELS=1)
-add_library(mlit_double_without_kernels SHARED EXCLUDE_FROM_ALL ${entry_points} ${double_parts})
-target_compile_definitions(mlit_double_without_kernels PRIVATE
-  MLIT_CUDA_TOOLKIT_MAJOR=12 MLIT_CUDA_ARCHS="80,90a" MLIT_CUDA_KERNELS=0)
-foreach(double mlit_double_plugin mlit_double_cuda mlit_double_without_kernels)
+  MLIT_CUDA_TOOLKIT_MAJOR=13 MLIT_CUDA_ARCHS="80,90a")
+foreach(double mlit_double_plugin mlit_double_cuda)
   target_compile_definitions(${double} PRIVATE ${MLIT_INTERFACE})
   target_link_libraries(${double} PRIVATE mlit_core ${CMAKE_DL_LIBS})
   target_link_options(${double} PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/native/backend/cuda/exports.map)
@@ -113,7 +101,7 @@ add_library(mlit_double_cublaslt SHARED EXCLUDE_FROM_ALL native/test/cuda/cublas
 foreach(double mlit_double_driver mlit_double_cublaslt)
   target_link_libraries(${double} PRIVATE mlit_flags)
 endforeach()
-add_custom_target(mlit_doubles DEPENDS mlit_double_plugin mlit_double_cuda mlit_double_without_kernels
+add_custom_target(mlit_doubles DEPENDS mlit_double_plugin mlit_double_cuda
                                        mlit_double_driver mlit_double_cublaslt)
-set_target_properties(mlit_double_plugin mlit_double_cuda mlit_double_without_kernels mlit_double_driver
+set_target_properties(mlit_double_plugin mlit_double_cuda mlit_double_driver
                       mlit_double_cublaslt PROPERTIES PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/doubles)

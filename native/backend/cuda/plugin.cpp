@@ -1,5 +1,4 @@
-// The entry points of mlit_cuda.so. MLIT_CUDA_KERNELS is 0 until every operation of backend.h has a kernel: such a build proves that
-// all compiles and links, says so, and offers no device.
+// The entry points of mlit_cuda.so.
 #include "backend/plugin.h"
 
 #include <cstdio>
@@ -28,7 +27,6 @@ Verdict judge(int32_t device) {
   Verdict verdict = driver().judge(device);
   if (!verdict.usable) return verdict;
   if (cublasLt().library == nullptr) return {false, cublasLt().reason};
-  if (!MLIT_CUDA_KERNELS) return {false, "this build has no CUDA kernels yet"};
   return verdict;
 }
 
@@ -39,9 +37,7 @@ Backend* create(int32_t device) {
   } else {
     reason = imageReason(device);
   }
-#if MLIT_CUDA_KERNELS
   if (reason.empty()) return createCudaBackend(device, cublasLt()).release();
-#endif
   throw Error(ErrorCode::kDeviceUnavailable, reason, {{"device", "cuda:" + std::to_string(device)}});
 }
 

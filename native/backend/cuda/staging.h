@@ -44,8 +44,8 @@ class Staging {
   void turn(Stream& stream);
 
   size_t halfBytes_;
-  unsigned char* memory_;
   Half halves_[2];
+  unsigned char* memory_;  // last: what is made before it cleans up after itself
   int turn_ = 0;
 };
 

@@ -39,6 +39,7 @@ class CudaWeights {
   void setWeightRows(WeightId weight, int64_t firstRow, int64_t count, const float* host, Stream& stream);
   void refreshWeightRows(WeightId weight, int64_t firstRow, int64_t count, DevConstF32 rows, Stream& stream);
   void destroyWeight(WeightId weight);  // waits for the device
+  int64_t columns(WeightId weight) const { return weightAt(weight).in; }
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out, Stream& stream);
 
   // y [rows, out] = x [rows, in] · Wᵀ. Reals of either type, aligned or not; x and y are apart. bfloat16 and int8 weights are multiplied as bfloat16, so a

@@ -19,6 +19,7 @@
 #include "emulation/emulator.h"
 
 namespace mlit::test {
+inline namespace emulated {  // apart from what native/test has of the same names
 
 inline constexpr uint64_t kSeeds = 20;
 
@@ -187,4 +188,5 @@ inline void expectReals(ElementType type, const std::vector<float>& got, const s
   EXPECT_LE(different, 1 + want.size() / 50) << what << ": too many bfloat16 differ from the rounding of float64";
 }
 
+}  // namespace emulated
 }  // namespace mlit::test

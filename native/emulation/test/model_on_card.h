@@ -1,0 +1,59 @@
+// The committed models of native/test on the CUDA backend, on an emulated card, and on the CPU with the same weights.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "backend/cuda/backend/backend_impl.h"
+#include "emulation/cublaslt.h"
+#include "emulation/emulator.h"
+#include "test/model_support.h"
+
+namespace mlit::test {
+
+inline constexpr const char* kZoo[] = {"zoo/llama3-scaled", "zoo/mistral-window", "zoo/qwen2", "zoo/qwen3",
+                                       "zoo/gemma3-conditional"};
+inline constexpr const char* kFamilies[] = {"gemma3-tiny", "llama-tiny", "zoo/llama3-scaled",     "zoo/mistral-window",
+                                            "zoo/qwen2",   "zoo/qwen3",  "zoo/gemma3-conditional"};
+
+inline std::shared_ptr<Model> loadAsBf16(const Fixture& f, std::shared_ptr<Backend> backend) {
+  Model::Options options;
+  options.format = WeightFormat::kBF16;
+  return Model::load(f.path("model"), std::move(backend), options);
+}
+inline std::shared_ptr<Model> onCard(const Fixture& f) {
+  return loadAsBf16(f, std::make_shared<cuda::CudaBackend>(0, emulation::cublasLt()));
+}
+inline std::shared_ptr<Model> onCpu(const Fixture& f) { return loadAsBf16(f, createCpuBackend(1)); }
+
+inline TrainOptions trainOptions(const Model& model) { return smallOptions(128, 7, model.config().vocabulary); }
+
+inline AdamWParams stepParams(double learningRate, double totalWeight) {
+  AdamWParams params;
+  params.learningRate = static_cast<float>(learningRate);
+  params.gradScale = static_cast<float>(1 / totalWeight);
+  return params;
+}
+
+// A fresh card for each test, and no finding at its end.
+template <class Base>
+class CardTest : public Base {
+ protected:
+  void SetUp() override { begin(1); }
+  void TearDown() override {
+    for (const emulation::Finding& finding : emulation::takeFindings()) ADD_FAILURE() << emulation::describe(finding);
+    EXPECT_EQ(emulation::stats().liveBytes, 0u) << "device memory that nobody gave back";
+    EXPECT_EQ(emulation::cublasLtObjects(), 0u);
+  }
+  static void begin(uint64_t seed) {
+    emulation::Options options;
+    options.seed = seed;
+    emulation::reset(options);
+  }
+};
+using OnCardAlone = CardTest<::testing::Test>;
+template <class T>
+using OnCardWith = CardTest<::testing::TestWithParam<T>>;
+
+}  // namespace mlit::test

@@ -1,0 +1,161 @@
+// What a training on the card promises beside right numbers: bytes that do not depend on how it was recomputed, interrupted or
+// scheduled, memory as planned, and a host that waits at the end of a step and nowhere else.
+#include "emulation/test/model_on_card.h"
+
+namespace mlit::test {
+namespace {
+
+class TrainingOnCard : public OnCardAlone {};
+
+std::vector<float> gradientsOf(const std::shared_ptr<Model>& model, const Fixture& f, const TrainOptions& options,
+                               const BatchData& batch) {
+  TrainSession session(model, {Adapter::load(model, f.path("adapter"))}, options);
+  session.forwardBackward(batch.view());
+  return session.gradientsToHost(0);
+}
+
+TEST_F(TrainingOnCard, RecomputingChangesNoBit) {
+  const Fixture f("zoo/qwen3");
+  const BatchData batch(f.packedDocuments());
+  const auto model = onCard(f);
+  std::vector<float> first;
+  for (const Recompute level : {Recompute::kNone, Recompute::kActivations, Recompute::kLayer}) {
+    TrainOptions options = trainOptions(*model);
+    options.recompute = level;
+    const std::vector<float> gradients = gradientsOf(model, f, options, batch);
+    if (first.empty()) first = gradients;
+    EXPECT_EQ(gradients, first) << static_cast<int>(level);
+  }
+}
+
+TEST_F(TrainingOnCard, AResumedRunHasTheBytesOfOneThatWasNotInterrupted) {
+  const Fixture f("zoo/qwen2");
+  const BatchData batch(f.packedDocuments());
+  const TempDir folder;
+  const auto steps = [&](TrainSession& session, int count) {
+    for (int i = 0; i < count; ++i) {
+      const StepSums sums = session.forwardBackward(batch.view());
+      session.optimStep(0, stepParams(3e-3, sums.weight[0]));
+    }
+  };
+  const auto model = onCard(f);
+  TrainSession whole(model, {Adapter::load(model, f.path("adapter"))}, trainOptions(*model));
+  steps(whole, 3);
+  whole.saveState((folder.path() / "middle").string());
+  steps(whole, 3);
+  whole.saveState((folder.path() / "whole").string());
+  const auto again = onCard(f);
+  TrainSession resumed(again, {Adapter::load(again, f.path("adapter"))}, trainOptions(*again));
+  resumed.loadState((folder.path() / "middle").string());
+  steps(resumed, 3);
+  resumed.saveState((folder.path() / "resumed").string());
+  EXPECT_EQ(readFile((folder.path() / "resumed").string()), readFile((folder.path() / "whole").string()));
+  EXPECT_NE(readFile((folder.path() / "middle").string()), readFile((folder.path() / "whole").string()));
+}
+
+TEST_F(TrainingOnCard, ThreeAdaptersInOneBatchGetWhatEachGetsAlone) {
+  const Fixture f("llama-tiny");
+  const auto model = onCard(f);
+  const auto make = [&](uint64_t seed) {
+    AdapterSpec spec = Adapter::load(model, f.path("adapter"))->layout().spec();
+    auto adapter = Adapter::create(model, spec, seed);
+    return adapter;
+  };
+  const auto batchFor = [&](std::vector<int32_t> adapters) { return BatchData(f.packedDocuments(adapters)); };
+  std::vector<std::shared_ptr<Adapter>> adapters = {make(1), make(2), make(3)};
+  TrainSession together(model, adapters, trainOptions(*model));
+  const StepSums sums = together.forwardBackward(batchFor({0, 1, 2}).view());
+  for (int32_t i = 0; i < 3; ++i) {
+    TrainSession alone(model, {make(static_cast<uint64_t>(i) + 1)}, trainOptions(*model));
+    std::vector<int32_t> only(3, -1);
+    only[static_cast<size_t>(i)] = 0;
+    const StepSums own = alone.forwardBackward(batchFor(only).view());
+    EXPECT_NEAR(own.loss[0], sums.loss[static_cast<size_t>(i)], 1e-5 * std::abs(own.loss[0]));
+    EXPECT_LE(l2Error(together.gradientsToHost(i), alone.gradientsToHost(0)), 1e-5) << i;
+  }
+}
+
+TEST_F(TrainingOnCard, DropsWhatTheCpuDrops) {
+  const Fixture f("zoo/qwen3");
+  BatchData batch(f.packedDocuments());
+  batch.records = {4, 1};
+  std::vector<float> gradients[2], undropped;
+  int side = 0;
+  for (const auto& model : {onCpu(f), onCard(f)}) {
+    AdapterSpec spec = Adapter::load(model, f.path("adapter"))->layout().spec();
+    for (const double dropout : {0.0, 0.4}) {
+      spec.dropout = dropout;
+      TrainSession session(model, {Adapter::create(model, spec, 5)}, trainOptions(*model));
+      for (int step = 0; step < 2; ++step) {
+        const StepSums sums = session.forwardBackward(batch.view());
+        if (step == 0) session.optimStep(0, stepParams(1e-2, sums.weight[0]));
+      }
+      (dropout > 0 ? gradients[side] : undropped) = session.gradientsToHost(0);
+    }
+    ++side;
+  }
+  EXPECT_LE(l2Error(gradients[1], gradients[0]), 0.1);
+  EXPECT_GT(l2Error(undropped, gradients[0]), 0.3) << "masks make no difference: the comparison says nothing";
+}
+
+TEST_F(TrainingOnCard, FullTuningLosesWhatTheCpuLoses) {
+  const Fixture f("zoo/qwen2");
+  const BatchData batch(f.packedDocuments());
+  std::vector<double> losses[2];
+  int side = 0;
+  for (const bool card : {false, true}) {
+    std::shared_ptr<Backend> backend = createCpuBackend(1);
+    if (card) backend = std::make_shared<cuda::CudaBackend>(0, emulation::cublasLt());
+    Model::Options asFloats;
+    asFloats.format = WeightFormat::kF32;
+    const auto model = Model::load(f.path("model"), backend, asFloats);
+    TrainOptions options = trainOptions(*model);
+    options.full = true;
+    TrainSession session(model, {}, options);
+    for (int step = 0; step < 5; ++step) {
+      const StepSums sums = session.forwardBackward(batch.view());
+      losses[side].push_back(sums.loss[0] / sums.weight[0]);
+      session.optimStep(0, stepParams(1e-3, sums.weight[0]));
+    }
+    ++side;
+  }
+  EXPECT_LT(losses[0].back(), losses[0].front() - 0.05);
+  for (size_t i = 0; i < losses[0].size(); ++i) EXPECT_NEAR(losses[1][i], losses[0][i], 0.02) << i;
+}
+
+TEST_F(TrainingOnCard, MemoryIsWhatWasPlanned) {
+  const Fixture f("gemma3-tiny");
+  const auto backend = std::make_shared<cuda::CudaBackend>(0, emulation::cublasLt());
+  const auto model = loadAsBf16(f, backend);
+  const auto adapter = Adapter::load(model, f.path("adapter"));
+  const TrainOptions options = trainOptions(*model);
+  size_t planned = 0;
+  for (const PlanItem& item :
+       TrainSession::plan(model->config(), *backend, {adapter->layout().spec()}, options, WeightFormat::kBF16)) {
+    planned += item.bytes;
+  }
+  TrainSession session(model, {adapter}, options);
+  session.forwardBackward(BatchData(f.packedDocuments()).view());
+  session.optimStep(0, stepParams(1e-3, 1));
+  EXPECT_EQ(emulation::stats().peakBytes, planned);
+}
+
+TEST_F(TrainingOnCard, AStepAllocatesNothingAndWaitsTwice) {
+  const Fixture f("zoo/llama3-scaled");
+  const auto model = onCard(f);
+  TrainSession session(model, {Adapter::load(model, f.path("adapter"))}, trainOptions(*model));
+  const BatchData batch(f.packedDocuments());
+  const auto step = [&] {
+    const StepSums sums = session.forwardBackward(batch.view());
+    session.optimStep(0, stepParams(1e-3, sums.weight[0]));
+  };
+  step();
+  const emulation::Stats before = emulation::stats();
+  step();
+  const emulation::Stats after = emulation::stats();
+  EXPECT_EQ(after.allocations, before.allocations);
+  EXPECT_LE(after.hostWaits - before.hostWaits, 2u) << "the losses, and the gradient's norm";
+}
+
+}  // namespace
+}  // namespace mlit::test
