@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "backend/cuda/kernels/attention.h"
+#include "core/error.h"
 #include "emulation/test/attention_support.h"
 
 namespace mlit::test {
@@ -43,7 +44,7 @@ class Cache {
   }
 
   // Rows of the packed case, by number.
-  Floats attend(const std::vector<int64_t>& rows, const Inputs& in, int64_t padding) const {
+  Floats attend(const std::vector<int64_t>& rows, const Inputs& in, int64_t padding, int64_t roomForRows = 0) const {
     const std::vector<int32_t> ends = case_.cuSeqlens();
     const int64_t width = case_.queryWidth();
     std::vector<int32_t> positions, rowTables;
@@ -58,7 +59,7 @@ class Cache {
     const int32_t last = *std::max_element(positions.begin(), positions.end());
     const Rows q(queries, n, padding), out(n, width, padding);
     const DeviceArray<int32_t> positionsThere(positions), rowTablesThere(rowTables);
-    const size_t bytes = cuda::attentionCachedWorkspaceBytes(case_.shape, n, last);
+    const size_t bytes = cuda::attentionCachedWorkspaceBytes(case_.shape, roomForRows == 0 ? n : roomForRows, last);
     const DeviceArray<std::byte> workspace(std::max<size_t>(bytes, 1));
     cuda::Stream stream;
     cuda::attentionCached(case_.shape, q.at(), q.ld, n, DevConstI32(positionsThere.get()),
@@ -143,6 +144,19 @@ TEST_F(AttentionCached, ARowsBitsAreItsOwn) {
       EXPECT_EQ(cache.attend({rows[i]}, in, 8), Floats(together.begin() + at, together.begin() + at + width))
           << "row " << rows[i] << " of " << nameOf(c);
     }
+  }
+}
+
+TEST_F(AttentionCached, RowsTakeTurnsInASmallWorkspace) {
+  for (const PackedCase& c : {packed({530, 1040, 3}, 2, 1, 32), packed({700}, 2, 1, 16, 300)}) {
+    const Inputs in(c, 6);
+    const Cache cache(c, in, 0, 1);
+    const std::vector<int64_t> rows = rowsToAttend(c, 38);
+    const Floats together = cache.attend(rows, in, 0);
+    const uint64_t before = emulation::stats().launches.at("attentionCombine");
+    EXPECT_EQ(cache.attend(rows, in, 8, 17), together) << nameOf(c);
+    EXPECT_EQ(emulation::stats().launches.at("attentionCombine"), before + 3) << nameOf(c);  // 16, 16 and the rest
+    EXPECT_THROW(cache.attend(rows, in, 0, 15), Error);
   }
 }
 

@@ -46,7 +46,7 @@ void CudaBackend::kvStore(const AttentionShape& shape, DevConstReal k, DevConstR
 void CudaBackend::attentionCached(const AttentionShape& shape, DevConstReal q, int64_t ldq, int64_t rows,
                                   DevConstI32 positions, DevConstI32 rowTables, DevConstI32 pageTables,
                                   int32_t maxPosition, DevConstReal pool, DevReal out, int64_t ldo) {
-  const size_t bytes = attentionCachedWorkspaceBytes(shape, rows, maxPosition);
+  const size_t bytes = std::min(attentionCachedWorkspaceBytes(shape, rows, maxPosition), workspace_.bytes());
   cuda::attentionCached(shape, q, ldq, rows, positions, rowTables, pageTables, maxPosition, pool, out, ldo,
                         workspace(bytes), bytes, next());
 }

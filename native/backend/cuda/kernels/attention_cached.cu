@@ -280,34 +280,43 @@ void attentionCached(const AttentionShape& shape, DevConstReal q, int64_t ldq, i
                      int64_t ldo, DevicePtr<std::byte> workspace, size_t workspaceBytes, Stream& stream) {
   checkAttention(shape);
   if (rows == 0) return;
-  const size_t wanted = attentionCachedWorkspaceBytes(shape, rows, maxPosition);
-  if (workspaceBytes < wanted) {
-    throw Error(ErrorCode::kInternal, "attentionCached on the device: a workspace of " +
-                                          std::to_string(workspaceBytes) + " bytes; " + std::to_string(wanted) +
-                                          " are wanted");
+  const size_t ofRow = attentionCachedWorkspaceBytes(shape, 1, maxPosition);
+  const int64_t fitting = ofRow == 0 ? rows : static_cast<int64_t>(workspaceBytes / ofRow);
+  const int64_t most =
+      fitting >= rows ? rows : fitting / kRows * kRows;  // of one turn: rows that a block shares stay together
+  if (most == 0) {
+    throw Error(ErrorCode::kInternal,
+                "attentionCached on the device: a workspace of " + std::to_string(workspaceBytes) + " bytes; " +
+                    std::to_string(ofRow * static_cast<size_t>(std::min<int64_t>(rows, kRows))) + " are wanted");
   }
   CachedArguments g;
-  g.q = bf16Of(q, "q"), g.pool = bf16Of(pool, "the pool"), g.out = bf16Of(out, "out");
-  g.positions = positions.raw(), g.rowTables = rowTables.raw(), g.pageTables = pageTables.raw();
-  g.rows = rows, g.ldq = ldq, g.ldo = ldo;
+  const Bf16* const queries = bf16Of(q, "q");
+  Bf16* const outputs = bf16Of(out, "out");
+  g.pool = bf16Of(pool, "the pool"), g.pageTables = pageTables.raw();
+  g.ldq = ldq, g.ldo = ldo;
   g.heads = shape.heads, g.headsPerKv = shape.heads / shape.kvHeads, g.kvWidth = shape.kvHeads * shape.headDim;
   g.headDim = shape.headDim, g.window = shape.window, g.scale = shape.scale;
   g.parts = partsAtMost(maxPosition, shape.window);
   g.partStatistics = workspace.as<float>().raw();
-  g.partSums = g.partStatistics + rows * g.heads * g.parts * 2;
+  g.partSums = g.partStatistics + most * g.heads * g.parts * 2;
 
-  const bool wide = wideRows(shape, g.q, ldq) && wideRows(shape, g.pool, g.kvWidth);
+  const bool wide = wideRows(shape, queries, ldq) && wideRows(shape, g.pool, g.kvWidth);
   const auto headBlocks = static_cast<unsigned>((g.headsPerKv + kRows - 1) / kRows);
-  const Dim3 grid{static_cast<unsigned>(rows), static_cast<unsigned>(shape.kvHeads) * headBlocks,
-                  static_cast<unsigned>(g.parts)};
-  withHead(shape.headDim, wide, [&](auto dim, auto isWide) {
-    constexpr int kDim = decltype(dim)::value;
-    launch(attentionCachedKernel<kDim, decltype(isWide)::value>, "attentionCached", grid, {kThreads},
-           kCachedBytes<kDim>, stream, g);
-  });
-  if (g.parts > 1) {
-    launch(attentionCombineKernel, "attentionCombine",
-           {static_cast<unsigned>(rows), static_cast<unsigned>(shape.heads)}, {kThreads}, 0, stream, g);
+  for (int64_t first = 0; first < rows; first += most) {
+    g.rows = std::min(most, rows - first);
+    g.q = queries + first * ldq, g.out = outputs + first * ldo;
+    g.positions = positions.raw() + first, g.rowTables = rowTables.raw() + first;
+    const Dim3 grid{static_cast<unsigned>(g.rows), static_cast<unsigned>(shape.kvHeads) * headBlocks,
+                    static_cast<unsigned>(g.parts)};
+    withHead(shape.headDim, wide, [&](auto dim, auto isWide) {
+      constexpr int kDim = decltype(dim)::value;
+      launch(attentionCachedKernel<kDim, decltype(isWide)::value>, "attentionCached", grid, {kThreads},
+             kCachedBytes<kDim>, stream, g);
+    });
+    if (g.parts > 1) {
+      launch(attentionCombineKernel, "attentionCombine",
+             {static_cast<unsigned>(g.rows), static_cast<unsigned>(shape.heads)}, {kThreads}, 0, stream, g);
+    }
   }
 }
 
