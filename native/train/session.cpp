@@ -107,6 +107,7 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
       backend.zero(buffers.v[i].as<std::byte>(), bytes);
     }
   }
+  arrived.reserve(static_cast<size_t>(buffers.targetRows));  // what a call that failed has asked for may still come
   zeroGradients();
   cleanGradients();
   backend.synchronize();  // the tables above are this function's
