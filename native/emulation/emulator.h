@@ -57,6 +57,7 @@ struct Stats {
   uint64_t hostWaits = 0;                    // synchronize() of anything, and copies that make the host wait
   uint64_t bytesToDevice = 0, bytesToHost = 0;
   uint64_t allocations = 0;
+  int device = 0;  // of the latest setDevice()
   uint64_t liveBytes = 0, peakBytes = 0, livePinnedBytes = 0;
   uint64_t matrixRows = 0,
            matrixConflicts = 0;  // rows read by ldmatrix, and those of them that found their banks taken

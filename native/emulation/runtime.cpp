@@ -156,6 +156,7 @@ DeviceProperties deviceProperties(int device) {
 void setDevice(int device) {
   enter("cudaSetDevice");
   if (device < 0 || device >= machine.options.devices) raise("cudaSetDevice", "cudaErrorInvalidDevice");
+  machine.stats.device = device;
 }
 
 MemoryInfo memoryInfo() {

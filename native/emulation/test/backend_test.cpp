@@ -91,6 +91,31 @@ TEST_F(OnCard, AnOpOrAWaitThatFindsTheFlagIsLeft) {
   backend.release(at, 64);
 }
 
+TEST_F(OnCard, TwoCardsOfOneThreadKeepApart) {
+  emulation::Options options;
+  options.devices = 2;
+  emulation::reset(options);
+  cuda::CudaBackend first(0, emulation::cublasLt()), second(1, emulation::cublasLt());
+  cuda::CudaBackend* const backends[] = {&first, &second};
+  float back = 1;
+  DevicePtr<std::byte> at[2];
+  const std::function<void(size_t)> calls[] = {
+      [&](size_t i) { at[i] = backends[i]->allocate(256); },
+      [&](size_t i) { backends[i]->zero(at[i], 256); },
+      [&](size_t i) { backends[i]->upload(at[i], &back, sizeof back); },
+      [&](size_t i) { backends[i]->scale(DevF32(reinterpret_cast<float*>(at[i].raw())), 2, 64); },
+      [&](size_t i) { backends[i]->download(&back, at[i], sizeof back); },
+      [&](size_t i) { backends[i]->synchronize(); },
+      [&](size_t i) { backends[i]->release(at[i], 256); },
+  };
+  for (const auto& call : calls) {
+    for (const size_t i : {size_t{0}, size_t{1}}) {
+      call(i);
+      EXPECT_EQ(emulation::stats().device, static_cast<int>(i)) << "call " << &call - calls;
+    }
+  }
+}
+
 TEST_F(OnCard, SaysWhatItHolds) {
   cuda::CudaBackend backend(0, emulation::cublasLt());
   EXPECT_EQ(backend.name(), "cuda");

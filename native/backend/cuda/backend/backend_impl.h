@@ -34,6 +34,9 @@ class DeviceMemory {
 class CudaBackend final : public Backend {
  public:
   CudaBackend(int device, const CublasLtApi& cublasLt);
+  ~CudaBackend() override;
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
 
   // memory.cpp
   std::string name() const override;
@@ -112,11 +115,15 @@ class CudaBackend final : public Backend {
   // Where cuSeqlens stands on the device. What is there already is not sent again: layers ask for the same.
   DevConstI32 lengths(std::span<const int32_t> cuSeqlens);
 
+  // The thread's device is this one from here on: another backend may have had its turn in between.
   struct OnDevice {
-    explicit OnDevice(int device) { setDevice(device); }
+    explicit OnDevice(int which) : device(which) { here(); }
+    void here() const { setDevice(device); }
+    void hereIfAlive() const noexcept;  // for what destructors call
+    int device;
   };
 
-  OnDevice before_;  // all that follows is allocated there
+  OnDevice on_;  // all that follows is allocated there
   DeviceProperties card_;
   Stream stream_;
   Event reached_;

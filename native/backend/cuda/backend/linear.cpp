@@ -31,7 +31,10 @@ void CudaBackend::refreshWeightRows(WeightId weight, int64_t firstRow, int64_t c
   weights_.refreshWeightRows(weight, firstRow, count, rows, next());
 }
 
-void CudaBackend::destroyWeight(WeightId weight) { weights_.destroyWeight(weight); }
+void CudaBackend::destroyWeight(WeightId weight) {
+  on_.hereIfAlive();
+  weights_.destroyWeight(weight);
+}
 
 void CudaBackend::gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) {
   weights_.gatherWeightRows(weight, ids, n, scale, out, next());

@@ -17,12 +17,29 @@ constexpr auto kBetweenLooks = std::chrono::microseconds(50);
 }  // namespace
 
 CudaBackend::CudaBackend(int device, const CublasLtApi& cublasLt)
-    : before_(device),
+    : on_(device),
       card_(deviceProperties(device)),
       workspace_(WeightWorkspace{}.bytes()),
       lengthsRoom_(kLengthsBytes),
       staging_(kStagingBytes),
       weights_(cublasLt, workspace_.at()) {}
+
+void CudaBackend::OnDevice::hereIfAlive() const noexcept {
+  try {
+    here();
+  } catch (const Error&) {
+    // What is released is released all the same.
+  }
+}
+
+CudaBackend::~CudaBackend() {
+  on_.hereIfAlive();
+  try {
+    stream_.synchronize();  // copies may still read page-locked memory
+  } catch (const Error&) {
+    // A device that failed runs nothing any more.
+  }
+}
 
 std::string CudaBackend::name() const { return "cuda"; }
 
@@ -42,16 +59,22 @@ DevicePtr<std::byte> CudaBackend::workspace(size_t bytes) {
 }
 
 DevicePtr<std::byte> CudaBackend::allocate(size_t bytes) {
+  on_.here();
   return DevicePtr<std::byte>(static_cast<std::byte*>(cuda::allocate(bytes)));
 }
 
-void CudaBackend::release(DevicePtr<std::byte> memory, size_t) { cuda::release(memory.raw()); }
+void CudaBackend::release(DevicePtr<std::byte> memory, size_t) {
+  on_.hereIfAlive();
+  cuda::release(memory.raw());
+}
 
 void CudaBackend::upload(DevicePtr<std::byte> to, const void* from, size_t bytes) {
+  on_.here();
   staging_.upload(to.raw(), from, bytes, stream_);
 }
 
 void CudaBackend::download(void* to, DevicePtr<const std::byte> from, size_t bytes) {
+  on_.here();
   staging_.download(to, from.raw(), bytes, stream_);
 }
 
@@ -64,6 +87,7 @@ void CudaBackend::copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from,
 }
 
 void CudaBackend::synchronize() {
+  on_.here();
   if (cancelled_ == nullptr) {
     stream_.synchronize();
   } else {
@@ -80,6 +104,7 @@ void CudaBackend::watchCancel(const std::atomic<bool>* flag) { cancelled_ = flag
 
 Stream& CudaBackend::next() {
   if (cancelled_ != nullptr && *cancelled_) cancel();
+  on_.here();
   return stream_;
 }
 
