@@ -1,7 +1,8 @@
 // Every test by one command: the native ones under sanitizers, those of the CUDA backend on its emulator, those of the real model
 // on optimised kernels, then vitest; the last line is the sum. `--quick` leaves out what wants the real model. Other arguments go
 // to vitest (a file's name, -t PATTERN).
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
@@ -42,19 +43,14 @@ function countGoogleTests(report) {
   return { passed: tests.length - failed - skipped, failed, skipped };
 }
 
-/** Builds and runs one GoogleTest binary. */
-async function runGoogleTests(folder, target, options, label) {
-  try {
-    await buildTarget(folder, target, options, label);
-  } catch (error) {
-    say(error.message);
-    return { ...none, failed: 1 };
-  }
+/** Runs one GoogleTest binary. */
+async function runGoogleTests({ folder, target }) {
   const reportPath = join(stampDir, `${target}.json`);
   rmSync(reportPath, { force: true });
   const args = ['--gtest_brief=1', `--gtest_output=json:${reportPath}`];
   const env = { ...process.env, UBSAN_OPTIONS: 'print_stacktrace=1' };
-  const { status, signal } = spawnSync(join(folder, target), args, { cwd: root, env, stdio: 'inherit' });
+  const child = spawn(join(folder, target), args, { cwd: root, env, stdio: 'inherit' });
+  const [status, signal] = await once(child, 'close');
   const report = readReport(reportPath);
   const counts = report ? countGoogleTests(report) : none;
   if (status !== 0 && counts.failed === 0) {
@@ -64,31 +60,44 @@ async function runGoogleTests(folder, target, options, label) {
   return counts;
 }
 
-const sanitized = () =>
-  runGoogleTests(
-    join(root, 'build-tests'),
-    'mlit_tests',
-    ['-DMLIT_BUILD_TESTS=ON', '-DMLIT_SANITIZE=address,undefined'],
-    'Building the native tests under sanitizers',
-  );
+/** Builds binaries one after another, then runs them beside each other: each alone leaves processors idle. */
+async function nativeTests(...binaries) {
+  const runnable = [];
+  const results = [];
+  for (const binary of binaries) {
+    try {
+      await buildTarget(binary.folder, binary.target, binary.options, binary.label);
+      runnable.push(binary);
+    } catch (error) {
+      say(error.message);
+      results.push({ ...none, failed: 1 });
+    }
+  }
+  return [...results, ...(await Promise.all(runnable.map(runGoogleTests)))];
+}
+
+const sanitized = {
+  folder: join(root, 'build-tests'),
+  target: 'mlit_tests',
+  options: ['-DMLIT_BUILD_TESTS=ON', '-DMLIT_SANITIZE=address,undefined'],
+  label: 'Building the native tests under sanitizers',
+};
 
 /** No sanitizer: the emulator is one of its own. On the core that the addon is made of. */
-const emulated = () =>
-  runGoogleTests(
-    join(root, 'build'),
-    'mlit_emulation_tests',
-    ['-DMLIT_BUILD_EMULATION_TESTS=ON'],
-    'Building the tests of the CUDA backend on the emulator',
-  );
+const emulated = {
+  folder: join(root, 'build'),
+  target: 'mlit_emulation_tests',
+  options: ['-DMLIT_BUILD_EMULATION_TESTS=ON'],
+  label: 'Building the tests of the CUDA backend on the emulator',
+};
 
 /** On the objects that the addon is made of. */
-const real = () =>
-  runGoogleTests(
-    join(root, 'build'),
-    'mlit_real_tests',
-    ['-DMLIT_BUILD_REAL_TESTS=ON'],
-    'Building the native tests of the real model',
-  );
+const real = {
+  folder: join(root, 'build'),
+  target: 'mlit_real_tests',
+  options: ['-DMLIT_BUILD_REAL_TESTS=ON'],
+  label: 'Building the native tests of the real model',
+};
 
 function countVitest(report) {
   // A file that could not even be loaded has no failed test in it, and is a failure all the same.
@@ -121,8 +130,8 @@ const vitestArgs = args.filter((arg) => arg !== '--quick');
 if (args.includes('--quick')) vitestArgs.push('--exclude', 'test/real/**');
 
 mkdirSync(stampDir, { recursive: true });
-const results = [await sanitized(), await emulated()];
-if (!args.includes('--quick')) results.push(await real());
+const results = await nativeTests(sanitized, emulated);
+if (!args.includes('--quick')) results.push(...(await nativeTests(real)));
 results.push(runVitest(vitestArgs));
 const total = (key) => results.reduce((sum, counts) => sum + counts[key], 0);
 const skipped = total('skipped') > 0 ? `, ${total('skipped')} skipped` : '';

@@ -244,9 +244,7 @@ class Backend : public BackendSizes {
 // Ops that are enqueued in its life may be left in the middle once the flag (null: none) is true; those before it are not.
 class CancelScope {
  public:
-  CancelScope(Backend& backend, const std::atomic<bool>* flag) : backend_(backend) {
-    backend.watchCancel(flag);
-  }
+  CancelScope(Backend& backend, const std::atomic<bool>* flag) : backend_(backend) { backend.watchCancel(flag); }
   ~CancelScope() { backend_.watchCancel(nullptr); }
   CancelScope(const CancelScope&) = delete;
   CancelScope& operator=(const CancelScope&) = delete;

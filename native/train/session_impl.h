@@ -63,7 +63,7 @@ struct TrainSession::Impl {
   std::vector<uint64_t> dropoutKeys;  // by adapter, of the batch at hand
   BatchLimits limits;
   const std::atomic<bool>* cancelFlag = nullptr;
-  std::vector<float> arrived;  // log-probabilities by supervised row
+  std::vector<float> arrived;    // log-probabilities by supervised row
   bool activationsKept = false;  // between forward() and backward()
   std::vector<uint8_t> pending;  // by trained vector
   std::vector<uint8_t> dirty;    // by trained vector: discarded, and not zero yet
