@@ -205,7 +205,7 @@ std::string peftModulePath(std::string_view tensorName) {
   if (!tensorName.starts_with(kPeftRoot)) return "";
   tensorName.remove_prefix(kPeftRoot.size());
   for (const char* known : {kPeftMultimodalPaths[0], kPeftMultimodalPaths[1], "model."}) {
-    const std::string path = known;
+    std::string path = known;
     if (tensorName.starts_with(path + "layers.")) return path;
     if (headPath(path) != kPeftHead && tensorName.starts_with(headPath(path) + ".")) return path;
   }
