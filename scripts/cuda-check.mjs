@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
+import { kernelResources, spills } from './cuda/resources.mjs';
 import { ensureCudaToolkit } from './cuda/toolkit.mjs';
 import { checkLibrary } from './prebuild/elf.mjs';
 import { hasCommand, root, runLogged, SetupError, say } from './setup/common.mjs';
@@ -40,6 +41,7 @@ function judge(file, nvcc) {
     const elves = output(cuobjdump, '--list-elf', file);
     for (const arch of archs)
       if (!elves.includes(`sm_${arch}.`)) findings.push(`holds no code for sm_${arch}`);
+    findings.push(...spills(kernelResources(dirname(nvcc), file)));
   }
   return findings;
 }
