@@ -197,7 +197,12 @@ export class Trainer implements AsyncDisposable {
     const wanted = record ? asChosen(record) : input;
     const prepared = await planTraining(base ? { ...wanted, device: base.device } : wanted, context);
     if (base) prepared.chosen.baseDtype = base.baseDtype;
-    if (record) refuseOtherChoices(record.chosen, prepared.chosen);
+    if (record) {
+      refuseOtherChoices(record.chosen, prepared.chosen);
+      // As the run was asked for: the model card of a resumed run is that of one that nobody touched.
+      const { device, threads, recompute } = record.options;
+      prepared.options = { ...prepared.options, device, threads, recompute };
+    }
     const full = prepared.options.method === 'full';
     if (full && base) {
       throw new RangeError(

@@ -121,6 +121,8 @@ describe('Trainer', () => {
     expect(existsSync(join(parts, 'adapter'))).toBe(false);
     await finish({ ...base, out: parts, resume: true });
     expect(weights(parts)).toBe(weights(whole));
+    const card = (run: string): string => readFileSync(join(run, 'adapter', 'README.md'), 'utf8');
+    expect(card(parts)).toBe(card(whole));
     const steps = readFileSync(join(parts, 'events.jsonl'), 'utf8')
       .trim()
       .split('\n')
