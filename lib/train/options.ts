@@ -176,13 +176,16 @@ export function refuseIdleOptions(options: TrainOptions): void {
     throw new RangeError(`train options: ${option} ${why}`);
   };
   if (select === 'rouge-l' && dev === undefined)
-    refuse('select', 'is rouge-l, which needs a dev set: give dev');
+    refuse('select', 'is rouge-l, which needs a dev set: give dev (--dev)');
   if (select === 'rouge-l' && template === 'none')
     refuse('select', 'is rouge-l, which compares responses; with template none there are only texts');
   if (patience > 0 && dev === undefined)
-    refuse('patience', `is ${patience}, which needs a dev set: give dev`);
+    refuse('patience', `is ${patience}, which needs a dev set: give dev (--dev)`);
   if (patience > 0 && evalEvery === 0)
-    refuse('patience', `is ${patience}, but the dev set is scored at the end only: give evalEvery`);
+    refuse(
+      'patience',
+      `is ${patience}, but the dev set is scored at the end only: give evalEvery (--eval-every)`,
+    );
 }
 
 /** One sentence for each issue of a zod error, with the value that was given. */
@@ -194,6 +197,8 @@ export function describeIssues(error: z.ZodError, input: unknown): string {
       for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
       if (issue.code === 'unrecognized_keys') return `${path}: ${issue.message}`;
       if (value === undefined) return `${path}: is needed, but was not given`;
+      if (issue.code === 'too_small' && issue.origin === 'number')
+        return `${path}: ${issue.inclusive ? 'must be at least' : 'must be above'} ${issue.minimum} (got ${shown(value)})`;
       const meant =
         issue.code === 'invalid_value' && typeof value === 'string'
           ? didYouMean(value, issue.values.map(String))
