@@ -28,7 +28,7 @@ import { MlitError } from '../native/errors';
 import { devItems } from './dev';
 import type { DevItem } from './evaluator';
 import type { TrainOptions } from './options';
-import { describeWarmup } from './schedule';
+import { describeRate, describeWarmup } from './schedule';
 
 export interface PrepareContext {
   signal?: AbortSignal | undefined;
@@ -106,6 +106,7 @@ export async function prepareData(
   const { seed, shuffle, epochs, steps: limit, batchExamples, batchTokens } = options;
   const steps = planSteps({ lengths, seed, shuffle, epochs, steps: limit, batchExamples, batchTokens });
   for (const line of describeWarmup(options.warmupSteps, steps.length)) onNote?.(line);
+  for (const line of describeRate(options.learningRate)) onNote?.(line);
   return {
     train: train.examples,
     dev,

@@ -19,7 +19,15 @@ export function describeWarmup(warmupSteps: number, totalSteps: number): string[
   if (warmupSteps * 3 <= totalSteps) return [];
   const reached = warmupSteps >= totalSteps ? ', and the rate never reaches its peak' : '';
   return [
-    `warm-up takes ${Math.min(warmupSteps, totalSteps)} of ${totalSteps} steps${reached}: lower warmupSteps`,
+    `warm-up takes ${Math.min(warmupSteps, totalSteps)} of ${totalSteps} steps${reached}: lower --warmup-steps`,
+  ];
+}
+
+/** A line where the rate is one that no training survives, as 2e4 for 2e-4: AdamW moves each weight by about the rate a step. */
+export function describeRate(learningRate: number): string[] {
+  if (learningRate <= 0.1) return [];
+  return [
+    `a learning rate of ${learningRate} moves each weight by about that much a step: 2e-4 is usual for LoRA, 2e-5 for full tuning`,
   ];
 }
 

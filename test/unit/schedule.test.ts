@@ -1,7 +1,7 @@
 // The learning rate is a pure function of the step, so that a resumed run has the same: its values at the corners.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { describeWarmup, learningRateAt, SCHEDULES } from '../../lib/train/schedule';
+import { describeRate, describeWarmup, learningRateAt, SCHEDULES } from '../../lib/train/schedule';
 
 describe('learningRateAt', () => {
   const base = { learningRate: 1, warmupSteps: 4, totalSteps: 12 } as const;
@@ -47,6 +47,11 @@ describe('learningRateAt', () => {
 it('tells of a warm-up that takes more than a third of a run', () => {
   expect(describeWarmup(10, 60)).toEqual([]);
   expect(describeWarmup(10, 30)).toEqual([]);
-  expect(describeWarmup(10, 29)).toEqual(['warm-up takes 10 of 29 steps: lower warmupSteps']);
+  expect(describeWarmup(10, 29)).toEqual(['warm-up takes 10 of 29 steps: lower --warmup-steps']);
   expect(describeWarmup(10, 3)[0]).toMatch(/takes 3 of 3 steps, and the rate never reaches its peak/);
+});
+
+it('says where a learning rate must be a slip of the pen', () => {
+  for (const usual of [2e-5, 2e-4, 0.01]) expect(describeRate(usual)).toEqual([]);
+  expect(describeRate(2e4)[0]).toMatch(/^a learning rate of 20000 moves/);
 });
