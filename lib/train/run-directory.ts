@@ -223,6 +223,12 @@ export async function readRunRecord(path: string): Promise<RunRecord> {
     if (!chosen.success) throw new RangeError(`chosen: ${describeIssues(chosen.error, record?.chosen)}`);
     return { options, chosen: chosen.data as RunChoices };
   } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new MlitError(
+        'RUN_INVALID',
+        `${path} holds no run to go on with: there is no run.yaml in it; check the path, or leave --resume out to begin one`,
+        { fields: { file }, cause },
+      );
     throw new MlitError('RUN_INVALID', `${file} cannot be read: ${(cause as Error).message}`, {
       fields: { file },
       cause,
