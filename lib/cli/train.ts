@@ -4,7 +4,7 @@ import { preview } from '../data/preview';
 import { rougeEvaluator } from '../eval/dev-rouge';
 import type { TrainEvent } from '../train/events';
 import { trainOptionsSchema } from '../train/options';
-import type { TrainRun } from '../train/run';
+import type { TrainResult, TrainRun } from '../train/run';
 import { Trainer, type TrainerOptions } from '../train/trainer';
 import { checkOptions, mergeConfig, UsageError } from './common';
 import { readMix } from './mix';
@@ -63,7 +63,7 @@ async function train(command: Command): Promise<void> {
         model: result.model ?? null,
         best: result.best ?? null,
       });
-    else note(result.model ? `model written to ${result.model}` : `adapter written to ${result.adapter}`);
+    else note(`${describeWritten(result)}${describeChoice(result)}`);
   } finally {
     loading.end();
     release();
@@ -86,6 +86,17 @@ async function show(run: TrainRun, total: number): Promise<void> {
   } finally {
     progress.end();
   }
+}
+
+function describeWritten({ model, adapter }: TrainResult): string {
+  return model ? `model written to ${model}` : `adapter written to ${adapter}`;
+}
+
+/** Which step's it is, where a dev set chose it. */
+function describeChoice({ best }: TrainResult): string {
+  if (best === undefined) return '';
+  const rouge = best.rougeL === undefined ? '' : `, ROUGE-L ${best.rougeL.toFixed(2)}`;
+  return `, as it was after step ${best.step} (dev loss ${best.loss.toFixed(4)}${rouge})`;
 }
 
 function describeStep(event: TrainEvent & { type: 'step' }, total: number, secondsPerStep: number): string {
