@@ -34,7 +34,7 @@ export function addCompare(program: Command): void {
     .description('two files of answers side by side: wins, ties, losses and the score S, by language')
     .argument('<a>', 'answers as `mlit sample` prints them')
     .argument('<b>', 'answers to the same prompts')
-    .addOption(new Option('--judge <judge>', `${Object.keys(PROGRAM_JUDGES).join(', ')}`))
+    .addOption(new Option('--judge <judge>', `${Object.keys(PROGRAM_JUDGES).join(', ')}; has to be given`))
     .addOption(new Option('--references <file>', 'the prompts with their reference answers'))
     .addOption(
       new Option(

@@ -44,7 +44,7 @@ export function addSample(program: Command): void {
     .addOption(
       option(
         '--adapter <dir...>',
-        'PEFT folders; a record may choose by a field "adapter": 0 for the first (default: 0)',
+        'PEFT folders; a record may choose by a field "adapter", 0 the first (default: the first)',
       ),
     )
     .addOption(option('--prompts <file>', 'JSONL with instruction or messages, or - for standard input'))
