@@ -199,6 +199,8 @@ export function describeIssues(error: z.ZodError, input: unknown): string {
       if (value === undefined) return `${path}: is needed, but was not given`;
       if (issue.code === 'too_small' && issue.origin === 'number')
         return `${path}: ${issue.inclusive ? 'must be at least' : 'must be above'} ${issue.minimum} (got ${shown(value)})`;
+      if (issue.code === 'too_big' && issue.origin === 'number')
+        return `${path}: ${issue.inclusive ? 'must be at most' : 'must be below'} ${issue.maximum} (got ${shown(value)})`;
       const meant =
         issue.code === 'invalid_value' && typeof value === 'string'
           ? didYouMean(value, issue.values.map(String))
