@@ -221,7 +221,7 @@ export interface NativeLoadOptions {
   threads: number;
   /** 'auto' | 'avx512' | 'avx2' | 'neon' */
   isa: string;
-  /** auto: bf16 where every matrix of the file is bf16, else f32. */
+  /** auto: bf16 on a card and where every matrix of the file is bf16, else f32. */
   format: 'auto' | 'f32' | 'bf16';
   /** Called up to a hundred times, the last time with 1. What it throws ends the load and is what the promise rejects with. */
   onProgress?: (fraction: number) => void;
@@ -274,8 +274,8 @@ export interface NativeAddon {
   measureRate(device: string, isa: string, threads: number): Promise<number>;
   readGgufMetadata(path: string): Promise<GgufMetadata>;
   readModelConfig(path: string): Promise<NativeModelConfig>;
-  /** What loading with format auto comes to. */
-  losslessFormat(path: string): Promise<'f32' | 'bf16'>;
+  /** What loading with format auto comes to on a device. */
+  automaticFormat(path: string, device: string): Promise<'f32' | 'bf16'>;
   readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;
 
   loadModel(path: string, options: NativeLoadOptions): Promise<NativeModel>;

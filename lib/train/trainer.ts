@@ -113,7 +113,9 @@ export async function planTraining(
     microTokens,
     recompute,
     baseDtype:
-      options.baseDtype === 'auto' ? await loadAddon().losslessFormat(source.path) : options.baseDtype,
+      options.baseDtype === 'auto'
+        ? await loadAddon().automaticFormat(source.path, device)
+        : options.baseDtype,
     totalSteps: data.steps.length,
     modelIdentity: await modelIdentity(source.path, source.kind),
     ...(source.commit !== undefined && { modelCommit: source.commit }),

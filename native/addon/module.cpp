@@ -141,9 +141,12 @@ Napi::Value readConfig(const Napi::CallbackInfo& info) {
       info.Env(), nullptr, [path = textArgument(info[0], "path")] { return readModelConfig(path); }, configValue);
 }
 
-Napi::Value losslessFormatOf(const Napi::CallbackInfo& info) {
+Napi::Value automaticFormatOf(const Napi::CallbackInfo& info) {
   return runAsync(
-      info.Env(), nullptr, [path = textArgument(info[0], "path")] { return losslessFormat(path); },
+      info.Env(), nullptr,
+      [path = textArgument(info[0], "path"), device = textArgument(info[1], "device")] {
+        return automaticFormat(path, *sizesOf(device, 0, "auto"));
+      },
       [](Napi::Env env, WeightFormat format) {
         return Napi::String::New(env, format == WeightFormat::kBF16 ? "bf16" : "f32");
       });
@@ -193,7 +196,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       method("measureRate", asyncFunction<measure>),
       method("readGgufMetadata", asyncFunction<readGgufMetadata>),
       method("readModelConfig", asyncFunction<readConfig>),
-      method("losslessFormat", asyncFunction<losslessFormatOf>),
+      method("automaticFormat", asyncFunction<automaticFormatOf>),
       method("readPeftConfig", asyncFunction<readPeft>),
       method("loadModel", asyncFunction<loadModel>),
       method("exportConfig", asyncFunction<exportConfig>),

@@ -7,6 +7,7 @@
 
 #include "addon/arguments.h"
 #include "addon/compute_thread.h"
+#include "backend/cuda/cards.h"
 
 namespace mlit::addon {
 namespace {
@@ -188,27 +189,32 @@ Napi::Float64Array float64Value(Napi::Env env, const std::vector<double>& values
   return typedValue<Napi::Float64Array>(env, values);
 }
 
+std::shared_ptr<const BackendSizes> sizesOf(const std::string& device, int32_t threads, const std::string& isa) {
+  if (const cuda::Card* card = cuda::findCard(device)) return cuda::createCudaSizes(*card);
+  return ComputeThread::instance().backend(device, threads, isa);
+}
+
 namespace {
 
-WeightFormat formatFor(const std::string& path, const LoadOptions& load) {
-  return load.format ? *load.format : losslessFormat(path);
+WeightFormat formatFor(const std::string& path, const BackendSizes& sizes, const LoadOptions& load) {
+  return load.format ? *load.format : automaticFormat(path, sizes);
 }
 
 }  // namespace
 
 MemoryPlan planTraining(const std::string& path, const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                         const LoadOptions& load) {
-  const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(load.device, load.threads, load.isa);
-  return TrainSession::plan(readModelConfig(path), *backend, adapters, options, formatFor(path, load));
+  const std::shared_ptr<const BackendSizes> sizes = sizesOf(load.device, load.threads, load.isa);
+  return TrainSession::plan(readModelConfig(path), *sizes, adapters, options, formatFor(path, *sizes, load));
 }
 
 MemoryPlan planSampling(const std::string& path, const SampleOptions& options, int32_t maxAdapterRank,
                         const LoadOptions& load) {
-  const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(load.device, load.threads, load.isa);
+  const std::shared_ptr<const BackendSizes> sizes = sizesOf(load.device, load.threads, load.isa);
   const ModelConfig config = readModelConfig(path);
-  MemoryPlan plan = SampleEngine::plan(config, *backend, options, maxAdapterRank);
+  MemoryPlan plan = SampleEngine::plan(config, *sizes, options, maxAdapterRank);
   const bool hasBase = std::any_of(plan.begin(), plan.end(), [](const PlanItem& item) { return item.name == "base"; });
-  if (!hasBase) plan.insert(plan.begin(), {"base", Model::plannedBytes(config, *backend, formatFor(path, load))});
+  if (!hasBase) plan.insert(plan.begin(), {"base", Model::plannedBytes(config, *sizes, formatFor(path, *sizes, load))});
   return plan;
 }
 

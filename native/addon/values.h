@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,7 +17,7 @@
 namespace mlit::addon {
 
 struct LoadOptions {
-  std::string device = "auto";  // auto, cpu, cuda, cuda:N
+  std::string device = "auto";  // auto, cpu, cuda, cuda:N; of a plan also a card's name
   int32_t threads = 0;
   std::string isa = "auto";
   std::optional<WeightFormat> format;  // none: what loses nothing
@@ -35,7 +36,9 @@ Napi::Value ggufValue(Napi::Env env, const GgufValue& value);
 Napi::Float32Array float32Value(Napi::Env env, const std::vector<float>& values);
 Napi::Float64Array float64Value(Napi::Env env, const std::vector<double>& values);
 
-// The shared backend where there is one, or one for the time of the plan; on the compute thread.
+// What a plan asks of a device: of a card by its name in cards.h, which need not be there; else of the shared backend where there is
+// one, or of one for the time of the plan. On the compute thread.
+std::shared_ptr<const BackendSizes> sizesOf(const std::string& device, int32_t threads, const std::string& isa);
 MemoryPlan planTraining(const std::string& path, const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                         const LoadOptions& load);
 MemoryPlan planSampling(const std::string& path, const SampleOptions& options, int32_t maxAdapterRank,

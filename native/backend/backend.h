@@ -117,6 +117,9 @@ class BackendSizes {
   // Bytes a backend holds for itself (packing buffers and the like), part of every memory plan.
   virtual size_t fixedBytes() const = 0;
   virtual size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const = 0;
+  // Memory of the device's own that a plan may use: what is free there, and what the backend itself holds of it. -1 where it
+  // computes in the host's memory.
+  virtual int64_t deviceBytes() const = 0;
 };
 
 class Backend : public BackendSizes {

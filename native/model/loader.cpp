@@ -78,6 +78,10 @@ WeightFormat formatOf(const Checkpoint& checkpoint) {
   return WeightFormat::kBF16;
 }
 
+WeightFormat automaticFormat(const Checkpoint& checkpoint, const BackendSizes& backend) {
+  return backend.activationType() == ElementType::kBF16 ? WeightFormat::kBF16 : formatOf(checkpoint);
+}
+
 }  // namespace
 
 Checkpoint::Checkpoint(const std::string& path) {
@@ -95,12 +99,16 @@ Checkpoint::Checkpoint(const std::string& path) {
 
 WeightFormat losslessFormat(const std::string& path) { return formatOf(Checkpoint(path)); }
 
+WeightFormat automaticFormat(const std::string& path, const BackendSizes& backend) {
+  return automaticFormat(Checkpoint(path), backend);
+}
+
 ModelLoader::ModelLoader(const std::string& path, std::shared_ptr<Backend> backend, const Model::Options& options)
     : model_(new Model), options_(options), pool_(usableProcessors()) {
   Checkpoint checkpoint(path);
   model_->backend_ = std::move(backend);
   model_->path_ = path;
-  model_->format_ = options.format.value_or(formatOf(checkpoint));
+  model_->format_ = options.format.value_or(automaticFormat(checkpoint, *model_->backend_));
   model_->config_ = std::move(checkpoint.config);
   source_ = std::move(checkpoint.source);
   names_ = std::move(checkpoint.names);

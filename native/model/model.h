@@ -96,7 +96,9 @@ class ModelUse {
 
 // config of a checkpoint without loading its weights.
 ModelConfig readModelConfig(const std::string& path);
-// What Model::Options::format = none comes to.
+// bf16 where every matrix of the checkpoint is bf16, else f32.
 WeightFormat losslessFormat(const std::string& path);
+// What Model::Options::format = none comes to: bf16 on a backend that multiplies in bf16 anyway, else what loses nothing.
+WeightFormat automaticFormat(const std::string& path, const BackendSizes& backend);
 
 }  // namespace mlit

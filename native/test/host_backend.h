@@ -25,6 +25,7 @@ class HostBackend final : public Backend {
   std::string description() const override { return "queued, over " + inner_->description(); }
   ElementType activationType() const override { return inner_->activationType(); }
   size_t fixedBytes() const override { return inner_->fixedBytes(); }
+  int64_t deviceBytes() const override { return -1; }
   size_t pendingOps() const { return queue_.size(); }
   size_t liveBytes() const {
     size_t bytes = 0;

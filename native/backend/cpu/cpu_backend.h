@@ -26,6 +26,7 @@ class CpuBackend final : public Backend {
   std::string description() const override;
   ElementType activationType() const override { return ElementType::kF32; }
   size_t fixedBytes() const override;
+  int64_t deviceBytes() const override { return -1; }
 
   // memory.cpp
   DevicePtr<std::byte> allocate(size_t bytes) override;

@@ -28,7 +28,7 @@ const Card* findCard(const std::string& name);
 // Of a card's memory, what the driver, its context and the libraries take before anything of ours: an assumption.
 inline constexpr int64_t kContextBytes = int64_t{700} << 20;
 
-// What CudaBackend would say on any card: its sizes do not depend on which.
-std::unique_ptr<BackendSizes> createCudaSizes();
+// What CudaBackend would say on that card: all but the memory that there is does not depend on which.
+std::unique_ptr<BackendSizes> createCudaSizes(const Card& card);
 
 }  // namespace mlit::cuda

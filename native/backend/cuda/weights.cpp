@@ -1,4 +1,4 @@
-// Weights' memory and how rows come into it. Rows are padded to 16 bytes, so that a product takes a weight of any width as it lies.
+// Weights' memory and how rows come into it.
 #include "backend/cuda/weights.h"
 
 #include <algorithm>
@@ -11,30 +11,6 @@
 namespace mlit::cuda {
 namespace {
 
-constexpr size_t kAlignment = 256;
-
-int64_t elementBytes(WeightFormat format) {
-  switch (format) {
-    case WeightFormat::kF32:
-      return 4;
-    case WeightFormat::kBF16:
-      return 2;
-    case WeightFormat::kI8Channel:
-      return 1;
-  }
-  return 4;
-}
-
-int64_t paddedRow(int64_t in, WeightFormat format) {
-  const int64_t step = 16 / elementBytes(format);
-  return (in + step - 1) / step * step;
-}
-
-size_t dataBytes(int64_t out, int64_t in, WeightFormat format) {
-  const auto bytes = static_cast<size_t>(out * paddedRow(in, format) * elementBytes(format));
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 std::string shapeOf(int64_t out, int64_t in) { return "[" + std::to_string(out) + ", " + std::to_string(in) + "]"; }
 
 }  // namespace
@@ -44,7 +20,7 @@ std::byte* CudaWeights::Weight::at(int64_t row, int64_t column) const {
 }
 
 float* CudaWeights::Weight::scales() const {
-  return reinterpret_cast<float*>(static_cast<std::byte*>(memory.get()) + dataBytes(out, in, format));
+  return reinterpret_cast<float*>(static_cast<std::byte*>(memory.get()) + matrixBytes(out, in, format));
 }
 
 CudaWeights::CudaWeights(const CublasLtApi& api, void* workspace, const WeightWorkspace& sizes)
@@ -58,11 +34,6 @@ CudaWeights::CudaWeights(const CublasLtApi& api, void* workspace, const WeightWo
 
 // As much as comes at a time, through the workspace's `in`.
 size_t CudaWeights::uploadBytes() const { return std::min(kUploadBytes, sizes_.in); }
-
-size_t CudaWeights::weightBytes(int64_t out, int64_t in, WeightFormat format) {
-  const size_t scales = format == WeightFormat::kI8Channel ? static_cast<size_t>(out) * sizeof(float) : 0;
-  return dataBytes(out, in, format) + scales;
-}
 
 WeightId CudaWeights::createWeight(int64_t out, int64_t in, WeightFormat format, Stream& stream) {
   if (out < 1 || in < 1) {

@@ -13,26 +13,15 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/matmul.h"
+#include "backend/cuda/sizes.h"
 
 namespace mlit::cuda {
-
-// How the workspace is divided, in bytes; each a multiple of 256. The bits of a product with an int8 weight follow `slice`, which
-// says in how many parts it is taken; the others decide speed alone.
-struct WeightWorkspace {
-  size_t product = size_t{32} << 20;  // of cuBLASLt itself; NVIDIA's advice for compute capability 9.0 and later
-  size_t slice = size_t{64} << 20;    // rows of an int8 weight as bfloat16
-  size_t in = size_t{32} << 20;       // rows of x or dy, brought to the product's type or packed; rows for a weight
-  size_t out = size_t{32} << 20;      // rows of y or dx that the product can't write where they belong
-
-  size_t bytes() const { return product + slice + in + out; }
-};
 
 class CudaWeights {
  public:
   // workspace: sizes.bytes() of device memory, 256-byte aligned, the caller's and for these products alone.
   CudaWeights(const CublasLtApi& api, void* workspace, const WeightWorkspace& sizes = {});
 
-  static size_t weightBytes(int64_t out, int64_t in, WeightFormat format);
   static constexpr size_t pinnedBytes() { return 2 * kUploadBytes; }  // of host memory, held while this lives
 
   WeightId createWeight(int64_t out, int64_t in, WeightFormat format, Stream& stream);

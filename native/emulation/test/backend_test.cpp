@@ -3,7 +3,6 @@
 #include <atomic>
 
 #include "backend/cuda/backend/backend_impl.h"
-#include "backend/cuda/backend/sizes.h"
 #include "core/error.h"
 #include "emulation/cublaslt.h"
 #include "emulation/test/support.h"
@@ -117,7 +116,9 @@ TEST_F(OnCard, TwoCardsOfOneThreadKeepApart) {
 }
 
 TEST_F(OnCard, SaysWhatItHolds) {
+  const auto free = static_cast<int64_t>(cuda::memoryInfo().freeBytes);
   cuda::CudaBackend backend(0, emulation::cublasLt());
+  EXPECT_EQ(backend.deviceBytes(), free);
   EXPECT_EQ(backend.name(), "cuda");
   EXPECT_NE(backend.description().find("8.0"), std::string::npos) << backend.description();
   EXPECT_EQ(emulation::stats().liveBytes, backend.fixedBytes());

@@ -1,6 +1,8 @@
 // What a training on the card promises beside right numbers: bytes that do not depend on how it was recomputed, interrupted or
 // scheduled, memory as planned, and a host that waits at the end of a step and nowhere else.
+#include "backend/cuda/cards.h"
 #include "emulation/test/model_on_card.h"
+#include "sample/engine.h"
 
 namespace mlit::test {
 namespace {
@@ -138,6 +140,35 @@ TEST_F(TrainingOnCard, MemoryIsWhatWasPlanned) {
   session.forwardBackward(BatchData(f.packedDocuments()).view());
   session.optimStep(0, stepParams(1e-3, 1));
   EXPECT_EQ(emulation::stats().peakBytes, planned);
+}
+
+TEST_F(TrainingOnCard, ACardsNameIsPlannedAsTheCardItself) {
+  const Fixture f("gemma3-tiny");
+  const cuda::CudaBackend there(0, emulation::cublasLt());
+  const cuda::Card& card = *cuda::findCard("h100-80gb");
+  const auto named = cuda::createCudaSizes(card);
+  const ModelConfig config = readModelConfig(f.path("model"));
+  const AdapterSpec spec = readPeftConfig(f.path("adapter")).spec;
+  const auto expectSame = [](const MemoryPlan& plan, const MemoryPlan& expected) {
+    ASSERT_EQ(plan.size(), expected.size());
+    for (size_t i = 0; i < plan.size(); ++i) {
+      EXPECT_EQ(plan[i].name, expected[i].name);
+      EXPECT_EQ(plan[i].bytes, expected[i].bytes) << plan[i].name;
+    }
+  };
+  TrainOptions options = smallOptions(128, 7, config.vocabulary);
+  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kI8Channel}) {
+    expectSame(TrainSession::plan(config, *named, {spec}, options, format),
+               TrainSession::plan(config, there, {spec}, options, format));
+  }
+  options.full = true;
+  expectSame(TrainSession::plan(config, *named, {}, options, WeightFormat::kBF16),
+             TrainSession::plan(config, there, {}, options, WeightFormat::kBF16));
+  expectSame(SampleEngine::plan(config, *named, {}, 4), SampleEngine::plan(config, there, {}, 4));
+  EXPECT_EQ(automaticFormat(f.path("model"), *named), WeightFormat::kBF16);
+  EXPECT_EQ(automaticFormat(f.path("model"), there), WeightFormat::kBF16);
+  EXPECT_EQ(automaticFormat(f.path("model"), *createCpuBackend(1)), losslessFormat(f.path("model")));
+  EXPECT_EQ(named->deviceBytes(), (card.memoryMiB << 20) - cuda::kContextBytes);
 }
 
 TEST_F(TrainingOnCard, AStepAllocatesNothingAndWaitsTwice) {

@@ -251,9 +251,9 @@ TEST_F(Weights, MemoryIsWhatWasToldAndIdsAreGivenAgain) {
     const WeightId a = rig.weights.createWeight(13, 21, format, rig.stream);
     const WeightId b = rig.weights.createWeight(5, 40, format, rig.stream);
     EXPECT_EQ(emulation::stats().liveBytes - before,
-              cuda::CudaWeights::weightBytes(13, 21, format) + cuda::CudaWeights::weightBytes(5, 40, format));
+              cuda::weightBytes(13, 21, format) + cuda::weightBytes(5, 40, format));
     rig.weights.destroyWeight(a);
-    EXPECT_EQ(emulation::stats().liveBytes - before, cuda::CudaWeights::weightBytes(5, 40, format));
+    EXPECT_EQ(emulation::stats().liveBytes - before, cuda::weightBytes(5, 40, format));
     EXPECT_EQ(rig.weights.createWeight(2, 2, format, rig.stream).index, a.index);
     EXPECT_NE(a.index, b.index);
   }

@@ -41,8 +41,9 @@ class CudaBackend final : public Backend {
   // memory.cpp
   std::string name() const override;
   std::string description() const override;
-  ElementType activationType() const override { return ElementType::kBF16; }
+  ElementType activationType() const override { return kActivationType; }
   size_t fixedBytes() const override;
+  int64_t deviceBytes() const override;
   DevicePtr<std::byte> allocate(size_t bytes) override;
   void release(DevicePtr<std::byte> memory, size_t bytes) override;
   void upload(DevicePtr<std::byte> to, const void* from, size_t bytes) override;

@@ -16,7 +16,7 @@ size_t loraBytes(std::span<const LoraGroup> groups) {
 }  // namespace
 
 size_t CudaBackend::weightBytes(int64_t out, int64_t in, WeightFormat format) const {
-  return CudaWeights::weightBytes(out, in, format);
+  return cuda::weightBytes(out, in, format);
 }
 
 WeightId CudaBackend::createWeight(int64_t out, int64_t in, WeightFormat format) {

@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "backend/cuda/backend/backend_impl.h"
-#include "backend/cuda/backend/sizes.h"
 #include "core/error.h"
 
 namespace mlit::cuda {
@@ -49,6 +48,11 @@ std::string CudaBackend::description() const {
 }
 
 size_t CudaBackend::fixedBytes() const { return cudaFixedBytes(); }
+
+int64_t CudaBackend::deviceBytes() const {
+  on_.here();
+  return static_cast<int64_t>(memoryInfo().freeBytes + fixedBytes());
+}
 
 DevicePtr<std::byte> CudaBackend::workspace(size_t bytes) {
   if (bytes > workspace_.bytes()) {

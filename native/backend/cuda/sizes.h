@@ -1,0 +1,35 @@
+// What the backend takes on any card, without the runtime: a plan says it of a card that is not there.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "backend/backend.h"
+
+namespace mlit::cuda {
+
+// How the workspace is divided, in bytes; each a multiple of 256. The bits of a product with an int8 weight follow `slice`, which
+// says in how many parts it is taken; the others decide speed alone.
+struct WeightWorkspace {
+  size_t product = size_t{32} << 20;  // of cuBLASLt itself; NVIDIA's advice for compute capability 9.0 and later
+  size_t slice = size_t{64} << 20;    // rows of an int8 weight as bfloat16
+  size_t in = size_t{32} << 20;       // rows of x or dy, brought to the product's type or packed; rows for a weight
+  size_t out = size_t{32} << 20;      // rows of y or dx that the product can't write where they belong
+
+  size_t bytes() const { return product + slice + in + out; }
+};
+
+inline constexpr ElementType kActivationType = ElementType::kBF16;
+inline constexpr size_t kStagingBytes = size_t{8} << 20;  // page-locked memory of the host
+inline constexpr size_t kLengthsBytes = size_t{1} << 20;  // of documents: 262,143 of them in one micro-batch
+
+inline size_t cudaFixedBytes() { return WeightWorkspace{}.bytes() + kLengthsBytes; }
+
+int64_t elementBytes(WeightFormat format);
+// Columns from row to row: rows are padded to 16 bytes, so that a product takes a weight of any width as it lies.
+int64_t paddedRow(int64_t in, WeightFormat format);
+// Of the matrix, up to where scales may begin.
+size_t matrixBytes(int64_t out, int64_t in, WeightFormat format);
+size_t weightBytes(int64_t out, int64_t in, WeightFormat format);
+
+}  // namespace mlit::cuda
