@@ -5,7 +5,9 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { DEVICE_PATTERN } from '../model/model';
+import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
+import type { NativeCard } from '../native/types';
 import { shallow } from '../native/untrusted';
 import { describeIssues } from '../train/options';
 
@@ -82,7 +84,7 @@ export function addCommonFlags(command: Command): Command {
     .addOption(
       new Option(
         '--base-dtype <dtype>',
-        'how frozen weights are kept: auto, f32, bf16 (default: auto)',
+        'how frozen weights are kept: auto, f32, bf16 (default: auto, which is bf16 on a card and for bf16 files)',
       ).choices(['auto', 'f32', 'bf16']),
     )
     .addOption(new Option('--json', 'results as JSON on stdout'))
@@ -103,7 +105,19 @@ export const commonOptions = {
 
 function parseDevice(text: string): string {
   if (DEVICE_PATTERN.test(text)) return text;
+  if (findCard(text)) {
+    throw new InvalidArgumentError(
+      'A card by its name is taken by `mlit plan` alone. Allowed choices here are auto, cpu, cuda[:N].',
+    );
+  }
   throw new InvalidArgumentError('Allowed choices are auto, cpu, cuda[:N].');
+}
+
+/** One of the cards that `mlit plan` knows by name. */
+export function findCard(name: unknown): NativeCard | undefined {
+  return loadAddon()
+    .cards()
+    .find((card) => card.name === name);
 }
 
 function parseCompute(text: string): string {

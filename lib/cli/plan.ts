@@ -1,12 +1,14 @@
 // `mlit plan`: what a run would take, before anything runs; nothing is written.
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { preview } from '../data/preview';
 import { rougeEvaluator } from '../eval/dev-rouge';
+import { DEVICE_PATTERN } from '../model/model';
 import { loadAddon } from '../native/addon';
+import type { NativeCard } from '../native/types';
 import { type TrainOptionsInput, trainOptionsSchema } from '../train/options';
 import type { TrainPlan } from '../train/plan';
-import { planTraining } from '../train/trainer';
-import { checkOptions, mergeConfig } from './common';
+import { planTraining, type TrainingPrepared } from '../train/trainer';
+import { checkOptions, findCard, mergeConfig } from './common';
 import { readMix } from './mix';
 import { clock, fetchProgress, note, print, printJson, printLine, size, table } from './output';
 import { abortOnSignals } from './signals';
@@ -14,62 +16,121 @@ import { addTrainFlags, toTrainInput } from './train-flags';
 
 /** Share of the measured rate of products that a whole step reaches; see bench/. */
 const STEP_EFFICIENCY = 0.75;
+/** Shares of a data sheet's rate between which training usually lies. */
+const CARD_EFFICIENCY = [0.5, 0.25] as const;
 
 export function addPlan(program: Command): void {
-  addTrainFlags(
+  const plan = addTrainFlags(
     program.command('plan').description('as train, but only tells memory and time; writes nothing'),
-  )
+  );
+  const device = plan.options.find((option) => option.long === '--device')!;
+  device.argParser(parsePlanDevice).description =
+    'auto, cpu, cuda[:N], or a card by its name, which need not be there, as in h100-80gb (default: auto)';
+  plan
     .option('--out <run>', 'accepted as in train; nothing is written')
     .action(async (_given: unknown, command: Command) => {
       const { signal, release } = abortOnSignals();
       try {
-        const flags = await readMix(await mergeConfig(command));
+        const { device, ...others } = await readMix(await mergeConfig(command));
+        const card = DEVICE_PATTERN.test(String(device)) ? undefined : findCard(device);
+        const flags = card || device === undefined ? others : { ...others, device };
         const input = toTrainInput(flags);
         checkOptions(trainOptionsSchema, input);
         const { plan, data, chosen } = await planTraining(input as TrainOptionsInput, {
           evaluator: rougeEvaluator(),
+          card: card?.name,
           signal,
           onNote: note,
           onFetch: fetchProgress(),
         });
-        const gflops = await loadAddon().measureRate(chosen.device, chosen.isa, chosen.threads);
-        const seconds = plan.flops / (gflops * 1e9 * STEP_EFFICIENCY);
+        const time = card ? predictTime(plan, card) : await measureTime(plan, chosen);
         if (flags.json) {
-          await printJson({ ...plan, fits: fits(plan), gflops, estimatedSeconds: seconds });
+          await printJson({ ...plan, fits: fits(plan), ...(card && { card }), ...time.json });
           return;
         }
         const records = flags.preview;
         if (typeof records === 'number' && records > 0) {
           await print(preview(data.train, records, data.tokenizer, { color: process.stdout.isTTY === true }));
         }
-        await printLine(describePlan(plan));
-        await printLine(
-          `time        about ${clock(seconds)} (${(plan.flops / 1e12).toFixed(1)} TFLOP at ${STEP_EFFICIENCY * 100} % of the ${gflops.toFixed(0)} GFLOP/s measured now)`,
-        );
+        await printLine(describePlan(plan, card));
+        await printLine(`time        ${time.text}`);
       } finally {
         release();
       }
     });
 }
 
+function parsePlanDevice(text: string): string {
+  if (DEVICE_PATTERN.test(text) || findCard(text)) return text;
+  const names = loadAddon()
+    .cards()
+    .map(({ name }) => name);
+  throw new InvalidArgumentError(`Allowed choices are auto, cpu, cuda[:N], ${names.join(', ')}.`);
+}
+
+interface Time {
+  text: string;
+  json: Record<string, unknown>;
+}
+
+async function measureTime(
+  plan: TrainPlan,
+  { device, isa, threads }: TrainingPrepared['chosen'],
+): Promise<Time> {
+  const gflops = await loadAddon().measureRate(device, isa, threads);
+  const seconds = plan.flops / (gflops * 1e9 * STEP_EFFICIENCY);
+  return {
+    text: `about ${clock(seconds)} (${tflop(plan)} at ${STEP_EFFICIENCY * 100} % of the ${gflops.toFixed(0)} GFLOP/s measured now)`,
+    json: { gflops, estimatedSeconds: seconds },
+  };
+}
+
+export function predictTime(plan: TrainPlan, { teraflops }: NativeCard): Time {
+  const [least, most] = CARD_EFFICIENCY.map((share) => plan.flops / (teraflops * 1e12 * share)) as [
+    number,
+    number,
+  ];
+  const [high, low] = CARD_EFFICIENCY.map((share) => share * 100);
+  return {
+    text: `${clock(least)} to ${clock(most)}, predicted from the data sheet, not measured (${tflop(plan)} at ${low} to ${high} % of ${teraflops} TFLOP/s)`,
+    json: { predictedSeconds: { least, most } },
+  };
+}
+
+function tflop(plan: TrainPlan): string {
+  return `${(plan.flops / 1e12).toFixed(1)} TFLOP`;
+}
+
 function fits(plan: TrainPlan): boolean {
   return plan.nativeBytes <= plan.availableBytes;
 }
 
-export function describePlan(plan: TrainPlan): string {
+export function describePlan(plan: TrainPlan, card?: NativeCard): string {
   const rows = plan.memory
     .filter(({ bytes }) => bytes > 0)
     .map(({ name, bytes }) => [`  ${name}`, size(bytes)]);
   rows.push(
-    ['  all native', size(plan.nativeBytes)],
+    [plan.onDevice ? `  all on ${plan.device}` : '  all native', size(plan.nativeBytes)],
+    ...(card
+      ? [
+          ['  driver and context, assumed', size(card.contextBytes)],
+          ["  the card's memory", size(card.memoryBytes)],
+        ]
+      : []),
+    ...(plan.onDevice ? [[`  free for a run on ${plan.device}`, size(plan.availableBytes)]] : []),
     ["  Node's own, as it is now", size(plan.nodeBytes)],
-    ['  the process at its peak', size(plan.peakBytes)],
-    ['  available', size(plan.availableBytes)],
+    ...(plan.onDevice
+      ? []
+      : [
+          ['  the process at its peak', size(plan.peakBytes)],
+          ['  available', size(plan.availableBytes)],
+        ]),
   );
   return [
     `plan        ${plan.steps} steps over ${plan.examples} examples (${plan.tokens} tokens, ${plan.supervisedTokens} supervised)`,
     `micro-batch ${plan.microTokens} tokens, recompute ${plan.recompute}`,
     table(['memory', ''], rows),
     ...(fits(plan) ? [] : ['this does not fit']),
+    ...plan.waysOut.map(({ flags, nativeBytes }) => `${flags} takes ${size(nativeBytes)}`),
   ].join('\n');
 }

@@ -18,7 +18,7 @@ export interface ModelLoadOptions {
   threads?: number | 'auto';
   /** `auto`, or an instruction set's name as `mlit doctor` lists them. Default `auto`. */
   isa?: string;
-  /** How the frozen weights are kept. Default `auto`: bf16 where every matrix of the checkpoint is bf16, else f32. */
+  /** How the frozen weights are kept. Default `auto`: bf16 on a card and where every matrix of the checkpoint is bf16, else f32. */
   baseDtype?: 'auto' | 'f32' | 'bf16';
   signal?: AbortSignal | undefined;
   /** Fraction loaded, 0 to 1. */

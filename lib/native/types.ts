@@ -215,7 +215,7 @@ export interface NativeBackendReport {
 }
 
 export interface NativeLoadOptions {
-  /** 'auto' | 'cpu' | 'cuda' | 'cuda:N', or what resolveDevice() made of it. Default 'auto'. */
+  /** 'auto' | 'cpu' | 'cuda' | 'cuda:N', or what resolveDevice() made of it; to plan also a card's name. Default 'auto'. */
   device?: string;
   /** 0 = usable processors. The first load in a process fixes the number of threads. */
   threads: number;
@@ -254,6 +254,17 @@ export interface NativeExported {
   untied: boolean;
 }
 
+/** A card that need not be there, from its data sheet. */
+export interface NativeCard {
+  /** As `mlit plan --device` takes it: 'h100-80gb'. */
+  name: string;
+  memoryBytes: number;
+  /** Of that, what the driver and its context take: an assumption. */
+  contextBytes: number;
+  /** Dense bfloat16 products, 10^12 operations a second. */
+  teraflops: number;
+}
+
 /** What `require('…/mlit.node')` gives. */
 export interface NativeAddon {
   /** Called once by lib/native/addon.ts: native code throws this class. */
@@ -276,6 +287,10 @@ export interface NativeAddon {
   readModelConfig(path: string): Promise<NativeModelConfig>;
   /** What loading with format auto comes to on a device. */
   automaticFormat(path: string, device: string): Promise<'f32' | 'bf16'>;
+  /** Memory of the device's own that a plan may use; -1 where it computes in the process's. A card's name counts as a device. */
+  deviceBytes(device: string): Promise<number>;
+  /** Those that a plan can be made for without one. */
+  cards(): NativeCard[];
   readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;
 
   loadModel(path: string, options: NativeLoadOptions): Promise<NativeModel>;

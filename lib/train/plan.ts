@@ -30,10 +30,16 @@ export interface TrainPlan {
   nativeBytes: number;
   /** Node's own memory now, with the data read: what the process holds before anything native is allocated. */
   nodeBytes: number;
-  /** The resident set at its peak: nodeBytes and nativeBytes. A `base` that was loaded before is counted in both. */
+  /** `cpu`, `cuda:N`, or the name of a card that need not be there. */
+  device: string;
+  /** Native bytes are taken of the device's own memory, and not of the process's. */
+  onDevice: boolean;
+  /** The resident set at its peak: nodeBytes, and nativeBytes unless onDevice. A `base` that was loaded before is counted in both. */
   peakBytes: number;
-  /** What this process may still take, by the system and the control group. */
+  /** What native bytes may take: of the device's own memory, else by the system and the control group. */
   availableBytes: number;
+  /** Where nativeBytes are more than that: what would take less, as flags of `mlit train`, and how much. */
+  waysOut: { flags: string; nativeBytes: number }[];
   steps: number;
   examples: number;
   /** Real tokens of one pass over the training examples. */
@@ -65,16 +71,18 @@ export async function planRun(
   const spec = full ? undefined : await adapterSpec(options);
   const microTokens = chooseMicroTokens(options, data);
   const largest = largestBatch(batchesOf(data), microTokens);
-  const available = availableBytes();
+  const deviceBytes = await addon.deviceBytes(options.device);
+  const onDevice = deviceBytes >= 0;
+  const available = onDevice ? deviceBytes : availableBytes();
   const config = await addon.readModelConfig(source.path);
 
-  const planWith = (recompute: Recompute): Promise<NativeMemoryPlan> =>
+  const planWith = (recompute: Recompute, { tokens, targets } = largest): Promise<NativeMemoryPlan> =>
     addon.planTraining(
       source.path,
       spec ? [spec] : [],
       {
-        maxTokens: largest.tokens,
-        maxTargets: largest.targets,
+        maxTokens: tokens,
+        maxTargets: targets,
         logitsBytes: LOGITS_BYTES,
         recompute,
         full,
@@ -86,6 +94,21 @@ export async function planRun(
   const left = available - totalBytes(measuring);
   const { recompute, memory: training } = await chooseRecompute(options.recompute, left, planWith);
   const memory = [...training, ...measuring];
+  const ways =
+    totalBytes(memory) <= available
+      ? []
+      : [
+          ...RECOMPUTE.map((level) => ({ flags: `--recompute ${level}`, plan: () => planWith(level) })),
+          ...halfOf(microTokens, data).map((half) => ({
+            flags: `--micro-tokens ${half}`,
+            plan: () => planWith(recompute, largestBatch(batchesOf(data), half)),
+          })),
+        ];
+  const waysOut: TrainPlan['waysOut'] = [];
+  for (const { flags, plan } of ways) {
+    const nativeBytes = totalBytes(await plan()) + totalBytes(measuring);
+    if (nativeBytes < totalBytes(memory)) waysOut.push({ flags, nativeBytes });
+  }
 
   const tokens = sum(data.train.map((example) => example.tokens.length));
   const supervisedTokens = sum(data.train.map((example) => countTargets(example.weights)));
@@ -97,8 +120,11 @@ export async function planRun(
     memory,
     nativeBytes,
     nodeBytes,
-    peakBytes: nodeBytes + nativeBytes,
+    device: options.device,
+    onDevice,
+    peakBytes: onDevice ? nodeBytes : nodeBytes + nativeBytes,
     availableBytes: available,
+    waysOut,
     steps: data.steps.length,
     examples: data.train.length,
     tokens,
@@ -109,6 +135,12 @@ export async function planRun(
     flops: passes * stepFlops(config, spec, tokens, supervisedTokens, recompute),
   };
   return { plan, microTokens, recompute };
+}
+
+/** Half of a micro-batch, where every example still fits into it. */
+function halfOf(microTokens: number, data: PreparedData): number[] {
+  const half = Math.floor(microTokens / 2);
+  return longestOf(data).tokens.length <= half ? [half] : [];
 }
 
 /** The lists that will be packed: the examples of each step, and the dev set. */
@@ -138,16 +170,21 @@ export function devContext(options: TrainOptions, data: PreparedData): DevContex
 }
 
 /**
- * @param heldBytes what of the plan is in memory already: the base of a caller that keeps it
+ * @param heldBytes what of the plan is in the process's memory already: the base of a caller that keeps it
  * @throws MlitError `OUT_OF_MEMORY` where the plan does not fit, with what would help
  */
 export function checkMemory(plan: TrainPlan, heldBytes = 0): void {
-  if (plan.nativeBytes - heldBytes <= plan.availableBytes) return;
+  if (plan.nativeBytes - (plan.onDevice ? 0 : heldBytes) <= plan.availableBytes) return;
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
   const parts = plan.memory.map((item) => `${item.name} ${gib(item.bytes)}`).join(', ');
+  const ways = plan.waysOut.map(({ flags, nativeBytes }) => `${flags} needs ${gib(nativeBytes)}`);
+  const [where, there] = plan.onDevice
+    ? [` of ${plan.device}'s own memory`, 'free there']
+    : ['', 'available'];
+  const base = plan.onDevice ? 'take a card with more memory' : '--base-dtype bf16'; // a card's is bf16 by itself
   throw new MlitError(
     'OUT_OF_MEMORY',
-    `the run needs ${gib(plan.nativeBytes)} (${parts}) and ${gib(plan.availableBytes)} are available; lower --micro-tokens (now ${plan.microTokens}) or --max-length, use --recompute activations or layer, or ${plan.method === 'full' ? 'tune an adapter instead (--method lora)' : '--base-dtype bf16'}`,
+    `the run needs ${gib(plan.nativeBytes)}${where} (${parts}) and ${gib(plan.availableBytes)} are ${there}; ${ways.length > 0 ? `${ways.join(', ')}; ` : ''}lower --micro-tokens (now ${plan.microTokens}) or --max-length, use --recompute activations or layer, or ${plan.method === 'full' ? 'tune an adapter instead (--method lora)' : base}`,
     { fields: { neededBytes: plan.nativeBytes, availableBytes: plan.availableBytes } },
   );
 }
@@ -180,10 +217,7 @@ export async function chooseRecompute(
 }
 
 function chooseMicroTokens(options: TrainOptions, data: PreparedData): number {
-  const everything = [...data.train, ...data.dev];
-  const longest = everything.reduce((most, example) =>
-    example.tokens.length > most.tokens.length ? example : most,
-  );
+  const longest = longestOf(data);
   if (options.microTokens !== 'auto') {
     if (options.microTokens >= longest.tokens.length) return options.microTokens;
     throw new RangeError(
@@ -193,6 +227,12 @@ function chooseMicroTokens(options: TrainOptions, data: PreparedData): number {
   const stepTokens = data.steps.map((step) => sum(step.map((at) => data.train[at]!.tokens.length)));
   const largest = stepTokens.reduce((most, tokens) => Math.max(most, tokens), 1);
   return Math.max(longest.tokens.length, Math.min(MICRO_TOKENS, Math.ceil(largest / 64) * 64));
+}
+
+function longestOf(data: PreparedData): RenderedExample {
+  return [...data.train, ...data.dev].reduce((most, example) =>
+    example.tokens.length > most.tokens.length ? example : most,
+  );
 }
 
 /** What the last layer computes for every row: attention needs all keys and values. */

@@ -88,10 +88,12 @@ export async function planTraining(
     evaluator?: DevEvaluator | undefined;
     /** The commit to use of a model given as `hf:…`, instead of the one that its revision stands at. */
     modelCommit?: string | undefined;
+    /** A card's name as `mlit plan --device` takes it, to plan for instead of the options' device: it need not be there. */
+    card?: string | undefined;
   } = {},
 ): Promise<TrainingPrepared> {
   const options = await adoptInitAdapter(resolveTrainOptions(input), input);
-  const device = loadAddon().resolveDevice(options.device, 'auto');
+  const device = context.card ?? loadAddon().resolveDevice(options.device, 'auto');
   const { modelCommit, signal, onNote, onFetch, evaluator } = context;
   refuseIdleOptions(options);
   if (options.select !== 'loss' && evaluator?.measures !== options.select)

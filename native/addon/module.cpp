@@ -13,6 +13,7 @@
 #include "addon/states.h"
 #include "addon/values.h"
 #include "backend/cpu/kernels.h"
+#include "backend/cuda/cards.h"
 
 namespace mlit::addon {
 namespace {
@@ -152,6 +153,27 @@ Napi::Value automaticFormatOf(const Napi::CallbackInfo& info) {
       });
 }
 
+Napi::Value deviceBytesOf(const Napi::CallbackInfo& info) {
+  return runAsync(
+      info.Env(), nullptr,
+      [device = textArgument(info[0], "device")] { return sizesOf(device, 0, "auto")->deviceBytes(); },
+      [](Napi::Env env, int64_t bytes) { return Napi::Number::New(env, static_cast<double>(bytes)); });
+}
+
+Napi::Value cardsKnown(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Array values = Napi::Array::New(env);
+  for (const cuda::Card& card : cuda::cards()) {
+    Napi::Object value = Napi::Object::New(env);
+    value.Set("name", card.name);
+    value.Set("memoryBytes", static_cast<double>(card.memoryMiB << 20));
+    value.Set("contextBytes", static_cast<double>(cuda::kContextBytes));
+    value.Set("teraflops", card.teraflops);
+    values.Set(values.Length(), value);
+  }
+  return values;
+}
+
 Napi::Value readPeft(const Napi::CallbackInfo& info) {
   return runAsync(
       info.Env(), nullptr, [folder = textArgument(info[0], "folder")] { return readPeftConfig(folder); },
@@ -197,6 +219,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       method("readGgufMetadata", asyncFunction<readGgufMetadata>),
       method("readModelConfig", asyncFunction<readConfig>),
       method("automaticFormat", asyncFunction<automaticFormatOf>),
+      method("deviceBytes", asyncFunction<deviceBytesOf>),
+      method("cards", syncFunction<cardsKnown>),
       method("readPeftConfig", asyncFunction<readPeft>),
       method("loadModel", asyncFunction<loadModel>),
       method("exportConfig", asyncFunction<exportConfig>),

@@ -102,6 +102,28 @@ describe('mlit', () => {
     expect(existsSync(planned)).toBe(false);
   });
 
+  it('plan --device: a card that is not there by its name, which other commands refuse', async () => {
+    const plan = (...more: string[]) => mlit(['plan', '--model', model, '--data', data, ...more]);
+    const json = await plan('--device', 'h100-80gb', '--json');
+    expect(json.code, json.stderr).toBe(0);
+    const told = JSON.parse(json.stdout);
+    expect(told).toMatchObject({
+      fits: true,
+      device: 'h100-80gb',
+      onDevice: true,
+      card: { name: 'h100-80gb', contextBytes: 700 * 2 ** 20 },
+      predictedSeconds: { least: expect.any(Number), most: expect.any(Number) },
+    });
+    expect(told).not.toHaveProperty('gflops');
+    const text = await plan('--device', 'l4-24gb');
+    expect(text.stdout).toContain('driver and context, assumed');
+    expect(text.stdout).toContain('predicted from the data sheet, not measured');
+    const unknown = await plan('--device', 'h100');
+    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringMatching(/cuda\[:N\], .*h100-80gb/) });
+    const train = await mlit(trainArgs(join(folder, 'refused'), '--device', 'h100-80gb'));
+    expect(train).toMatchObject({ code: 2, stderr: expect.stringContaining('`mlit plan` alone') });
+  });
+
   it('plan --preview: shows records with what is supervised', async () => {
     const args = trainArgs(join(folder, 'planned'), '--preview', '2');
     args[0] = 'plan';

@@ -55,6 +55,12 @@ describe('a YAML file', () => {
     writeFileSync(file, `${start}device: gpu\n`);
     const device = await mlit(['sample', '--config', file]);
     expect(device).toMatchObject({ code: 2, stderr: expect.stringMatching(/device.*gpu.*cuda/) });
+    writeFileSync(file, `${start}device: h100-80gb\n`);
+    const card = await mlit(['sample', '--config', file]);
+    expect(card).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/by its name is taken by `mlit plan`/),
+    });
     writeFileSync(file, `${start}max-new-tokns: 3\n`);
     const unknown = await mlit(['sample', '--config', file]);
     expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining("'max-new-tokns'") });

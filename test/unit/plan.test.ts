@@ -84,8 +84,11 @@ describe('checkMemory', () => {
     memory: [{ name: 'base', bytes: 1000 }],
     nativeBytes: 1000,
     nodeBytes: 50,
+    device: 'cpu',
+    onDevice: false,
     peakBytes: 1050,
     availableBytes: 1000,
+    waysOut: [],
     steps: 1,
     examples: 1,
     tokens: 1,
@@ -102,5 +105,14 @@ describe('checkMemory', () => {
     expect(refused({})).not.toThrow();
     expect(refused({ availableBytes: 999 })).toThrow(/base 0\.00 GiB.*--micro-tokens \(now 64\)/);
     expect(refused({ availableBytes: 999 }, 1)).not.toThrow();
+  });
+
+  it('on a device: names it, what would take less, and counts nothing as held', () => {
+    const waysOut = [{ flags: '--recompute layer', nativeBytes: 3 * 2 ** 29 }];
+    const short = { ...plan, device: 'cuda:1', onDevice: true, availableBytes: 999, waysOut };
+    const expected = /of cuda:1's own memory .* are free there; --recompute layer needs 1\.50 GiB; lower/;
+    expect(() => checkMemory(short)).toThrow(expected);
+    expect(() => checkMemory(short, 1000)).toThrow(expected);
+    expect(() => checkMemory({ ...short, availableBytes: 1000 })).not.toThrow();
   });
 });
