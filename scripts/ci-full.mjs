@@ -8,6 +8,7 @@ const steps = {
   'node-versions': 'the packed package on Node 20, 22 and 24',
   fuzz: 'every parser fuzzed, ten minutes each (an hour each: npm run fuzz -- --seconds 3600)',
   tsan: 'training with sampling beside it, the thread pool and the loader, under ThreadSanitizer',
+  ptx: 'the CUDA kernels as nvcc wrote them: its PTX as C++, on the emulator',
   soak: 'ten minutes of models, runs, samples and scores made and disposed, with flat memory (two hours: node scripts/soak.mjs)',
   'plan-memory':
     'twenty-odd combinations of families and options: what mlit plan says against what each process took',

@@ -16,25 +16,30 @@ namespace context = boost::context::detail;
 
 namespace {
 
-constexpr size_t kStack = 65536, kGuard = 4096;
+constexpr size_t kGuard = 4096;
 constexpr size_t kRedZone = 64, kDynamicBegin = size_t{128} * 1024;  // of the arena; static variables lie before
 
 char* stackOf(unsigned thread) {
   static char* stacks = nullptr;
   if (!stacks) {
-    void* memory = mmap(nullptr, kThreadsPerBlock * (kStack + kGuard), PROT_READ | PROT_WRITE,
+    void* memory = mmap(nullptr, kThreadsPerBlock * (kStackBytes + kGuard), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) std::abort();
     stacks = static_cast<char*>(memory);
-    for (unsigned i = 0; i < kThreadsPerBlock; ++i) mprotect(stacks + i * (kStack + kGuard), kGuard, PROT_NONE);
+    for (unsigned i = 0; i < kThreadsPerBlock; ++i) mprotect(stacks + i * (kStackBytes + kGuard), kGuard, PROT_NONE);
   }
-  return stacks + thread * (kStack + kGuard) + kGuard;
+  return stacks + thread * (kStackBytes + kGuard) + kGuard;
 }
 
 void enterThread(context::transfer_t from) {
   machine.scheduler = from.fctx;
   machine.inKernel = true;
-  machine.launch.thunk(machine.launch.arguments);
+  const Launch& launch = machine.launch;
+  if (launch.translated) {
+    launch.translated(launch.parameters);
+  } else {
+    launch.thunk(launch.arguments);
+  }
   const Inside inside;
   Thread& t = *machine.current;
   Warp& w = machine.warp();
@@ -64,7 +69,7 @@ void beginBlock() {
   const cuda::Dim3 size = machine.launch.block;
   for (unsigned i = 0; i < count; ++i) {
     Thread& t = machine.threads[i];
-    t.context = context::make_fcontext(stackOf(i) + kStack - i * 5 % 64 * 64, kStack - 4096, enterThread);
+    t.context = context::make_fcontext(stackOf(i) + kStackBytes - i * 5 % 64 * 64, kStackBytes - 4096, enterThread);
     t.waits = Waits::kNothing;
     t.id = i;
     t.index[0] = i % size.x;
@@ -73,6 +78,8 @@ void beginBlock() {
     t.copies.clear();
     t.groups.clear();
     t.open = 0;
+    t.local = nullptr;
+    t.localBytes = 0;
   }
   for (Warp& w : machine.warps) {
     w.ready = ~0u;

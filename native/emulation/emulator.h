@@ -25,6 +25,7 @@ enum class Kind {
   kCollective,   // a warp's call that not all lanes of its mask make together
   kDeadlock,     // threads that wait for different things
   kLaunch,       // a shape that the card refuses, or that the dialect excludes
+  kReadOnly,     // a read-only load of what the same launch writes
   kHostMemory,   // the source of a copy changed before the copy ran
   kLibrary,      // a library called as its manual forbids
 };
@@ -63,6 +64,9 @@ struct Stats {
            matrixConflicts = 0;  // rows read by ldmatrix, and those of them that found their banks taken
 };
 const Stats& stats();
+
+// Whether kernels run as C++ made from nvcc's PTX (translated.cpp), else as the host's compiler has them.
+bool runsTranslated();
 
 // The runtime's calls since reset(), and: the nth of them (from 1) fails with this error. All but a refused allocation are errors
 // of the device: every later call fails too.

@@ -5,11 +5,9 @@
 // NOLINTBEGIN: the compiler's names.
 namespace {
 
-constexpr uintptr_t kStackBytes = 65536;
-
 inline __attribute__((always_inline)) void check(void* at, size_t bytes, bool write, bool natural, void* code) {
   using mlit::emulation::machine;
-  if (!machine.inKernel || reinterpret_cast<uintptr_t>(at) - machine.stackLow < kStackBytes) return;
+  if (!machine.inKernel || reinterpret_cast<uintptr_t>(at) - machine.stackLow < mlit::emulation::kStackBytes) return;
   if (!mlit::emulation::touch(at, bytes, write, natural, code)) mlit::emulation::abandonLaunch();
 }
 

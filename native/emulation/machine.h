@@ -17,6 +17,7 @@ namespace mlit::emulation {
 
 // Shadow: each granule of 2 bytes has a state and two cells, its last write and its last read.
 inline constexpr size_t kGranule = 2;
+inline constexpr size_t kStackBytes = 65536;
 enum class State : uint8_t { kOutside, kUnwritten, kWritten, kInFlight, kFreed };
 
 // Who made an access, in 64 bits: op 17 | block 17 | barrier epoch 12 | __syncwarp epoch 6 | thread 10 | spread 2.
@@ -43,7 +44,8 @@ struct Arena {
   State* states;
   Cell* writes;
   Cell* reads;
-  Cell* atomics;  // of shared memory: the last atomic operation, kept as reads are
+  Cell* atomics;       // of shared memory: the last atomic operation, kept as reads are
+  uint32_t* readOnly;  // of device memory: 1 + the op that last read it by a read-only load, as PTX has them
 
   bool holds(const void* at) const { return static_cast<size_t>(static_cast<const char*>(at) - base) < bytes; }
   void setState(const void* at, size_t n, State state);
@@ -66,6 +68,8 @@ struct Thread {
   std::vector<Copy> copies;
   std::vector<size_t> groups;  // copies in each committed group, oldest first
   size_t open = 0;             // copies since the last commit
+  char* local = nullptr;       // a translated kernel's own memory
+  size_t localBytes = 0;
 };
 struct Rendezvous {
   unsigned mask, arrived;
@@ -85,6 +89,8 @@ struct Launch {
   size_t sharedBytes = 0;
   void* arguments = nullptr;
   void (*thunk)(void*) = nullptr;
+  void (*translated)(const void* const*) = nullptr;  // in the thunk's place
+  const void* const* parameters = nullptr;
 };
 struct Slot {
   const void* key;
@@ -161,5 +167,7 @@ float inexact(float y, uint32_t argument, int units);
 // Checks and notes an access; false where it must not be made.
 bool touch(const void* at, size_t bytes, bool write, bool natural, const void* code);
 bool touchAtomic(const void* at, size_t bytes, const void* code);  // of shared memory
+// A card may serve a read-only load from a cache that does not see the launch's own writes.
+void noteReadOnly(const void* at, size_t bytes, bool write, bool readOnly, const void* code);
 
 }  // namespace mlit::emulation

@@ -47,6 +47,8 @@ const char* kindName(Kind kind) {
       return "deadlock";
     case Kind::kLaunch:
       return "illegal launch";
+    case Kind::kReadOnly:
+      return "read-only load of memory that is written";
     case Kind::kHostMemory:
       return "host memory";
     case Kind::kLibrary:

@@ -9,6 +9,7 @@
 #include "emulation/launch.h"
 #include "emulation/memory.h"
 #include "emulation/streams.h"
+#include "emulation/translated.h"
 
 namespace mlit::emulation {
 
@@ -38,6 +39,17 @@ uint64_t hashOf(const void* memory, size_t bytes) {
   uint64_t hash = 1469598103934665603u;
   for (size_t i = 0; i < bytes; ++i) hash = (hash ^ static_cast<const unsigned char*>(memory)[i]) * 1099511628211u;
   return hash;
+}
+
+// The kernel as nvcc wrote it, which must take what the host gives.
+void (*translated(const char* name, const Call& call))(const void* const*) {
+  const TranslatedKernel* kernel = translationOf(call.kernel);
+  if (!kernel) throw Error(ErrorCode::kInternal, std::string("no translated kernel is ") + name, {});
+  if (kernel->parameterBytes != call.parameterBytes) {
+    throw Error(ErrorCode::kInternal, std::string("host and nvcc differ in the sizes of the parameters of ") + name,
+                {});
+  }
+  return kernel->run;
 }
 
 }  // namespace
@@ -88,7 +100,7 @@ void enqueueLibrary(cuda::Stream& stream, const char* name, std::function<void()
 }
 
 void enqueueKernel(const char* name, cuda::Dim3 grid, cuda::Dim3 block, size_t sharedBytes, cuda::Stream& stream,
-                   std::shared_ptr<void> arguments, void (*thunk)(void*)) {
+                   Call call) {
   enter(name);
   const auto refuse = [&](const std::string& why, bool byCard) {
     machine.opName = name;
@@ -118,10 +130,12 @@ void enqueueKernel(const char* name, cuda::Dim3 grid, cuda::Dim3 block, size_t s
   launch.grid = grid;
   launch.block = block;
   launch.sharedBytes = sharedBytes;
-  launch.thunk = thunk;
-  enqueue(raw(stream), name, [launch, arguments = std::move(arguments)] {
+  launch.thunk = call.thunk;
+  if (runsTranslated()) launch.translated = translated(name, call);
+  enqueue(raw(stream), name, [launch, call = std::move(call)] {
     machine.launch = launch;
-    machine.launch.arguments = arguments.get();
+    machine.launch.arguments = call.arguments.get();
+    machine.launch.parameters = call.parameters.data();
     runLaunch();
   });
 }

@@ -36,7 +36,8 @@ Arena arenaOf(const char* name, bool ofDevice, size_t bytes) {
           static_cast<State*>(reserve(granules)),
           static_cast<Cell*>(reserve(granules * sizeof(Cell))),
           static_cast<Cell*>(reserve(granules * sizeof(Cell))),
-          ofDevice ? nullptr : static_cast<Cell*>(reserve(granules * sizeof(Cell)))};
+          ofDevice ? nullptr : static_cast<Cell*>(reserve(granules * sizeof(Cell))),
+          ofDevice ? static_cast<uint32_t*>(reserve(granules * sizeof(uint32_t))) : nullptr};
 }
 
 // Whether an op of the past is over for certain when the one that runs begins.
@@ -161,6 +162,7 @@ void forgetHistory() {
     madvise(arena->reads, bytes, MADV_DONTNEED);
     if (arena->atomics) madvise(arena->atomics, bytes, MADV_DONTNEED);
   }
+  madvise(machine.device.readOnly, machine.device.bytes / kGranule * sizeof(uint32_t), MADV_DONTNEED);
   machine.otherReads.clear();
 }
 
@@ -216,6 +218,18 @@ bool touchAtomic(const void* address, size_t bytes, const void* code) {
     arena.atomics[granule] = joined(arena.atomics[granule], self, false);
   }
   return true;
+}
+
+void noteReadOnly(const void* at, size_t bytes, bool write, bool readOnly, const void* code) {
+  const Arena& d = machine.device;
+  if ((!write && !readOnly) || !d.holds(at)) return;
+  const auto offset = static_cast<size_t>(static_cast<const char*>(at) - d.base);
+  const auto mark = static_cast<uint32_t>(machine.op + 1);
+  for (size_t granule = offset / kGranule; granule <= (offset + bytes - 1) / kGranule; ++granule) {
+    const bool wrong = write ? d.readOnly[granule] == mark : unpack(d.writes[granule]).op == machine.op;
+    if (wrong && d.writes[granule] != 0) report(Kind::kReadOnly, accessOf(bytes, write, d), code);
+    if (readOnly) d.readOnly[granule] = mark;
+  }
 }
 
 }  // namespace mlit::emulation

@@ -10,8 +10,8 @@ namespace {
 using namespace mlit::cuda;  // NOLINT: the device functions
 
 constexpr int kThreads = 64;
-const float kTable[4] = {1, 2, 3, 4};
-volatile float hostVariable = 0;  // or the write is left out
+__constant__ float kTable[4] = {1, 2, 3, 4};
+__device__ volatile float variable = 0;  // or the write is left out
 
 __global__ void exchangeKernel(Planted bug, const float* in, float* out) {
   using Row = float[kThreads];
@@ -27,8 +27,7 @@ __global__ void exchangeKernel(Planted bug, const float* in, float* out) {
   }
   if (bug == Planted::kStaticOverflow && t == 0) {
     float* past = row;
-    asm volatile("" : "+r"(past));  // a length that the compiler knows would be its own finding
-    past[kThreads] = 1;
+    past[static_cast<int>(blockDim.x)] = 1;  // a length that the compiler knows would be its own finding
   }
   out[base + t] = sum;
 }
@@ -67,9 +66,12 @@ __global__ void globalKernel(Planted bug, const float* in, float* out) {
   const int t = static_cast<int>(threadIdx.x);
   const int base = static_cast<int>(blockIdx.x) * kThreads;
   float value = in[base + t];
-  if (bug == Planted::kMisaligned && t == 1) value = loadFloat4(in + 1).x;
+  if (bug == Planted::kMisaligned && t == 1) {
+    const float4 all = loadFloat4(in + 1);
+    value = all.x + all.y + all.z + all.w;  // of one that is used alone nvcc loads that one
+  }
   if (bug == Planted::kWildRead && t == 0) value = *reinterpret_cast<const float*>(base + 64);
-  if (bug == Planted::kWriteStatic && t == 0) hostVariable = value;
+  if (bug == Planted::kWriteStatic && t == 0) variable = value;
   if (bug == Planted::kUnwrittenGlobal) value += out[base + t];
   if (bug == Planted::kWriteBeyond && t == 0) out[static_cast<int>(gridDim.x) * kThreads + 2] = 1;
   if (bug == Planted::kLocalOverflow) {
