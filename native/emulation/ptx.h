@@ -74,6 +74,7 @@ Shuffled shuffle(ShuffleKind kind, unsigned mask, uint32_t value, uint32_t opera
 
 // Reals.
 float inexactly(float value, float argument, int units);
+float exp2Approximately(float x);
 float log2Approximately(float x);
 float sineApproximately(float x);
 float cosineApproximately(float x);

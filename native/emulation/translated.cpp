@@ -138,6 +138,8 @@ Shuffled shuffle(ShuffleKind kind, unsigned mask, uint32_t value, uint32_t opera
 float inexactly(float value, float argument, int units) {
   return emulation::inexact(value, bits<uint32_t>(argument), units);
 }
+// Of zero and of subnormals the ISA has exactly 1, which products of many powers lean on.
+float exp2Approximately(float x) { return flush(x) == 0 ? 1.0f : inexactly(std::exp2(x), x, 2); }
 // Their errors are absolute: about 2^-22 and 2^-21.
 float log2Approximately(float x) {
   const float y = std::log2(x);

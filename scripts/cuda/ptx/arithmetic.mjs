@@ -354,7 +354,7 @@ export const arithmetic = {
     (a) => `ptx::inexactly(1.0f / ${a}, ${a}, 1)`,
   ),
   rsqrt: unary(undefined, (a) => `ptx::inexactly(1.0f / std::sqrt(${a}), ${a}, 2)`),
-  ex2: unary(undefined, (a) => `ptx::inexactly(std::exp2(${a}), ${a}, 2)`),
+  ex2: unary(undefined, (a) => `ptx::exp2Approximately(${a})`),
   lg2: unary(undefined, (a) => `ptx::log2Approximately(${a})`),
   sin: unary(undefined, (a) => `ptx::sineApproximately(${a})`),
   cos: unary(undefined, (a) => `ptx::cosineApproximately(${a})`),
