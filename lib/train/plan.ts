@@ -170,11 +170,11 @@ export function devContext(options: TrainOptions, data: PreparedData): DevContex
 }
 
 /**
- * @param heldBytes what of the plan is in the process's memory already: the base of a caller that keeps it
+ * @param heldBytes what of the plan is in memory already, and so no longer available: the base of a caller that keeps it
  * @throws MlitError `OUT_OF_MEMORY` where the plan does not fit, with what would help
  */
 export function checkMemory(plan: TrainPlan, heldBytes = 0): void {
-  if (plan.nativeBytes - (plan.onDevice ? 0 : heldBytes) <= plan.availableBytes) return;
+  if (plan.nativeBytes - heldBytes <= plan.availableBytes) return;
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
   const parts = plan.memory.map((item) => `${item.name} ${gib(item.bytes)}`).join(', ');
   const ways = plan.waysOut.map(({ flags, nativeBytes }) => `${flags} needs ${gib(nativeBytes)}`);
