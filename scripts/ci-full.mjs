@@ -12,6 +12,7 @@ const steps = {
   soak: 'ten minutes of models, runs, samples and scores made and disposed, with flat memory (two hours: node scripts/soak.mjs)',
   'plan-memory':
     'twenty-odd combinations of families and options: what mlit plan says against what each process took',
+  cuda: 'the CUDA plug-in compiled for sm_80 and sm_90a, and what the compiler made of each kernel',
   arm64: 'the native tests and the prebuilt addon for arm64, under QEMU',
 };
 

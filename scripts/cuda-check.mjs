@@ -1,4 +1,4 @@
-// `npm run cuda:check`: what can be known of the CUDA plug-in without a card. It compiles it for sm_80 and sm_90a, and holds the library to
+// `npm run cuda:check [-- --archs=80,90a]`: what can be known of the CUDA plug-in without a card. It compiles it, and holds the library to
 // what the package promises: two exported functions, code for both, no library that is not everywhere, nothing newer than the floor. Where
 // no compiler can be had it says why and leaves the check out.
 import { spawnSync } from 'node:child_process';
@@ -10,7 +10,8 @@ import { ensureCudaToolkit } from './cuda/toolkit.mjs';
 import { checkLibrary } from './prebuild/elf.mjs';
 import { hasCommand, root, runLogged, SetupError, say } from './setup/common.mjs';
 
-const archs = ['80', '90a'];
+const only = process.argv.find((arg) => arg.startsWith('--archs='))?.slice('--archs='.length);
+const archs = only === undefined ? ['80', '90a'] : only.split(',');
 const folder = join(root, 'build-cuda');
 
 async function build(nvcc) {

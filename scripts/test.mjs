@@ -43,12 +43,17 @@ function countGoogleTests(report) {
   return { passed: tests.length - failed - skipped, failed, skipped };
 }
 
-/** Runs one GoogleTest binary. */
-async function runGoogleTests({ folder, target }) {
-  const reportPath = join(stampDir, `${target}.json`);
+/** Runs one GoogleTest binary, or a shard of it. */
+async function runGoogleTests({ folder, target, shard, shards }) {
+  const reportPath = join(stampDir, `${target}-${shard}.json`);
   rmSync(reportPath, { force: true });
   const args = ['--gtest_brief=1', `--gtest_output=json:${reportPath}`];
-  const env = { ...process.env, UBSAN_OPTIONS: 'print_stacktrace=1' };
+  const env = {
+    ...process.env,
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+    GTEST_SHARD_INDEX: String(shard),
+    GTEST_TOTAL_SHARDS: String(shards),
+  };
   const child = spawn(join(folder, target), args, { cwd: root, env, stdio: 'inherit' });
   const [status, signal] = await once(child, 'close');
   const report = readReport(reportPath);
@@ -67,7 +72,8 @@ async function nativeTests(...binaries) {
   for (const binary of binaries) {
     try {
       await buildTarget(binary.folder, binary.target, binary.options, binary.label);
-      runnable.push(binary);
+      const { shards = 1 } = binary;
+      for (let shard = 0; shard < shards; shard++) runnable.push({ ...binary, shard, shards });
     } catch (error) {
       say(error.message);
       results.push({ ...none, failed: 1 });
@@ -81,6 +87,7 @@ const sanitized = {
   target: 'mlit_tests',
   options: ['-DMLIT_BUILD_TESTS=ON', '-DMLIT_SANITIZE=address,undefined'],
   label: 'Building the native tests under sanitizers',
+  shards: 2,
 };
 
 /** No sanitizer: the emulator is one of its own. On the core that the addon is made of. */

@@ -24,6 +24,7 @@ void* reserve(size_t bytes) {
     std::perror("the emulator could not reserve address space");
     std::abort();
   }
+  madvise(memory, bytes, MADV_HUGEPAGE);  // the device's memory is locked and unlocked around every op, page by page
   return memory;
 }
 
