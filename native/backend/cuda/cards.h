@@ -1,4 +1,4 @@
-// Cards that need not be there: what a plan has to know of each. From NVIDIA's data sheets (compute, bandwidth) and from what the
+// Cards that need not be there: what a plan has to know of each. From NVIDIA's data sheets (compute) and from what the
 // driver's own tools show (memory); none of it was measured here.
 #pragma once
 
@@ -14,11 +14,8 @@ namespace mlit::cuda {
 
 struct Card {
   const char* name;   // "h100-80gb"
-  int architecture;   // 90 = compute capability 9.0
-  int processors;     // SMs
   int64_t memoryMiB;  // as the driver's tools show it
   double teraflops;   // dense bfloat16 products with float32 sums, 10^12 a second
-  double gigabytes;   // memory bandwidth, 10^9 bytes a second
 };
 
 std::span<const Card> cards();
