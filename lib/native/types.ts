@@ -263,6 +263,8 @@ export interface NativeCard {
   contextBytes: number;
   /** Dense bfloat16 products, 10^12 operations a second. */
   teraflops: number;
+  /** Of its memory, 10^9 bytes a second. */
+  gigabytesPerSecond: number;
 }
 
 /** What `require('…/mlit.node')` gives. */

@@ -1,5 +1,5 @@
-// Cards that need not be there: what a plan has to know of each. From NVIDIA's data sheets (compute) and from what the
-// driver's own tools show (memory); none of it was measured here.
+// Cards that need not be there: what a plan and a roofline have to know of each. From NVIDIA's data sheets (compute and bandwidth,
+// of the SXM or HGX board where there are several) and from what the driver's own tools show (memory); none of it was measured here.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +13,10 @@
 namespace mlit::cuda {
 
 struct Card {
-  const char* name;   // "h100-80gb"
-  int64_t memoryMiB;  // as the driver's tools show it
-  double teraflops;   // dense bfloat16 products with float32 sums, 10^12 a second
+  const char* name;           // "h100-80gb"
+  int64_t memoryMiB;          // as the driver's tools show it
+  double teraflops;           // dense bfloat16 products with float32 sums, 10^12 a second
+  double gigabytesPerSecond;  // of its memory
 };
 
 std::span<const Card> cards();
