@@ -26,7 +26,12 @@
 namespace mlit {
 
 // A matrix [out, in] in whatever layout the backend likes best. One copy serves y = x·Wᵀ, dx = dy·W and row gathers.
-enum class WeightFormat { kF32, kBF16, kI8Channel };  // kI8Channel: symmetric int8, one float scale per output row
+enum class WeightFormat {
+  kF32,
+  kBF16,
+  kI8Channel,  // symmetric int8, one float scale per output row
+  kNF4         // QLoRA's 4-bit quantiles of a normal, one float scale for each 64 neighbours of a row (core/nf4.h)
+};
 struct WeightId {
   int32_t index = -1;
   explicit operator bool() const { return index >= 0; }
@@ -117,6 +122,8 @@ class BackendSizes {
   // Bytes a backend holds for itself (packing buffers and the like), part of every memory plan.
   virtual size_t fixedBytes() const = 0;
   virtual size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const = 0;
+  // Of logits that a loss takes at a time where nobody asks for a number. Never depends on what is free: a step's bits follow it.
+  virtual size_t logitsBytes() const { return size_t{64} << 20; }
   // Memory of the device's own that a plan may use: what is free there, and what the backend itself holds of it. -1 where it
   // computes in the host's memory.
   virtual int64_t deviceBytes() const = 0;
@@ -156,6 +163,12 @@ class Backend : public BackendSizes {
   // x of x·Aᵀ is what the segment's mask leaves of it.
   virtual void linearForward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
                              std::span<const LoraGroup> groups, DevReal p) = 0;
+  // linearForward for a sampler's passes, most of which have few rows. A row's bits are its own here, too, but need not be
+  // linearForward's: a pass of few rows and one of many take the same order of sums, whatever suits few.
+  virtual void linearSample(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                            std::span<const LoraGroup> groups, DevReal p) {
+    linearForward(weight, x, ldx, rows, y, ldy, groups, p);
+  }
   // Given dy [rows, out] and the same x: dx = dy·W + scale * (dy·Bᵀ…)·A per group (skipped where dx is null);
   // dA += scale * (dy·B)ᵀ·x and dbT += scale * (x·Aᵀ)ᵀ·dy where those buffers are given. u, p: [rows, max rankTotal] scratch.
   // accumulate: dx += instead of dx =. Dropout masks (dy·Bᵀ…)·A segment by segment, and x wherever it meets an adapter.
@@ -232,7 +245,8 @@ class Backend : public BackendSizes {
   // --- sampling ---------------------------------------------------------------------------------------------------
   // One token a row from logits [n, vocabulary] (destroyed): temperature, then top-k, top-p, min-p, then a draw.
   // logprobs[i]: log-probability of the chosen token under the unmodified distribution (temperature 1).
-  // Only ids < usable are ever chosen (padded vocabularies).
+  // Only ids < usable are ever chosen (padded vocabularies). A row with a logit that is NaN or plus infinity gets a
+  // log-probability that is not finite, and any token below usable.
   virtual void sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64_t usable,
                           std::span<const SampleParams> params, DevI32 tokens, DevF32 logprobs) = 0;
 

@@ -5,12 +5,7 @@
 #include <array>
 #include <cstdint>
 
-// Functions that kernels of the CUDA backend call too.
-#ifdef __CUDACC__
-#define MLIT_HOST_DEVICE __host__ __device__
-#else
-#define MLIT_HOST_DEVICE
-#endif
+#include "core/host_device.h"
 
 namespace mlit {
 

@@ -11,22 +11,32 @@
 
 #include "backend/cpu/cpu_backend.h"
 #include "core/error.h"
+#include "core/nf4.h"
 
 namespace mlit {
 namespace {
 
 constexpr int64_t kChunk = 1024;  // inputs converted at a time: [kChunk][kPanel] floats are a quarter of a megabyte
 
-size_t elementBytes(WeightFormat format) {
+// Of so many elements, whole panels' rows: 64 at least.
+size_t bytesOf(size_t elements, WeightFormat format) {
   switch (format) {
     case WeightFormat::kF32:
-      return 4;
+      return elements * 4;
     case WeightFormat::kBF16:
-      return 2;
+      return elements * 2;
     case WeightFormat::kI8Channel:
-      return 1;
+      return elements;
+    case WeightFormat::kNF4:
+      return elements / 2;
   }
-  return 4;
+  return elements * 4;
+}
+
+// padded: outputs in whole panels.
+size_t scaleCount(size_t padded, int64_t in, WeightFormat format) {
+  if (format == WeightFormat::kI8Channel) return padded;
+  return format == WeightFormat::kNF4 ? padded * static_cast<size_t>(nf4Blocks(in)) : 0;
 }
 
 // Round to nearest even; NaN stays NaN.
@@ -38,15 +48,52 @@ uint16_t toBf16(float value) {
 
 float fromBf16(uint16_t value) { return std::bit_cast<float>(uint32_t{value} << 16); }
 
-float channelScale(const float* row, int64_t n) {
+float largestOf(const float* row, int64_t n) {
   float largest = 0;
   for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(row[i]));
-  return largest / 127.0f;
+  return largest;
 }
 
 int8_t toI8(float value, float scale) {
   if (!(scale > 0)) return 0;
   return static_cast<int8_t>(std::clamp(std::nearbyint(value / scale), -127.0f, 127.0f));
+}
+
+// NF4: the scales of input `input` of a panel, one for each of its outputs.
+float* scalesAt(const CpuWeight& w, int64_t panel, int64_t input) {
+  return w.scales + (panel * nf4Blocks(w.in) + input / kNf4Block) * kPanel;
+}
+
+void setScales(CpuWeight& w, int64_t panel, int64_t output, const float* row) {
+  if (w.format == WeightFormat::kI8Channel) w.scales[panel * kPanel + output] = largestOf(row, w.in) / 127.0f;
+  if (w.format != WeightFormat::kNF4) return;
+  for (int64_t i = 0; i < w.in; i += kNf4Block) {
+    scalesAt(w, panel, i)[output] = largestOf(row + i, std::min(kNf4Block, w.in - i));
+  }
+}
+
+// Two outputs a byte, the even one in the low half.
+unsigned codeAt(const std::byte* row, int64_t output) {
+  return static_cast<unsigned>(row[output / 2]) >> (output % 2 * 4) & 0xFu;
+}
+void setCode(std::byte* row, int64_t output, unsigned code) {
+  const auto shift = static_cast<unsigned>(output % 2 * 4);
+  const unsigned others = static_cast<unsigned>(row[output / 2]) & ~(0xFu << shift);
+  row[output / 2] = static_cast<std::byte>(others | code << shift);
+}
+
+void decodeNf4(const CpuWeight& w, int64_t panel, int64_t first, int64_t count, float* to) {
+  float levels[16];
+  for (unsigned code = 0; code < 16; ++code) levels[code] = nf4Level(code);
+  for (int64_t i = 0; i < count; ++i, to += kPanel) {
+    const std::byte* const row = w.data + (panel * w.in + first + i) * (kPanel / 2);
+    const float* const scales = scalesAt(w, panel, first + i);
+    for (int64_t j = 0; j < kPanel; j += 2) {
+      const auto both = static_cast<unsigned>(row[j / 2]);
+      to[j] = levels[both & 0xFu] * scales[j];
+      to[j + 1] = levels[both >> 4] * scales[j + 1];
+    }
+  }
 }
 
 // Writes columns [begin, end) of inputs [first, first + count) of a panel from the transposed floats block [count][kPanel].
@@ -69,6 +116,11 @@ void encode(CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t b
       case WeightFormat::kI8Channel: {
         auto* to = reinterpret_cast<int8_t*>(w.data) + at;
         for (int64_t j = begin; j < end; ++j) to[j] = toI8(from[j], w.scales[panel * kPanel + j]);
+        break;
+      }
+      case WeightFormat::kNF4: {
+        const float* const scales = scalesAt(w, panel, first + i);
+        for (int64_t j = begin; j < end; ++j) setCode(w.data + at / 2, j, nf4Code(from[j] * nf4Inverse(scales[j])));
         break;
       }
     }
@@ -94,12 +146,15 @@ const float* CpuWeight::panelRows(const GemmKernels& gemm, int64_t panel, int64_
     case WeightFormat::kI8Channel:
       gemm.decodeI8(reinterpret_cast<const int8_t*>(data) + at, scales + panel * kPanel, count, buffer);
       break;
+    case WeightFormat::kNF4:
+      decodeNf4(*this, panel, first, count, buffer);
+      break;
   }
   return buffer;
 }
 
 GemmAhead CpuWeight::stored(int64_t panel, int64_t first, int64_t count, int64_t panelCount) const {
-  const auto bytes = static_cast<int64_t>(elementBytes(format)) * kPanel;
+  const auto bytes = static_cast<int64_t>(bytesOf(kPanel, format));
   return {data + (panel * in + first) * bytes, count * bytes, in * bytes, panelCount};
 }
 
@@ -113,8 +168,7 @@ CpuWeight& CpuBackend::weightAt(WeightId weight) {
 
 size_t CpuBackend::weightBytes(int64_t out, int64_t in, WeightFormat format) const {
   const auto padded = static_cast<size_t>((out + kPanel - 1) / kPanel * kPanel);
-  const size_t scales = format == WeightFormat::kI8Channel ? padded * sizeof(float) : 0;
-  return padded * static_cast<size_t>(in) * elementBytes(format) + scales;
+  return bytesOf(padded * static_cast<size_t>(in), format) + scaleCount(padded, in, format) * sizeof(float);
 }
 
 WeightId CpuBackend::createWeight(int64_t out, int64_t in, WeightFormat format) {
@@ -127,10 +181,10 @@ WeightId CpuBackend::createWeight(int64_t out, int64_t in, WeightFormat format) 
   weight->in = in;
   weight->format = format;
   const auto padded = static_cast<size_t>(weight->panels() * kPanel);
-  const size_t bytes = padded * static_cast<size_t>(in) * elementBytes(format);
+  const size_t bytes = bytesOf(padded * static_cast<size_t>(in), format), scales = scaleCount(padded, in, format);
   weight->data = static_cast<std::byte*>(allocatePages(bytes));
-  if (format == WeightFormat::kI8Channel) weight->scales = static_cast<float*>(allocatePages(padded * sizeof(float)));
-  if (weight->data == nullptr || (format == WeightFormat::kI8Channel && weight->scales == nullptr)) {
+  if (scales > 0) weight->scales = static_cast<float*>(allocatePages(scales * sizeof(float)));
+  if (weight->data == nullptr || (scales > 0 && weight->scales == nullptr)) {
     throw Error(ErrorCode::kOutOfMemory,
                 "the system refused " + std::to_string(bytes) + " bytes for a weight [" + std::to_string(out) + ", " +
                     std::to_string(in) + "]",
@@ -138,10 +192,10 @@ WeightId CpuBackend::createWeight(int64_t out, int64_t in, WeightFormat format) 
   }
   // Padding must be zero for good; rows that are never set are zero as well.
   pool_.run(weight->panels(), [&](int64_t panel, int) {
-    const size_t panelBytes = static_cast<size_t>(in * kPanel) * elementBytes(format);
+    const size_t panelBytes = bytesOf(static_cast<size_t>(in * kPanel), format);
     std::memset(weight->data + static_cast<size_t>(panel) * panelBytes, 0, panelBytes);
   });
-  if (weight->scales != nullptr) std::fill_n(weight->scales, padded, 0.0f);
+  if (weight->scales != nullptr) std::fill_n(weight->scales, scales, 0.0f);
 
   const auto free = std::find(weights_.begin(), weights_.end(), nullptr);
   const auto index = static_cast<int32_t>(free - weights_.begin());
@@ -167,10 +221,7 @@ void CpuBackend::setWeightRows(WeightId id, int64_t firstRow, int64_t count, con
     const int64_t begin = std::max<int64_t>(firstRow - panel * kPanel, 0);
     const int64_t end = std::min<int64_t>(firstRow + count - panel * kPanel, kPanel);
     const float* rows = host + (panel * kPanel + begin - firstRow) * w.in;
-    if (w.scales != nullptr) {
-      for (int64_t j = begin; j < end; ++j)
-        w.scales[panel * kPanel + j] = channelScale(rows + (j - begin) * w.in, w.in);
-    }
+    for (int64_t j = begin; j < end; ++j) setScales(w, panel, j, rows + (j - begin) * w.in);
     float* block = scratch(thread);
     for (int64_t first = 0; first < w.in; first += kChunk) {
       const int64_t inputs = std::min(kChunk, w.in - first);
@@ -220,6 +271,12 @@ void CpuBackend::gatherWeightRows(WeightId id, DevConstI32 ids, int64_t n, float
             const float value =
                 static_cast<float>(reinterpret_cast<const int8_t*>(w.data)[base + i * kPanel]) * w.scales[row];
             to[i] = scale * value;
+          }
+          break;
+        case WeightFormat::kNF4:
+          for (int64_t i = 0; i < w.in; ++i) {
+            const std::byte* const codes = w.data + (row / kPanel * w.in + i) * (kPanel / 2);
+            to[i] = scale * (nf4Level(codeAt(codes, row % kPanel)) * scalesAt(w, row / kPanel, i)[row % kPanel]);
           }
           break;
       }

@@ -19,7 +19,8 @@ struct CpuWeight {
   int64_t in = 0;
   WeightFormat format = WeightFormat::kF32;
   std::byte* data = nullptr;
-  float* scales = nullptr;  // kI8Channel: one an output, padded to whole panels
+  // kI8Channel: one an output, padded to whole panels. kNF4: [panels][blocks of a row][kPanel].
+  float* scales = nullptr;
 
   CpuWeight() = default;
   ~CpuWeight();

@@ -1,8 +1,9 @@
 // The base products of weights: rows are brought to the product's type where they are not of it, and packed where they don't lie
-// as the algorithm wants them, a chunk at a time. An int8 weight is widened a slice of its rows at a time.
+// as the algorithm wants them, a chunk at a time. A quantised weight is widened a slice of its rows at a time.
 #include <algorithm>
 #include <string>
 
+#include "backend/cuda/kernels/nf4.h"
 #include "backend/cuda/kernels/weights.h"
 #include "backend/cuda/weights.h"
 #include "core/error.h"
@@ -48,7 +49,7 @@ struct CudaWeights::Product {
   }
   int64_t packedInput() const { return roundedUp(depth(), 16 / bytesOf(inType())); }
   ProductShape shape(int64_t slice) const {
-    const int64_t ldw = weight.format == WeightFormat::kI8Channel ? roundedUp(weight.in, 8) : weight.ld;
+    const int64_t ldw = isQuantised(weight.format) ? roundedUp(weight.in, 8) : weight.ld;
     return {forward, forward ? slice : weight.in, forward ? weight.in : slice, ldw, inType(), outType()};
   }
   bool takesInput(const ProductPlan& plan) const {
@@ -59,16 +60,22 @@ struct CudaWeights::Product {
   }
 };
 
-// Rows of an int8 weight in a slice: a function of the weight's shape, for the bits' sake. 0: too few fit.
+// Rows of a quantised weight in a slice: a function of the weight's shape, for the bits' sake. 0: too few fit.
 int64_t CudaWeights::sliceRows(const Weight& w) const {
-  if (w.format != WeightFormat::kI8Channel) return w.out;
+  if (!isQuantised(w.format)) return w.out;
   return std::min(w.out, static_cast<int64_t>(sizes_.slice) / (roundedUp(w.in, 8) * 2) / 8 * 8);
 }
 
 const void* CudaWeights::sliceOf(const Product& p, int64_t row, int64_t rows, Stream& stream) {
-  if (p.weight.format != WeightFormat::kI8Channel) return p.weight.at(row, 0);
-  dequantiseRows(reinterpret_cast<const int8_t*>(p.weight.at(row, 0)), p.weight.ld, p.weight.scales() + row, rows,
-                 p.weight.in, packedAt(slice_, LtType::kBF16), p.shape(rows).ldw, stream);
+  const Weight& w = p.weight;
+  const DevReal slice = packedAt(slice_, LtType::kBF16);
+  const int64_t ld = p.shape(rows).ldw;
+  if (!isQuantised(w.format)) return w.at(row);
+  if (w.format == WeightFormat::kNF4) {
+    dequantiseNf4(w.at(row), w.scalesAt(row), rows, w.in, slice, ld, stream);
+  } else {
+    dequantiseRows(reinterpret_cast<const int8_t*>(w.at(row)), w.ld, w.scalesAt(row), rows, w.in, slice, ld, stream);
+  }
   return slice_;
 }
 

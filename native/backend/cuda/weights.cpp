@@ -5,6 +5,7 @@
 #include <cstring>
 #include <string>
 
+#include "backend/cuda/kernels/nf4.h"
 #include "backend/cuda/kernels/weights.h"
 #include "core/error.h"
 
@@ -15,12 +16,12 @@ std::string shapeOf(int64_t out, int64_t in) { return "[" + std::to_string(out) 
 
 }  // namespace
 
-std::byte* CudaWeights::Weight::at(int64_t row, int64_t column) const {
-  return static_cast<std::byte*>(memory.get()) + (row * ld + column) * elementBytes(format);
+std::byte* CudaWeights::Weight::at(int64_t row) const {
+  return static_cast<std::byte*>(memory.get()) + row * rowBytes(in, format);
 }
 
-float* CudaWeights::Weight::scales() const {
-  return reinterpret_cast<float*>(static_cast<std::byte*>(memory.get()) + matrixBytes(out, in, format));
+float* CudaWeights::Weight::scalesAt(int64_t row) const {
+  return reinterpret_cast<float*>(at(0) + matrixBytes(out, in, format)) + row * rowScales(in, format);
 }
 
 CudaWeights::CudaWeights(const CublasLtApi& api, void* workspace, const WeightWorkspace& sizes)
@@ -82,11 +83,11 @@ void CudaWeights::checkRows(const Weight& weight, int64_t firstRow, int64_t coun
 }
 
 void CudaWeights::store(const Weight& w, int64_t firstRow, int64_t count, DevConstF32 rows, Stream& stream) {
-  std::byte* const to = w.at(firstRow, 0);
+  std::byte* const to = w.at(firstRow);
   if (w.format == WeightFormat::kI8Channel) {
-    quantiseRows(rows, count, w.in, reinterpret_cast<int8_t*>(to), w.ld, w.scales() + firstRow, stream);
-    return;
+    return quantiseRows(rows, count, w.in, reinterpret_cast<int8_t*>(to), w.ld, w.scalesAt(firstRow), stream);
   }
+  if (w.format == WeightFormat::kNF4) return quantiseNf4(rows, count, w.in, to, w.scalesAt(firstRow), stream);
   const ElementType type = w.format == WeightFormat::kF32 ? ElementType::kF32 : ElementType::kBF16;
   convertRows(rows, w.in, count, w.in, {DevicePtr<std::byte>(to), type}, w.ld, stream);
 }
@@ -118,8 +119,8 @@ void CudaWeights::refreshWeightRows(WeightId id, int64_t firstRow, int64_t count
 
 void CudaWeights::gatherWeightRows(WeightId id, DevConstI32 ids, int64_t n, float scale, DevF32 out, Stream& stream) {
   const Weight& w = weightAt(id);
-  gatherRowsOf(w.format, w.at(0, 0), w.ld, w.format == WeightFormat::kI8Channel ? w.scales() : nullptr, w.in, ids, n,
-               scale, out, stream);
+  gatherRowsOf(w.format, w.at(0), w.ld, isQuantised(w.format) ? w.scalesAt(0) : nullptr, w.in, ids, n, scale, out,
+               stream);
 }
 
 }  // namespace mlit::cuda

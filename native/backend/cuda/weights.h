@@ -31,7 +31,7 @@ class CudaWeights {
   int64_t columns(WeightId weight) const { return weightAt(weight).in; }
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out, Stream& stream);
 
-  // y [rows, out] = x [rows, in] · Wᵀ. Reals of either type, aligned or not; x and y are apart. bfloat16 and int8 weights are multiplied as bfloat16, so a
+  // y [rows, out] = x [rows, in] · Wᵀ. Reals of either type, aligned or not; x and y are apart. All but float32 weights are multiplied as bfloat16, so a
   // float32 x is rounded first; float32 weights as float32. Sums are float32 in any case, rounded once.
   void forward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy, Stream& stream);
   // dx [rows, in] = dy [rows, out] · W, or += where accumulate.
@@ -46,8 +46,8 @@ class CudaWeights {
     WeightFormat format = WeightFormat::kF32;
     std::unique_ptr<void, void (*)(void*)> memory{nullptr, nullptr};
 
-    std::byte* at(int64_t row, int64_t column) const;
-    float* scales() const;  // kI8Channel
+    std::byte* at(int64_t row) const;
+    float* scalesAt(int64_t row) const;  // of quantised formats
   };
   struct Upload {
     std::unique_ptr<void, void (*)(void*)> pinned{nullptr, nullptr};

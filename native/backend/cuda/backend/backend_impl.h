@@ -43,6 +43,7 @@ class CudaBackend final : public Backend {
   std::string description() const override;
   ElementType activationType() const override { return kActivationType; }
   size_t fixedBytes() const override;
+  size_t logitsBytes() const override;
   int64_t deviceBytes() const override;
   DevicePtr<std::byte> allocate(size_t bytes) override;
   void release(DevicePtr<std::byte> memory, size_t bytes) override;

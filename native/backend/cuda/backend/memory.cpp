@@ -49,6 +49,11 @@ std::string CudaBackend::description() const {
 
 size_t CudaBackend::fixedBytes() const { return cudaFixedBytes(); }
 
+size_t CudaBackend::logitsBytes() const {
+  on_.here();
+  return cudaLogitsBytes(static_cast<int64_t>(memoryInfo().totalBytes));
+}
+
 int64_t CudaBackend::deviceBytes() const {
   on_.here();
   return static_cast<int64_t>(memoryInfo().freeBytes + fixedBytes());

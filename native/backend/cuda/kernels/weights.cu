@@ -2,6 +2,7 @@
 #include "backend/cuda/kernels/weights.h"
 
 #include "backend/cuda/device/dev.cuh"
+#include "backend/cuda/kernels/nf4.h"
 #include "backend/cuda/kernels/reals.h"
 
 namespace mlit::cuda {
@@ -159,6 +160,8 @@ void gatherRowsOf(WeightFormat format, const std::byte* data, int64_t ld, const 
       return gather(reinterpret_cast<const __nv_bfloat16*>(data));
     case WeightFormat::kI8Channel:
       return gather(reinterpret_cast<const int8_t*>(data));
+    case WeightFormat::kNF4:
+      return gatherNf4(data, scales, in, ids, n, factor, out, stream);
   }
 }
 

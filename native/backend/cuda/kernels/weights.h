@@ -20,7 +20,7 @@ void quantiseRows(DevConstF32 from, int64_t rows, int64_t width, int8_t* to, int
 void dequantiseRows(const int8_t* from, int64_t ldFrom, const float* scales, int64_t rows, int64_t width, DevReal to,
                     int64_t ldTo, Stream& stream);
 
-// out[i, :] = factor * row ids[i] of a weight [.., in] with leading dimension ld, a multiple of 16 bytes. scales: kI8Channel.
+// out[i, :] = factor * row ids[i] of a weight [.., in] with leading dimension ld, a multiple of 16 bytes. scales: of quantised formats.
 void gatherRowsOf(WeightFormat format, const std::byte* data, int64_t ld, const float* scales, int64_t in,
                   DevConstI32 ids, int64_t n, float factor, DevF32 out, Stream& stream);
 
