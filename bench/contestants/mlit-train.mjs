@@ -13,6 +13,9 @@ const { values } = parseArgs({
     threads: { type: 'string' },
     rank: { type: 'string', default: '16' },
     alpha: { type: 'string', default: '32' },
+    dropout: { type: 'string', default: '0' },
+    recompute: { type: 'string', default: 'none' },
+    full: { type: 'boolean', default: false },
     'base-dtype': { type: 'string', default: 'f32' },
     first: { type: 'string', default: '0' },
     count: { type: 'string', default: '1000000' },
@@ -38,8 +41,14 @@ const model = await Model.load({
   threads: Number(values.threads),
   baseDtype: values['base-dtype'],
 });
-const adapter = await Adapter.create(model, { rank: Number(values.rank), alpha: Number(values.alpha) });
-const session = await TrainingSession.create({ model, adapters: [adapter], microTokens });
+const spec = {
+  rank: Number(values.rank),
+  alpha: Number(values.alpha),
+  dropout: Number(values.dropout),
+};
+const trained = values.full ? { full: true } : { adapters: [await Adapter.create(model, spec)] };
+const { recompute } = values;
+const session = await TrainingSession.create({ model, ...trained, microTokens, recompute });
 const loadSeconds = (performance.now() - started) / 1000;
 
 // Not timed: the shortest records once, whose loss with a fresh adapter is the base's and must be every contestant's.
@@ -84,7 +93,6 @@ const result = {
   peakBytes: Math.max(peakLoad ?? 0, peakBytes() ?? 0),
   ...(wasReset && { peakStepBytes: peakBytes() }),
   plannedBytes: session.memory.reduce((sum, item) => sum + item.bytes, 0),
-  trainable: adapter.parameterCount,
   microTokens,
 };
 console.log(JSON.stringify(result));
