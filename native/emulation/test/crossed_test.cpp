@@ -2,14 +2,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "backend/cuda/test/support.h"
 #include "core/half.h"
+#include "emulation/emulator.h"
 #include "emulation/test/crossed.h"
-#include "emulation/test/support.h"
 
 namespace mlit::test {
 namespace {
 
-class CrossedHalves : public Emulated {
+class CrossedHalves : public OnDevice {
  protected:
   // Whether the product of the kernel is the matrix product.
   static bool productIsRight(Crossed bug) {

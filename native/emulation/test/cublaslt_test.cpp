@@ -5,7 +5,8 @@
 #include <memory>
 #include <optional>
 
-#include "emulation/test/support.h"
+#include "backend/cuda/test/support.h"
+#include "emulation/emulator.h"
 
 namespace mlit::test {
 namespace {
@@ -233,7 +234,7 @@ bool make(Mistake mistake) {
   return true;
 }
 
-class CublasLt : public Emulated {};
+class CublasLt : public OnDevice {};
 
 TEST_F(CublasLt, SeesEachMistakeAndNoOther) {
   const struct {

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <numeric>
 
+#include "backend/cuda/test/support.h"
+#include "emulation/emulator.h"
 #include "emulation/test/planted.h"
-#include "emulation/test/support.h"
 
 namespace mlit::test {
 namespace {
@@ -19,7 +20,7 @@ std::vector<emulation::Finding> findingsOf(Planted bug) {
   return emulation::takeFindings();
 }
 
-class Detectors : public Emulated {
+class Detectors : public OnDevice {
  protected:
   void expectFound(Planted bug, Kind kind) {
     for (uint64_t seed = 1; seed <= kSeeds; ++seed) {

@@ -3,51 +3,17 @@
 #include <cmath>
 #include <numeric>
 
+#include "backend/cuda/test/support.h"
 #include "core/half.h"
 #include "emulation/device.h"
+#include "emulation/emulator.h"
 #include "emulation/test/planted.h"
-#include "emulation/test/support.h"
 #include "emulation/types.h"
 
 namespace mlit::test {
 namespace {
 
-class Dialect : public Emulated {};
-
-TEST_F(Dialect, CallsOfAWarp) {
-  const std::vector<float> in = randomFloats(32, 3);
-  const auto at = [&](int lane) { return in[static_cast<size_t>(lane)]; };
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    begin(seed);
-    DeviceArray<float> device(in), out(size_t{32 * kWarpCalls});
-    cuda::Stream stream;
-    runWarpCalls(device.get(), out.get(), stream);
-    stream.synchronize();
-    const std::vector<float> got = out.read();
-    unsigned votes = 0;
-    float most = in[0];
-    for (int lane = 0; lane < 32; ++lane) {
-      votes |= at(lane) > 0 ? 1u << lane : 0;
-      most = std::max(most, at(lane));
-    }
-    for (int lane = 0; lane < 32; ++lane) {
-      const auto result = [&](int call) { return got[static_cast<size_t>(call * 32 + lane)]; };
-      EXPECT_EQ(result(0), at(3));
-      EXPECT_EQ(result(1), at(lane ^ 5));
-      EXPECT_EQ(result(2), at(lane < 2 ? lane : lane - 2));
-      EXPECT_EQ(result(3), at(lane % 16 >= 14 ? lane : lane + 2));
-      EXPECT_EQ(result(4), static_cast<float>(votes % 4096));
-      EXPECT_EQ(result(5), 1);
-      EXPECT_EQ(result(6), 0);
-      EXPECT_EQ(result(7), lane % 3 == 2 ? 10 : 11);
-      EXPECT_EQ(result(8), most);
-      EXPECT_NEAR(result(9), 2 * std::accumulate(in.begin(), in.end(), 0.0), 1e-5);
-      EXPECT_EQ(result(10), 14);
-      EXPECT_EQ(result(11), static_cast<float>(lane));
-      EXPECT_EQ(result(12), static_cast<float>(lane) + 0.5f + static_cast<float>((lane + 1) / 2 * 2));
-    }
-  }
-}
+class Dialect : public OnDevice {};
 
 TEST_F(Dialect, AtomicsGiveEachThreadWhatWasThereBefore) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {

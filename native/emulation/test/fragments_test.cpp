@@ -1,11 +1,11 @@
 // Register layouts against a source that was written by others: the (thread, value) -> element layouts of CuTe's traits, as
 // strides, in NVIDIA/cutlass include/cute/atom/mma_traits_sm80.hpp (SM80_16x8x16_F32BF16BF16F32_TN and SM80_16x8x32_S32S8S8S32_TN)
 // and copy_traits_sm75.hpp (SM75_U32x4_LDSM_N, SM75_U16x8_LDSM_T). Elements are numbered column by column: row + rows * column.
-#include <cstring>
+#include <gtest/gtest.h>
+
+#include <vector>
 
 #include "emulation/fragments.h"
-#include "emulation/test/planted.h"
-#include "emulation/test/support.h"
 
 namespace mlit::test {
 namespace {
@@ -83,61 +83,6 @@ TEST(Fragments, OfMatrixLoadsAgreeWithCuTe) {
       }
     }
   }
-}
-
-uint16_t bfloatBits(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  return static_cast<uint16_t>(bits >> 16);
-}
-
-class Products : public Emulated {};
-
-TEST_F(Products, OfBfloat16AreMatrixProducts) {
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    begin(seed);
-    // Small integers are exact in bfloat16, and their sums in float.
-    std::vector<unsigned short> a(256), b(128), bT(128);
-    std::vector<float> want(128);
-    const auto left = [&](int m, int k) {
-      return static_cast<float>((m * 7 + k * 3 + static_cast<int>(seed)) % 11 - 5);
-    };
-    const auto right = [](int k, int n) { return static_cast<float>((k * 5 + n * 2) % 13 - 6); };
-    for (int k = 0; k < 16; ++k) {
-      for (int m = 0; m < 16; ++m) a[static_cast<size_t>(m * 16 + k)] = bfloatBits(left(m, k));
-      for (int n = 0; n < 8; ++n) {
-        b[static_cast<size_t>(n * 16 + k)] = bT[static_cast<size_t>(k * 8 + n)] = bfloatBits(right(k, n));
-        for (int m = 0; m < 16; ++m) want[static_cast<size_t>(m * 8 + n)] += left(m, k) * right(k, n);
-      }
-    }
-    DeviceArray<unsigned short> da(a), db(b), dbT(bT);
-    DeviceArray<float> out(size_t{128});
-    cuda::Stream stream;
-    runProduct(da.get(), db.get(), false, out.get(), stream);
-    stream.synchronize();
-    EXPECT_EQ(out.read(), want);
-    runProduct(da.get(), dbT.get(), true, out.get(), stream);
-    stream.synchronize();
-    EXPECT_EQ(out.read(), want);
-  }
-}
-
-TEST_F(Products, OfBytesAreMatrixProducts) {
-  std::vector<signed char> a(512), b(256);
-  std::vector<int> want(128);
-  for (size_t i = 0; i < a.size(); ++i) a[i] = static_cast<signed char>(i * 37 % 256 - 128);
-  for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<signed char>(i * 91 % 256 - 128);
-  for (size_t m = 0; m < 16; ++m) {
-    for (size_t n = 0; n < 8; ++n) {
-      for (size_t k = 0; k < 32; ++k) want[m * 8 + n] += a[m * 32 + k] * b[n * 32 + k];
-    }
-  }
-  DeviceArray<signed char> da(a), db(b);
-  DeviceArray<int> out(size_t{128});
-  cuda::Stream stream;
-  runByteProduct(da.get(), db.get(), out.get(), stream);
-  stream.synchronize();
-  EXPECT_EQ(out.read(), want);
 }
 
 }  // namespace

@@ -48,12 +48,5 @@ void runIncrement(const float* in, float* out, unsigned blocks, cuda::Stream& st
 // Threads draw tickets at one of two counters, by their parity: out[thread] = ticket + 100 * the counter's end.
 void runTickets(float* out, unsigned blocks, cuda::Stream& stream);
 void runShape(cuda::Dim3 grid, cuda::Dim3 block, size_t sharedBytes, cuda::Stream& stream);
-// A warp's product: out [16][8] = a [16][16] · b [8][16]ᵀ, bf16 in (as bits), through ldmatrix and mma.
-void runProduct(const unsigned short* a, const unsigned short* b, bool bTransposed, float* out, cuda::Stream& stream);
-// out [16][8] = a [16][32] · b [8][32]ᵀ, bytes.
-void runByteProduct(const signed char* a, const signed char* b, int* out, cuda::Stream& stream);
-// out[32 * k + lane]: results of the k-th warp call, in the order that dialect_test.cpp knows.
-inline constexpr int kWarpCalls = 13;
-void runWarpCalls(const float* in, float* out, cuda::Stream& stream);
 
 }  // namespace mlit::test

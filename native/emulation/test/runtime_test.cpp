@@ -3,16 +3,17 @@
 #include <cmath>
 #include <cstring>
 
+#include "backend/cuda/test/support.h"
 #include "core/error.h"
+#include "emulation/emulator.h"
 #include "emulation/test/planted.h"
-#include "emulation/test/support.h"
 
 namespace mlit::test {
 namespace {
 
 using emulation::Kind;
 
-class Runtime : public Emulated {
+class Runtime : public OnDevice {
  protected:
   static bool found(Kind kind) {
     const auto all = emulation::takeFindings();

@@ -1,7 +1,7 @@
 // Rotary embedding on the emulator: both ways, both types, heads inside wider rows.
 #include "backend/cuda/kernels/rope.h"
 
-#include "emulation/test/support.h"
+#include "backend/cuda/test/support.h"
 
 namespace mlit::test {
 namespace {
@@ -15,7 +15,7 @@ struct RopeCase {
 const RopeCase kRopeCases[] = {{1, 1, 2, 0},   {3, 2, 6, 1},   {5, 4, 64, 16}, {4, 1, 256, 8}, {2, 3, 80, 3},
                                {3, 40, 16, 0}, {2, 17, 34, 2}, {3, 2, 24, 0},  {2, 3, 12, 4},  {1, 1, 1, 1}};
 
-class Rope : public Emulated {};
+class Rope : public OnDevice {};
 
 TEST_F(Rope, BothWaysAgreeWithFloat64) {
   constexpr int64_t kPositions = 11;

@@ -1,35 +1,14 @@
-// Weights of every format and their products against float64, over an emulated cuBLASLt whose algorithms differ in every bit that a
-// card's may differ in: types and alignments of all kinds, rows alone and together, rows that come in parts, failures of every call.
-#include "backend/cuda/weights.h"
-
+// Weights of every format and their products against float64: types and alignments of all kinds, rows alone and together, rows that
+// come in parts. The emulated cuBLASLt has algorithms that differ in every bit that a card's may differ in.
 #include <cmath>
 
+#include "backend/cuda/test/weights_support.h"
 #include "core/error.h"
-#include "emulation/cublaslt.h"
-#include "emulation/test/support.h"
 
 namespace mlit::test {
 namespace {
 
 using Doubles = std::vector<double>;
-
-constexpr WeightFormat kFormats[] = {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kI8Channel};
-constexpr ElementType kTypes[] = {ElementType::kF32, ElementType::kBF16};
-
-// Small enough that rows come in chunks and int8 weights in slices.
-constexpr cuda::WeightWorkspace kSizes{1024, 2048, 8192, 5120};
-
-struct Rig {
-  DeviceArray<std::byte> room{kSizes.bytes()};
-  cuda::Stream stream;
-  cuda::CudaWeights weights{emulation::cublasLt(), room.get(), kSizes};
-
-  WeightId make(int64_t out, int64_t in, WeightFormat format, const std::vector<float>& values) {
-    const WeightId id = weights.createWeight(out, in, format, stream);
-    weights.setWeightRows(id, 0, out, values.data(), stream);
-    return id;
-  }
-};
 
 // What a weight of the format keeps of [out, in] floats.
 std::vector<float> keptBy(WeightFormat format, std::vector<float> values, int64_t in) {
@@ -74,13 +53,7 @@ struct Shape {
 };
 constexpr Shape kShapes[] = {{1, 1, 1}, {5, 3, 2}, {24, 16, 4}, {37, 40, 9}, {50, 33, 23}, {16, 64, 40}};
 
-class Weights : public Emulated {
- protected:
-  void TearDown() override {
-    EXPECT_EQ(emulation::cublasLtObjects(), 0u);
-    Emulated::TearDown();
-  }
-};
+class Weights : public OnDevice {};
 
 TEST_F(Weights, ProductsAgreeWithFloat64) {
   // Sums of at most 64 products in float32: 64 half units in the last place of their magnitudes, which are a few times the root
@@ -187,17 +160,20 @@ TEST_F(Weights, ProductsOfAlignedRowsAreOneCall) {
   const DeviceReals x(ElementType::kBF16, randomFloats(32 * 64, 2)), y(ElementType::kBF16, size_t{32} * 64),
       logits(ElementType::kF32, size_t{32} * 64);
   const WeightId odd = rig.make(37, 64, WeightFormat::kBF16, randomFloats(37 * 64, 3));
-  const emulation::Stats before = emulation::stats();
+  const auto before = device::kernelCounts();
+  const device::HostCounts hostBefore = device::hostCounts();
   rig.weights.forward(odd, x.get(), 64, 32, logits.get(), 37, rig.stream);
   rig.weights.forward(id, x.get(), 64, 32, y.get(), 64, rig.stream);
   rig.weights.forward(id, x.get(), 64, 32, logits.get(), 64, rig.stream);
   rig.weights.backward(id, y.get(), 64, 32, x.get(), 64, true, rig.stream);
-  const emulation::Stats after = emulation::stats();
-  EXPECT_EQ(after.launches.at("cublasLtMatmul"), 4u);
-  EXPECT_EQ(after.launches.size(), before.launches.size() + 1) << "rows were copied";
-  EXPECT_EQ(after.launches.at("convertRows"), before.launches.at("convertRows"));
-  EXPECT_EQ(after.allocations, before.allocations);
-  EXPECT_EQ(after.hostWaits, before.hostWaits);
+  const device::HostCounts hostAfter = device::hostCounts();
+  if (const auto after = device::kernelCounts()) {
+    EXPECT_EQ(after->of("cublasLtMatmul"), 4u);
+    EXPECT_EQ(after->launches.size(), before->launches.size() + 1) << "rows were copied";
+    EXPECT_EQ(after->of("convertRows"), before->of("convertRows"));
+  }
+  EXPECT_EQ(hostAfter.allocations, hostBefore.allocations);
+  EXPECT_EQ(hostAfter.waits, hostBefore.waits);
   rig.stream.synchronize();
 }
 
@@ -247,13 +223,13 @@ TEST_F(Weights, RowsAreSetInPartsAndGathered) {
 TEST_F(Weights, MemoryIsWhatWasToldAndIdsAreGivenAgain) {
   for (const WeightFormat format : kFormats) {
     Rig rig;
-    const uint64_t before = emulation::stats().liveBytes;
+    const uint64_t before = device::hostCounts().liveBytes;
     const WeightId a = rig.weights.createWeight(13, 21, format, rig.stream);
     const WeightId b = rig.weights.createWeight(5, 40, format, rig.stream);
-    EXPECT_EQ(emulation::stats().liveBytes - before,
+    EXPECT_EQ(device::hostCounts().liveBytes - before,
               cuda::weightBytes(13, 21, format) + cuda::weightBytes(5, 40, format));
     rig.weights.destroyWeight(a);
-    EXPECT_EQ(emulation::stats().liveBytes - before, cuda::weightBytes(5, 40, format));
+    EXPECT_EQ(device::hostCounts().liveBytes - before, cuda::weightBytes(5, 40, format));
     EXPECT_EQ(rig.weights.createWeight(2, 2, format, rig.stream).index, a.index);
     EXPECT_NE(a.index, b.index);
   }
@@ -274,94 +250,6 @@ TEST_F(Weights, WhatDoesNotExistOrFitIsRefused) {
   EXPECT_NO_THROW(rig.weights.createWeight(128, 128, WeightFormat::kI8Channel, rig.stream));
   rig.weights.destroyWeight(id);
   EXPECT_THROW(rig.weights.destroyWeight(id), Error);
-}
-
-// An algorithm that refuses few rows gets them with zeros below: in a workspace that nothing has written yet.
-TEST_F(Weights, FewRowsAreFilledUpWithZeros) {
-  uint64_t filled = 0;
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    begin(seed);
-    Rig rig;
-    const WeightId id = rig.weights.createWeight(8, 24, WeightFormat::kBF16, rig.stream);
-    const DeviceReals x(ElementType::kBF16, randomFloats(24, 1)), y(ElementType::kF32, randomFloats(8, 2)),
-        dx(ElementType::kBF16, randomFloats(24, 3));
-    const std::vector<float> before = dx.read();
-    rig.weights.forward(id, x.get(), 24, 1, y.get(), 8, rig.stream);
-    filled += emulation::stats().launches.count("convertRows");
-    rig.weights.backward(id, y.get(), 8, 1, dx.get(), 24, true, rig.stream);
-    rig.stream.synchronize();
-    EXPECT_EQ(y.read(), std::vector<float>(8));
-    EXPECT_EQ(dx.read(), before);
-    ASSERT_TRUE(emulation::findings().empty()) << emulation::findings()[0].text;
-  }
-  EXPECT_GT(filled, 3u);
-}
-
-// Whose algorithm wants more rows than the workspace holds: no bits rather than others.
-TEST_F(Weights, RowsThatDoNotFitAreRefused) {
-  int refused = 0;
-  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    begin(seed);
-    Rig rig;
-    const WeightId wide = rig.weights.createWeight(1, 1024, WeightFormat::kF32, rig.stream);
-    const DeviceReals x(ElementType::kF32, randomFloats(1024, 1)), y(ElementType::kF32, size_t{1});
-    try {
-      rig.weights.forward(wide, x.get(), 1024, 1, y.get(), 1, rig.stream);
-      rig.stream.synchronize();
-      EXPECT_EQ(y.read(), std::vector<float>{0});
-    } catch (const Error& error) {
-      ++refused;
-      EXPECT_NE(std::string(error.what()).find("2 rows of a product with a weight [1, 1024]"), std::string::npos);
-    }
-  }
-  EXPECT_GT(refused, 0);
-  EXPECT_LT(refused, static_cast<int>(kSeeds));
-}
-
-// A round of everything, as host code would write it.
-void workload(WeightFormat format) {
-  Rig rig;
-  const DeviceReals x(ElementType::kF32, randomFloats(3 * 24, 1)), y(ElementType::kBF16, size_t{3} * 40);
-  const WeightId id = rig.make(40, 24, format, randomFloats(40 * 24, 2));
-  const DeviceArray<float> fresh(randomFloats(24, 3));
-  const DeviceArray<int32_t> ids(std::vector<int32_t>{7});
-  rig.weights.forward(id, x.get(), 24, 3, y.get(), 40, rig.stream);
-  rig.weights.backward(id, y.get(), 40, 3, x.get(), 24, true, rig.stream);
-  rig.weights.refreshWeightRows(id, 7, 1, DevConstF32(fresh.get()), rig.stream);
-  rig.weights.gatherWeightRows(id, DevConstI32(ids.get()), 1, 1, DevF32(fresh.get()), rig.stream);
-  rig.stream.synchronize();
-  rig.weights.destroyWeight(id);
-}
-
-TEST_F(Weights, EveryCallCanFailAndNothingLeaks) {
-  for (const WeightFormat format : kFormats) {
-    begin(3);
-    workload(format);
-    const uint64_t calls = emulation::callCount();
-    ASSERT_GT(calls, 80u);
-    for (const char* cuda : {"cudaErrorMemoryAllocation", "cudaErrorLaunchFailure"}) {
-      const bool memory = std::strcmp(cuda, "cudaErrorMemoryAllocation") == 0;
-      for (uint64_t nth = 1; nth <= calls; ++nth) {
-        begin(3);
-        emulation::failCall(nth, cuda);
-        try {
-          workload(format);
-          ADD_FAILURE() << "call " << nth << " did not fail";
-        } catch (const Error& error) {
-          EXPECT_EQ(error.code(), memory ? ErrorCode::kOutOfMemory : ErrorCode::kInternal) << error.what();
-          EXPECT_EQ(error.fields().at(0).first, "call");
-          const auto& [field, name] = error.fields().at(1);
-          EXPECT_EQ(name, field == "cuda" ? cuda
-                          : memory        ? "CUBLAS_STATUS_ALLOC_FAILED"
-                                          : "CUBLAS_STATUS_EXECUTION_FAILED");
-        }
-        EXPECT_EQ(emulation::stats().liveBytes, 0u) << "call " << nth;
-        EXPECT_EQ(emulation::stats().livePinnedBytes, 0u) << "call " << nth;
-        EXPECT_EQ(emulation::cublasLtObjects(), 0u) << "call " << nth;
-        ASSERT_TRUE(emulation::findings().empty()) << "call " << nth << ": " << emulation::findings()[0].text;
-      }
-    }
-  }
 }
 
 }  // namespace

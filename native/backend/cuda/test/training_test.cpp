@@ -1,7 +1,7 @@
 // What a training on the card promises beside right numbers: bytes that do not depend on how it was recomputed, interrupted or
 // scheduled, memory as planned, and a host that waits at the end of a step and nowhere else.
 #include "backend/cuda/cards.h"
-#include "emulation/test/model_on_card.h"
+#include "backend/cuda/test/model_on_card.h"
 #include "sample/engine.h"
 
 namespace mlit::test {
@@ -107,7 +107,7 @@ TEST_F(TrainingOnCard, FullTuningLosesWhatTheCpuLoses) {
   int side = 0;
   for (const bool card : {false, true}) {
     std::shared_ptr<Backend> backend = createCpuBackend(1);
-    if (card) backend = std::make_shared<cuda::CudaBackend>(0, emulation::cublasLt());
+    if (card) backend = std::make_shared<cuda::CudaBackend>(0, device::cublasLt());
     Model::Options asFloats;
     asFloats.format = WeightFormat::kF32;
     const auto model = Model::load(f.path("model"), backend, asFloats);
@@ -127,7 +127,7 @@ TEST_F(TrainingOnCard, FullTuningLosesWhatTheCpuLoses) {
 
 TEST_F(TrainingOnCard, MemoryIsWhatWasPlanned) {
   const Fixture f("gemma3-tiny");
-  const auto backend = std::make_shared<cuda::CudaBackend>(0, emulation::cublasLt());
+  const auto backend = std::make_shared<cuda::CudaBackend>(0, device::cublasLt());
   const auto model = loadAsBf16(f, backend);
   const auto adapter = Adapter::load(model, f.path("adapter"));
   const TrainOptions options = trainOptions(*model);
@@ -139,12 +139,12 @@ TEST_F(TrainingOnCard, MemoryIsWhatWasPlanned) {
   TrainSession session(model, {adapter}, options);
   session.forwardBackward(BatchData(f.packedDocuments()).view());
   session.optimStep(0, stepParams(1e-3, 1));
-  EXPECT_EQ(emulation::stats().peakBytes, planned);
+  EXPECT_EQ(device::hostCounts().peakBytes, planned);
 }
 
 TEST_F(TrainingOnCard, ACardsNameIsPlannedAsTheCardItself) {
   const Fixture f("gemma3-tiny");
-  const cuda::CudaBackend there(0, emulation::cublasLt());
+  const cuda::CudaBackend there(0, device::cublasLt());
   const cuda::Card& card = *cuda::findCard("h100-80gb");
   const auto named = cuda::createCudaSizes(card);
   const ModelConfig config = readModelConfig(f.path("model"));
@@ -181,11 +181,11 @@ TEST_F(TrainingOnCard, AStepAllocatesNothingAndWaitsTwice) {
     session.optimStep(0, stepParams(1e-3, sums.weight[0]));
   };
   step();
-  const emulation::Stats before = emulation::stats();
+  const device::HostCounts before = device::hostCounts();
   step();
-  const emulation::Stats after = emulation::stats();
+  const device::HostCounts after = device::hostCounts();
   EXPECT_EQ(after.allocations, before.allocations);
-  EXPECT_LE(after.hostWaits - before.hostWaits, 2u) << "the losses, and the gradient's norm";
+  EXPECT_LE(after.waits - before.waits, 2u) << "the losses, and the gradient's norm";
 }
 
 }  // namespace

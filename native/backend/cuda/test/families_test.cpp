@@ -1,6 +1,6 @@
 // Whole trainings and samples of each family on the CUDA backend, on the emulated device, against the same ones of the CPU backend:
 // the base's bfloat16 weights are the same numbers in both, so what differs is that one keeps its activations in bfloat16.
-#include "emulation/test/model_on_card.h"
+#include "backend/cuda/test/model_on_card.h"
 #include "sample/engine.h"
 
 namespace mlit::test {

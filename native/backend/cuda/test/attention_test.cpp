@@ -4,8 +4,8 @@
 
 #include <functional>
 
+#include "backend/cuda/test/attention_support.h"
 #include "core/error.h"
-#include "emulation/test/attention_support.h"
 
 namespace mlit::test {
 namespace {
@@ -51,7 +51,7 @@ const std::vector<Case>& cases() {
   return all;
 }
 
-class Attention : public Emulated {};
+class Attention : public OnDevice {};
 
 TEST_F(Attention, GradientsOfTheFormulaAreItsDifferences) {
   const PackedCase c = packed({3, 7}, 4, 2, 3, 4);
@@ -88,8 +88,10 @@ TEST_F(Attention, ForwardAgreesWithFloat64) {
       const ForwardResult got = runForward(c.packed, in, c.padding);
       expectRounded(got.out, want.out, nameOf(c.packed) + " out");
       expectClose(got.lse, want.lse, 5e-6, nameOf(c.packed) + " lse");
-      EXPECT_EQ(emulation::stats().launches.at("attentionForward"), 1u);
-      EXPECT_EQ(emulation::stats().matrixConflicts, 0u) << nameOf(c.packed);
+      if (const auto counts = device::kernelCounts()) {
+        EXPECT_EQ(counts->of("attentionForward"), 1u);
+        EXPECT_EQ(counts->matrixConflicts, 0u) << nameOf(c.packed);
+      }
     }
   }
 }
@@ -138,10 +140,10 @@ TEST_F(Attention, BackwardAgreesWithFloat64) {
       expectRounded(got.dq, want.dq, nameOf(c.packed) + " dq");
       expectRounded(got.dk, want.dk, nameOf(c.packed) + " dk");
       expectRounded(got.dv, want.dv, nameOf(c.packed) + " dv");
-      uint64_t launches = 0;
-      for (const auto& [name, count] : emulation::stats().launches) launches += count;
-      EXPECT_EQ(launches, 3u);
-      EXPECT_EQ(emulation::stats().matrixConflicts, 0u) << nameOf(c.packed);
+      if (const auto counts = device::kernelCounts()) {
+        EXPECT_EQ(counts->total(), 3u);
+        EXPECT_EQ(counts->matrixConflicts, 0u) << nameOf(c.packed);
+      }
     }
   }
 }

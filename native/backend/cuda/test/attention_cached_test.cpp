@@ -3,13 +3,13 @@
 #include <memory>
 
 #include "backend/cuda/kernels/attention.h"
+#include "backend/cuda/test/attention_support.h"
 #include "core/error.h"
-#include "emulation/test/attention_support.h"
 
 namespace mlit::test {
 namespace {
 
-class AttentionCached : public Emulated {};
+class AttentionCached : public OnDevice {};
 
 // Sequences in a pool of pages, in shuffled order. What no token was stored in stays unwritten, which is found when it is read.
 class Cache {
@@ -124,10 +124,10 @@ TEST_F(AttentionCached, AgreesWithFloat64) {
       const Cache cache(p, in, c.padding, seed);
       const std::vector<int64_t> rows = rowsToAttend(p, c.chunk);
       expectRounded(cache.attend(rows, in, c.padding), rowsOf(want.out, rows, p.queryWidth()), nameOf(p));
-      uint64_t launches = 0;
-      for (const auto& [name, count] : emulation::stats().launches) launches += name == "kvStore" ? 0 : count;
-      EXPECT_EQ(launches, c.launches) << nameOf(p);
-      EXPECT_EQ(emulation::stats().matrixConflicts, 0u) << nameOf(p);
+      if (const auto counts = device::kernelCounts()) {
+        EXPECT_EQ(counts->total() - counts->of("kvStore"), c.launches) << nameOf(p);
+        EXPECT_EQ(counts->matrixConflicts, 0u) << nameOf(p);
+      }
     }
   }
 }
@@ -153,9 +153,11 @@ TEST_F(AttentionCached, RowsTakeTurnsInASmallWorkspace) {
     const Cache cache(c, in, 0, 1);
     const std::vector<int64_t> rows = rowsToAttend(c, 38);
     const Floats together = cache.attend(rows, in, 0);
-    const uint64_t before = emulation::stats().launches.at("attentionCombine");
+    const auto before = device::kernelCounts();
     EXPECT_EQ(cache.attend(rows, in, 8, 17), together) << nameOf(c);
-    EXPECT_EQ(emulation::stats().launches.at("attentionCombine"), before + 3) << nameOf(c);  // 16, 16 and the rest
+    if (const auto after = device::kernelCounts()) {
+      EXPECT_EQ(after->of("attentionCombine"), before->of("attentionCombine") + 3) << nameOf(c);  // 16, 16, the rest
+    }
     EXPECT_THROW(cache.attend(rows, in, 0, 15), Error);
   }
 }

@@ -1,15 +1,15 @@
 // Rows gathered and scattered on the emulator: copies are exact, sums are one float32 sum.
 #include "backend/cuda/kernels/rows.h"
 
+#include "backend/cuda/test/support.h"
 #include "core/error.h"
-#include "emulation/test/support.h"
 
 namespace mlit::test {
 namespace {
 
 constexpr ElementType kF32 = ElementType::kF32, kBF16 = ElementType::kBF16;
 
-class Rows : public Emulated {};
+class Rows : public OnDevice {};
 
 TEST_F(Rows, AreTakenAndPutBack) {
   constexpr int64_t kWide = 7;

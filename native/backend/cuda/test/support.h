@@ -1,4 +1,4 @@
-// What the emulated tests share: a fresh device with a seed for each, nothing found at its end, arrays between gaps, and what a
+// What the tests of kernels share: a fresh device with a seed for each, nothing found at its end, arrays between gaps, and what a
 // kernel's result of either type may be.
 #pragma once
 
@@ -13,28 +13,21 @@
 #include <vector>
 
 #include "backend/cuda/runtime.h"
+#include "backend/cuda/test/device_under_test.h"
 #include "backend/device_pointer.h"
 #include "core/half.h"
 #include "core/philox.h"
-#include "emulation/emulator.h"
 
 namespace mlit::test {
-inline namespace emulated {  // apart from what native/test has of the same names
+inline namespace on_device {  // apart from what native/test has of the same names
 
 inline constexpr uint64_t kSeeds = 20;
 
-class Emulated : public ::testing::Test {
+class OnDevice : public ::testing::Test {
  protected:
   void SetUp() override { begin(1); }
-  void TearDown() override {
-    for (const emulation::Finding& finding : emulation::takeFindings()) ADD_FAILURE() << emulation::describe(finding);
-  }
-  static void begin(uint64_t seed, int architecture = 80) {
-    emulation::Options options;
-    options.seed = seed;
-    options.architecture = architecture;
-    emulation::reset(options);
-  }
+  void TearDown() override { device::expectNothingFound(); }
+  static void begin(uint64_t seed, int architecture = 80) { device::begin(seed, architecture); }
 };
 
 // Values in (-1, 1): a function of (seed, index) alone.
@@ -47,7 +40,9 @@ inline std::vector<float> randomFloats(int64_t n, uint64_t seed) {
 template <class T>
 class DeviceArray {
  public:
-  explicit DeviceArray(size_t count) : count_(count), at_(static_cast<T*>(cuda::allocate(count * sizeof(T)))) {}
+  explicit DeviceArray(size_t count) : count_(count), at_(static_cast<T*>(cuda::allocate(count * sizeof(T)))) {
+    device::poison(at_, count * sizeof(T));
+  }
   explicit DeviceArray(const std::vector<T>& values) : DeviceArray(values.size()) {
     cuda::Stream stream;
     cuda::copyToDevice(at_, values.data(), count_ * sizeof(T), stream);
@@ -188,5 +183,5 @@ inline void expectReals(ElementType type, const std::vector<float>& got, const s
   EXPECT_LE(different, 1 + want.size() / 50) << what << ": too many bfloat16 differ from the rounding of float64";
 }
 
-}  // namespace emulated
+}  // namespace on_device
 }  // namespace mlit::test

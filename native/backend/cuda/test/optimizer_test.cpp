@@ -1,15 +1,15 @@
 // The gradient's norm and AdamW on the emulator: the sum is the rounding of float64's, a step agrees with the formula in float64.
 #include "backend/cuda/kernels/optimizer.h"
 
+#include "backend/cuda/test/support.h"
 #include "core/error.h"
-#include "emulation/test/support.h"
 
 namespace mlit::test {
 namespace {
 
 using Doubles = std::vector<double>;
 
-class Optimizer : public Emulated {};
+class Optimizer : public OnDevice {};
 
 TEST_F(Optimizer, SumsOfSquaresAreFloat64s) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {

@@ -1,8 +1,8 @@
 // Gated activations, sums and scalings on the emulator: against float64 or, where a float is the exact answer, against it.
 #include "backend/cuda/kernels/elementwise.h"
 
+#include "backend/cuda/test/support.h"
 #include "core/error.h"
-#include "emulation/test/support.h"
 
 namespace mlit::test {
 namespace {
@@ -38,7 +38,7 @@ struct GatedExpected {
   }
 };
 
-class Elementwise : public Emulated {};
+class Elementwise : public OnDevice {};
 
 TEST_F(Elementwise, GatedActivationsAgreeWithFloat64) {
   const int64_t shapes[][2] = {{1, 1}, {3, 7}, {2, 64}, {5, 129}, {2, 2056}, {40, 12}};

@@ -2,8 +2,8 @@
 // the same bits whatever the schedule.
 #include "backend/cuda/kernels/gradients.h"
 
+#include "backend/cuda/test/support.h"
 #include "core/error.h"
-#include "emulation/test/support.h"
 
 namespace mlit::test {
 namespace {
@@ -28,7 +28,7 @@ struct SumCase {
 const SumCase kSumCases[] = {{1, 1, 1, 0},   {3, 2, 7, 1},   {129, 1, 5, 0}, {70, 2, 16, 8},
                              {260, 1, 8, 4}, {9, 1, 132, 4}, {5, 3, 129, 2}, {1000, 1, 3, 1}};
 
-class Gradients : public Emulated {};
+class Gradients : public OnDevice {};
 
 TEST_F(Gradients, OfNormsAgreeWithFloat64) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {

@@ -1,4 +1,4 @@
-// The committed models of native/test on the CUDA backend, on an emulated card, and on the CPU with the same weights.
+// Small models on the CUDA backend and on the CPU with the same weights.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -6,8 +6,7 @@
 #include <memory>
 
 #include "backend/cuda/backend/backend_impl.h"
-#include "emulation/cublaslt.h"
-#include "emulation/emulator.h"
+#include "backend/cuda/test/device_under_test.h"
 #include "test/model_support.h"
 
 namespace mlit::test {
@@ -23,7 +22,7 @@ inline std::shared_ptr<Model> loadAsBf16(const Fixture& f, std::shared_ptr<Backe
   return Model::load(f.path("model"), std::move(backend), options);
 }
 inline std::shared_ptr<Model> onCard(const Fixture& f) {
-  return loadAsBf16(f, std::make_shared<cuda::CudaBackend>(0, emulation::cublasLt()));
+  return loadAsBf16(f, std::make_shared<cuda::CudaBackend>(0, device::cublasLt()));
 }
 inline std::shared_ptr<Model> onCpu(const Fixture& f) { return loadAsBf16(f, createCpuBackend(1)); }
 
@@ -40,16 +39,10 @@ inline AdamWParams stepParams(double learningRate, double totalWeight) {
 template <class Base>
 class CardTest : public Base {
  protected:
-  void SetUp() override { begin(1); }
+  void SetUp() override { device::begin(1); }
   void TearDown() override {
-    for (const emulation::Finding& finding : emulation::takeFindings()) ADD_FAILURE() << emulation::describe(finding);
-    EXPECT_EQ(emulation::stats().liveBytes, 0u) << "device memory that nobody gave back";
-    EXPECT_EQ(emulation::cublasLtObjects(), 0u);
-  }
-  static void begin(uint64_t seed) {
-    emulation::Options options;
-    options.seed = seed;
-    emulation::reset(options);
+    device::expectNothingFound();
+    EXPECT_EQ(device::hostCounts().liveBytes, 0u) << "device memory that nobody gave back";
   }
 };
 using OnCardAlone = CardTest<::testing::Test>;

@@ -1,7 +1,7 @@
 // Cross-entropy on the emulator: log-probabilities against float64, and the gradient, bfloat16 written over the logits it comes from.
 #include "backend/cuda/kernels/loss.h"
 
-#include "emulation/test/support.h"
+#include "backend/cuda/test/support.h"
 
 namespace mlit::test {
 namespace {
@@ -63,7 +63,7 @@ void expectEach(const std::vector<float>& got, const Doubles& want, const std::s
   EXPECT_LE(different, 1 + want.size() / 200) << name;
 }
 
-class Loss : public Emulated {
+class Loss : public OnDevice {
  protected:
   static void check(int64_t n, int64_t vocabulary, float spread, uint64_t seed) {
     const LossCase c(n, vocabulary, spread, seed);

@@ -2,8 +2,8 @@
 // schedules each, a row's bits the same whatever rows stand beside it.
 #include "backend/cuda/kernels/norm.h"
 
+#include "backend/cuda/test/support.h"
 #include "core/error.h"
-#include "emulation/test/support.h"
 
 namespace mlit::test {
 namespace {
@@ -58,7 +58,7 @@ std::string nameOf(const NormCase& s, std::initializer_list<ElementType> types) 
   return name;
 }
 
-class Norm : public Emulated {};
+class Norm : public OnDevice {};
 
 TEST_F(Norm, ForwardAgreesWithFloat64) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {

@@ -1,6 +1,6 @@
 // A warp's tensor-core products and its other calls, for comparison with plain loops.
 #include "backend/cuda/device/dev.cuh"
-#include "emulation/test/planted.h"
+#include "backend/cuda/test/products.h"
 
 namespace mlit::test {
 

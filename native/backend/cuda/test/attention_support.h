@@ -3,8 +3,8 @@
 
 #include <limits>
 
-#include "emulation/test/attention_reference.h"
-#include "emulation/test/support.h"
+#include "backend/cuda/test/attention_reference.h"
+#include "backend/cuda/test/support.h"
 
 namespace mlit::test {
 
