@@ -17,6 +17,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -146,6 +147,9 @@ class Backend : public BackendSizes {
   // throws kCancelled: what it was to write may hold anything, and what was enqueued after it may never run. Ops that were
   // enqueued before the flag was given end. Null: ops end.
   virtual void watchCancel(const std::atomic<bool>* flag) = 0;
+  // Calls ops(), which enqueues ops. A caller that will enqueue the very same ones again and again says so by this, and a backend
+  // may run them as a whole: what they are is compared, so that it decides speed alone. Where ops() throws, nothing of it may run.
+  virtual void repeated(const std::function<void()>& ops) { ops(); }
 
   // --- weights -------------------------------------------------------------------------------------------------
   virtual WeightId createWeight(int64_t out, int64_t in, WeightFormat format) = 0;
