@@ -1,11 +1,13 @@
 // `npm run cuda:check [-- --archs=80,90a]`: what can be known of the CUDA plug-in without a card. It compiles it, and holds the library to
-// what the package promises: two exported functions, code for both, no library that is not everywhere, nothing newer than the floor. Where
-// no compiler can be had it says why and leaves the check out.
+// what the package promises: two exported functions, code for both, no library that is not everywhere, nothing newer than the floor, no
+// kernel that spills or has lost the instructions that cuda/expected.mjs asks of it. Where no compiler can be had it says why and
+// leaves the check out.
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { kernelResources, spills } from './cuda/resources.mjs';
+import { lost } from './cuda/expected.mjs';
+import { kernelInstructions, kernelResources, spills } from './cuda/resources.mjs';
 import { ensureCudaToolkit } from './cuda/toolkit.mjs';
 import { checkLibrary } from './prebuild/elf.mjs';
 import { hasCommand, root, runLogged, SetupError, say } from './setup/common.mjs';
@@ -42,7 +44,18 @@ function judge(file, nvcc) {
     const elves = output(cuobjdump, '--list-elf', file);
     for (const arch of archs)
       if (!elves.includes(`sm_${arch}.`)) findings.push(`holds no code for sm_${arch}`);
-    findings.push(...spills(kernelResources(dirname(nvcc), file)));
+    const resources = kernelResources(dirname(nvcc), file);
+    findings.push(...spills(resources));
+    for (const arch of archs.map((each) => `sm_${each}`)) {
+      const counts = kernelInstructions(dirname(nvcc), file, arch);
+      const kernels = resources.filter((kernel) => kernel.arch === arch);
+      findings.push(
+        ...lost(
+          kernels.map(({ kernel, symbol }) => ({ kernel, counts: counts.get(symbol) })),
+          arch,
+        ),
+      );
+    }
   }
   return findings;
 }

@@ -1,5 +1,5 @@
-// What ptxas made of each kernel: registers, stack, static shared memory, and which instructions of the tensor cores and of
-// asynchronous copies are there. Read from the plug-in by cuobjdump; no card is needed.
+// What ptxas made of each kernel: registers, stack, static shared memory, threads of a block, and which instructions of the tensor cores
+// and of asynchronous copies are there. Read from the plug-in by cuobjdump; no card is needed.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { SetupError } from '../setup/common.mjs';
@@ -78,11 +78,39 @@ export function kernelInstructions(bin, file, arch) {
   return bySymbol;
 }
 
-/** Kernels that are products: without tensor cores or ldmatrix they would be some twenty times slower, in silence. */
-export const isProduct = (kernel) =>
-  /^(?:attention(?:Forward|KeyGradient|QueryGradient|Cached)|intoRank|outOfRank|overRows|weightGradient)Kernel/.test(
-    kernel,
-  );
+/** Threads of a block by symbol: what a kernel's launch bounds say, which is what it is launched with. */
+export function kernelThreads(bin, file, arch) {
+  const bySymbol = new Map();
+  let symbol;
+  let awaited = false;
+  for (const line of output(join(bin, 'cuobjdump'), ['-elf', '-arch', arch, file]).split('\n')) {
+    const section = /^\.nv\.info\.(\S+)/.exec(line);
+    if (section) symbol = section[1];
+    if (line.includes('EIATTR_MAX_THREADS')) awaited = true;
+    const value = awaited && /Value:\s+(0x\w+) (0x\w+) (0x\w+)/.exec(line);
+    if (!value) continue;
+    bySymbol.set(symbol, Number(value[1]) * Number(value[2]) * Number(value[3]));
+    awaited = false;
+  }
+  return bySymbol;
+}
+
+/** Bytes that a kernel's launcher asks for beyond what is static, as the sources of native/backend/cuda/kernels have them. */
+export function dynamicShared(kernel) {
+  const attention = /^attention(Forward|QueryGradient|KeyGradient|Cached)Kernel<(\d+)/.exec(kernel);
+  if (attention) {
+    const dim = Number(attention[2]);
+    if (attention[1] === 'Forward') return 2 * dim * (64 + 2 * (dim > 128 ? 32 : 64));
+    if (attention[1] === 'QueryGradient') return 4 * dim * (64 + (dim > 64 ? 32 : 64));
+    if (attention[1] === 'Cached') return 2 * dim * (16 + 2 * 4 * 16);
+    const keys = dim > 128 ? 32 : 64;
+    const queries = dim > 128 ? 16 : 32;
+    return 4 * dim * keys + 8 * dim * queries + 4 * keys * queries + 16 * queries;
+  }
+  if (/^(?:intoRank|outOfRank)Kernel/.test(kernel)) return 2 * 2 * 8192;
+  const block = /^overRowsKernel<.*BlockShape<(\d+), (\d+)/.exec(kernel);
+  return block ? 2 * (Number(block[1]) / 64 + Number(block[2]) / 64) * 8192 : 0;
+}
 
 /** Sentences about kernels that keep values in memory for want of registers; none where all is well. */
 export function spills(resources) {
