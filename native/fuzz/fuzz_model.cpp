@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fuzz/harness.h"
+#include "fuzz/tiny.h"
 #include "sample/engine.h"
 #include "train/session.h"
 

@@ -3,6 +3,7 @@
 
 #include "checkpoint/peft.h"
 #include "fuzz/harness.h"
+#include "fuzz/tiny.h"
 #include "model/adapter.h"
 
 using namespace mlit;

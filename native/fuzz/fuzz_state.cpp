@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "fuzz/harness.h"
+#include "fuzz/tiny.h"
 #include "train/session.h"
 
 using namespace mlit;

@@ -9,7 +9,6 @@
 #include <fstream>
 
 #include "core/error.h"
-#include "test/tiny_model.h"
 
 namespace mlit::fuzz {
 
@@ -75,22 +74,6 @@ void readEverything(const TensorSource& source) {
     source.readRows(tensor, 0, rows / 2, values.data());
     source.readRows(tensor, rows / 2, rows - rows / 2, values.data() + rows / 2 * columns);
   }
-}
-
-std::shared_ptr<Backend> backend() {
-  static const std::shared_ptr<Backend> kept = createCpuBackend(1);
-  return kept;
-}
-
-std::shared_ptr<Model> tinyModel() {
-  static const std::shared_ptr<Model> kept = [] {
-    const Folder folder;
-    const auto [header, data] = test::tinyWeights("llama");
-    folder.write("config.json", test::tinyConfig("llama"));
-    folder.write("model.safetensors", test::safetensorsOf(header, data));
-    return Model::load(folder.path(), backend(), {});
-  }();
-  return kept;
 }
 
 }  // namespace mlit::fuzz

@@ -4,14 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "backend/backend.h"
 #include "core/tensor.h"
-#include "model/model.h"
 #include "test/tiny_model.h"
 
 namespace mlit::fuzz {
@@ -47,10 +44,5 @@ void check(bool condition, const char* what);
 
 // Reads every tensor that a source lists, in two pieces.
 void readEverything(const TensorSource& source);
-
-std::shared_ptr<Backend> backend();  // one thread, kept over the process
-
-// test/tiny_model.h's llama, kept over the process.
-std::shared_ptr<Model> tinyModel();
 
 }  // namespace mlit::fuzz

@@ -7,6 +7,7 @@
 #include "checkpoint/peft.h"
 #include "checkpoint/safetensors.h"
 #include "fuzz/harness.h"
+#include "fuzz/tiny.h"
 #include "train/session.h"
 
 using namespace mlit;
