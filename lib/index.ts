@@ -206,6 +206,7 @@ export type { DevContext, DevEvaluator, DevItem, DevMeasure, DevMeasuring } from
 export type { CheckpointEvent, EndEvent, EvalEvent, StepEvent, TrainEvent } from './train/events';
 export type { TrainOptions, TrainOptionsInput } from './train/options';
 export type { TrainPlan } from './train/plan';
+export { findRanks, type RankPlace, Ranks } from './train/ranks';
 export type { TrainResult, TrainRun } from './train/run';
 export { learningRateAt, type ScheduleOptions } from './train/schedule';
 export {

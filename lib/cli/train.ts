@@ -4,13 +4,14 @@ import { preview } from '../data/preview';
 import { rougeEvaluator } from '../eval/dev-rouge';
 import type { TrainEvent } from '../train/events';
 import { trainOptionsSchema } from '../train/options';
+import { findRanks, Ranks } from '../train/ranks';
 import type { TrainResult, TrainRun } from '../train/run';
 import { Trainer, type TrainerOptions } from '../train/trainer';
 import { checkOptions, mergeConfig, UsageError } from './common';
 import { readMix } from './mix';
 import { clock, fetchProgress, note, Progress, print, printJson } from './output';
 import { describePlan } from './plan';
-import { abortOnSignals } from './signals';
+import { abortOnSignals, SignalError } from './signals';
 import { addTrainFlags, toTrainInput } from './train-flags';
 
 export function addTrain(program: Command): void {
@@ -21,6 +22,14 @@ export function addTrain(program: Command): void {
   )
     .option('--out <run>', "the run's folder")
     .option('--resume', 'go on from the newest checkpoint of --out')
+    .addHelpText(
+      'after',
+      `
+Several processes train together, each with its share of every step, when mpirun, srun or torchrun starts them:
+  mpirun -n 2 mlit train … --out run     by MPI
+  torchrun --nproc-per-node 2 --no-python mlit train … --out run     by TCP, at MASTER_ADDR and MASTER_PORT
+The first one writes the run's folder. See docs/ranks.md.`,
+    )
     .action((_given: unknown, command: Command) => train(command));
 }
 
@@ -29,8 +38,13 @@ async function train(command: Command): Promise<void> {
   const { out, resume, preview: records = 0, json } = flags;
   if (typeof out !== 'string') throw new UsageError("required option '--out <run>' not specified");
   const { signal, release } = abortOnSignals();
+  const place = findRanks();
+  // What is shown is the first rank's.
+  const isShown = place === undefined || place.rank === 0;
   const loading = new Progress('load');
   try {
+    const ranks = place && (await Ranks.join(place));
+    if (ranks && isShown) note(`${ranks.size} ranks by ${ranks.description}; this is ${ranks.nameOf(0)}`);
     // A resumed run takes its options from run.yaml; the flags given are compared with them.
     const input = toTrainInput(flags);
     if (!resume) checkOptions(trainOptionsSchema, input);
@@ -39,22 +53,31 @@ async function train(command: Command): Promise<void> {
       out,
       resume: resume === true,
       evaluator: rougeEvaluator(),
+      ranks,
       signal,
-      onNote: note,
-      onFetch: fetchProgress(),
-      onLoad: (fraction) => loading.update(fraction, 'weights'),
+      ...(isShown && {
+        onNote: note,
+        onFetch: fetchProgress(),
+        onLoad: (fraction) => loading.update(fraction, 'weights'),
+      }),
     });
     loading.end();
-    if (typeof records === 'number' && records > 0) {
+    if (isShown && typeof records === 'number' && records > 0) {
       const { train: examples, tokenizer } = trainer.data;
       const text = preview(examples, records, tokenizer, { color: process.stdout.isTTY === true });
       await (json ? note(text) : print(text));
     }
     const plan = trainer.plan();
-    note(describePlan(plan));
+    if (isShown) note(describePlan(plan));
     const run = trainer.start();
-    await show(run, plan.steps);
-    const result = await run.done;
+    if (isShown) await show(run, plan.steps);
+    const result = await run.done.catch(async (error) => {
+      if (error === signal.reason) await ranks?.leave(); // all have stopped together
+      throw error;
+    });
+    await ranks?.leave();
+    if (result.reason === 'stopped') throw new SignalError('SIGTERM'); // that another rank was sent
+    if (!isShown) return;
     if (json)
       await printJson({
         out,

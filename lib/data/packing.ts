@@ -21,6 +21,8 @@ export interface PackOptions {
   microTokens: number;
   /** Adapter of every example, or one for each. Default 0. */
   adapters?: number | ArrayLike<number>;
+  /** Number of each example within its step, by which dropout draws. Default: its index in the list. */
+  records?: ArrayLike<number>;
   /** Give every token but a document's first as a target, also those of weight 0 (for scores a token). Default false. */
   allTargets?: boolean;
 }
@@ -75,6 +77,23 @@ export function largestBatch(
   return largest;
 }
 
+/**
+ * Which examples each of several ranks takes, in the order of the list: the longest first, each to the rank with the fewest tokens
+ * so far. A function of the lengths alone; a rank may get none.
+ */
+export function dealExamples(examples: readonly Pick<Packable, 'tokens'>[], ranks: number): number[][] {
+  const order = examples.map((_, index) => index);
+  const lengthOf = (index: number): number => examples[index]!.tokens.length;
+  order.sort((a, b) => lengthOf(b) - lengthOf(a) || a - b);
+  const hands = Array.from({ length: ranks }, () => ({ members: [] as number[], tokens: 0 }));
+  for (const index of order) {
+    const least = hands.reduce((best, hand) => (hand.tokens < best.tokens ? hand : best));
+    least.members.push(index);
+    least.tokens += lengthOf(index);
+  }
+  return hands.map(({ members }) => members.sort((a, b) => a - b));
+}
+
 /** Groups of indices whose lengths sum to at most `capacity`; ties go to the earlier index and the earlier group. */
 function bestFitDecreasing(lengths: readonly number[], capacity: number): number[][] {
   const order = lengths.map((_, index) => index);
@@ -111,7 +130,7 @@ function layOut(
     targets: new Int32Array(total).fill(-1),
     weights: new Float32Array(total),
     adapters: new Int32Array(members.length),
-    records: Int32Array.from(members),
+    records: Int32Array.from(members, (member) => options.records?.[member] ?? member),
   };
   let from = 0;
   for (const [document, member] of members.entries()) {

@@ -33,6 +33,8 @@ export const ERROR_CODES = [
   'EXPERIMENT_INVALID',
   'STORE_INVALID',
   'STORE_LOCKED',
+  'RANKS_DIFFER',
+  'RANK_LOST',
 ] as const;
 
 /** One of {@link ERROR_CODES}; docs/errors.md says what each means and what to do. */

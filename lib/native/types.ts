@@ -74,6 +74,8 @@ export interface NativeTrainOptions {
   training: boolean;
   /** Of dropout's masks. Default 0. */
   seed?: bigint;
+  /** With others: optimStep takes the sum of all ranks' gradients, and every rank has to call it. */
+  ranks?: NativeRanks;
 }
 
 export interface NativeStepSums {
@@ -146,6 +148,26 @@ export interface NativeTrainSession extends NativeHandle {
    */
   cancel(): void;
 }
+
+/** One process of several; every call waits for the others' same call. */
+export interface NativeRanks extends NativeHandle {
+  readonly rank: number;
+  readonly size: number;
+  readonly description: string;
+  /** What each rank said, in their order; not empty. A rank that is gone: DEVICE_UNAVAILABLE with the field `rank`. */
+  gather(text: string): Promise<string[]>;
+  /**
+   * Sums of gradients on this card of each rank go through the cards' own NCCL from here on. Gives why not, empty where they do. The
+   * model on the card has to be loaded.
+   */
+  useCards(device: string): Promise<string>;
+  /** Ends them in order, all ranks together. */
+  leave(): Promise<void>;
+}
+
+export type NativeRankPlace =
+  | { by: 'mpi' }
+  | { by: 'tcp'; host: string; port: number; rank: number; size: number; patienceMs: number };
 
 export interface NativeSampleOptions {
   /** sequences at once */
@@ -294,6 +316,11 @@ export interface NativeAddon {
   /** Those that a plan can be made for without one. */
   cards(): NativeCard[];
   readPeftConfig(folder: string): Promise<NativeAdapterSpec & { baseModel: string }>;
+
+  /** Waits until all have come. Once in a process by MPI. */
+  joinRanks(place: NativeRankPlace): Promise<NativeRanks>;
+  /** Why ranks can't meet by MPI here; empty where they can. */
+  ranksByMpi(): string;
 
   loadModel(path: string, options: NativeLoadOptions): Promise<NativeModel>;
   /** The text of a config.json for a GGUF file and for the text part of a multimodal folder, else empty. */

@@ -1,6 +1,5 @@
 // The dev set's score: mean nats, weighed as in training, forward only, in the session that trains; and its records as prompts
 // with references, for whoever measures responses.
-import { performance } from 'node:perf_hooks';
 import type { Example } from '../data/example';
 import { packExamples } from '../data/packing';
 import type { RenderedExample } from '../data/render';
@@ -40,37 +39,49 @@ export function devItems(examples: readonly Example[], rendered: readonly Render
   });
 }
 
+/** What scores are made of, by language. */
+export type DevSums = Record<string, { nll: number; weight: number }>;
+
 /** @throws the signal's reason, between two operations of the model */
-export async function scoreDev(
+export async function sumDev(
   session: TrainingSession,
   examples: readonly RenderedExample[],
   microTokens: number,
   signal: AbortSignal,
-): Promise<DevScores> {
-  const started = performance.now();
-  const byLanguage = new Map<string, { nll: number; weight: number }>();
+): Promise<DevSums> {
+  const byLanguage: DevSums = {};
   for (const { batch, members } of packExamples(examples, { microTokens })) {
     const { logprobs } = await interruptible(session, signal, () => session.score(batch));
     members.forEach((member, document) => {
       const lang = examples[member]!.lang;
-      const sums = byLanguage.get(lang) ?? { nll: 0, weight: 0 };
+      const sums = byLanguage[lang] ?? { nll: 0, weight: 0 };
       for (let t = batch.cuSeqlens[document]!; t < batch.cuSeqlens[document + 1]!; t++) {
         sums.nll -= batch.weights[t]! * logprobs[t]!;
         sums.weight += batch.weights[t]!;
       }
-      byLanguage.set(lang, sums);
+      byLanguage[lang] = sums;
     });
   }
+  return byLanguage;
+}
+
+/** The scores of a dev set whose parts have these sums. */
+export function devScores(parts: readonly DevSums[]): Omit<DevScores, 'seconds'> {
   let nll = 0;
   let weight = 0;
   const lossByLanguage: Record<string, number> = {};
-  for (const [lang, sums] of [...byLanguage].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    nll += sums.nll;
-    weight += sums.weight;
-    lossByLanguage[lang] = sums.nll / sums.weight;
+  for (const lang of [...new Set(parts.flatMap((part) => Object.keys(part)))].sort()) {
+    const own = { nll: 0, weight: 0 };
+    for (const part of parts) {
+      own.nll += part[lang]?.nll ?? 0;
+      own.weight += part[lang]?.weight ?? 0;
+    }
+    nll += own.nll;
+    weight += own.weight;
+    lossByLanguage[lang] = own.nll / own.weight;
   }
   const loss = nll / weight;
-  return { loss, perplexity: Math.exp(loss), lossByLanguage, seconds: (performance.now() - started) / 1000 };
+  return { loss, perplexity: Math.exp(loss), lossByLanguage };
 }
 
 /** No gradients are pending while a dev set is scored, so that a cancelled call loses nothing. */

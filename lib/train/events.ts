@@ -17,6 +17,8 @@ export interface StepEvent {
   /** Wall time of this step alone. */
   seconds: number;
   tokensPerSecond: number;
+  /** Processes that shared the step; only where there were several. */
+  ranks?: number;
 }
 
 /** The dev set was scored. */

@@ -1,6 +1,6 @@
 // Memory and time before anything runs: what is allocated is exactly what the plan says, so a run that does not fit is
 // refused here and not at some later step.
-import { largestBatch } from '../data/packing';
+import { dealExamples, largestBatch } from '../data/packing';
 import { countTargets, type RenderedExample } from '../data/render';
 import { toAdapterSpec } from '../model/adapter';
 import { toLoadOptions } from '../model/model';
@@ -17,6 +17,7 @@ import type {
 import type { DevContext, DevEvaluator } from './evaluator';
 import { RECOMPUTE, type TrainOptions } from './options';
 import type { PreparedData } from './prepare';
+import type { Ranks } from './ranks';
 
 /** Tokens of a micro-batch where nothing else is asked for: large enough for full-speed products, small in memory. */
 const MICRO_TOKENS = 2048;
@@ -64,16 +65,18 @@ export async function planRun(
   source: ModelSource,
   data: PreparedData,
   evaluator?: DevEvaluator,
+  ranks?: Ranks,
 ): Promise<RunShape> {
   const addon = loadAddon();
   const load = toLoadOptions(options);
   const full = options.method === 'full';
   const spec = full ? undefined : await adapterSpec(options);
   const microTokens = chooseMicroTokens(options, data);
-  const largest = largestBatch(batchesOf(data), microTokens);
+  const { tokens: most, targets } = largestBatch(batchesOf(data, ranks), microTokens);
+  const largest = { tokens: Math.max(1, most), targets: Math.max(1, targets) }; // a rank may have no share at all
   const deviceBytes = await addon.deviceBytes(options.device);
   const onDevice = deviceBytes >= 0;
-  const available = onDevice ? deviceBytes : availableBytes();
+  const available = onDevice ? deviceBytes : availableBytes() / (ranks?.local.size ?? 1);
   const config = await addon.readModelConfig(source.path);
 
   const planWith = (recompute: Recompute, { tokens, targets } = largest): Promise<NativeMemoryPlan> =>
@@ -101,7 +104,7 @@ export async function planRun(
           ...RECOMPUTE.map((level) => ({ flags: `--recompute ${level}`, plan: () => planWith(level) })),
           ...halfOf(microTokens, data).map((half) => ({
             flags: `--micro-tokens ${half}`,
-            plan: () => planWith(recompute, largestBatch(batchesOf(data), half)),
+            plan: () => planWith(recompute, largestBatch(batchesOf(data, ranks), half)),
           })),
         ];
   const waysOut: TrainPlan['waysOut'] = [];
@@ -143,10 +146,12 @@ function halfOf(microTokens: number, data: PreparedData): number[] {
   return longestOf(data).tokens.length <= half ? [half] : [];
 }
 
-/** The lists that will be packed: the examples of each step, and the dev set. */
-function* batchesOf(data: PreparedData): Generator<RenderedExample[]> {
-  for (const step of data.steps) yield step.map((at) => data.train[at]!);
-  yield data.dev;
+/** The lists that will be packed: the examples of each step, and the dev set; of several ranks this one's share of each. */
+function* batchesOf(data: PreparedData, ranks: Ranks | undefined): Generator<RenderedExample[]> {
+  const shareOf = (examples: RenderedExample[]): RenderedExample[] =>
+    ranks ? dealExamples(examples, ranks.size)[ranks.rank]!.map((at) => examples[at]!) : examples;
+  for (const step of data.steps) yield shareOf(step.map((at) => data.train[at]!));
+  yield shareOf(data.dev);
 }
 
 /** One line for what measuring a dev set holds; the backend's own is the training's already. */

@@ -1,9 +1,10 @@
 // The loop. A step is: pack its examples into micro-batches, accumulate their gradients, one optimiser step, one event; then,
 // where due, score the dev set and save. Everything that happens in a training run happens in this order, here.
+import { createHash } from 'node:crypto';
 import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { type PackedBatch, packExamples } from '../data/packing';
+import { dealExamples, type PackedBatch, packExamples } from '../data/packing';
 import type { RenderedExample } from '../data/render';
 import { MlitError } from '../native/errors';
 import { writeFileAtomic } from '../native/files';
@@ -15,12 +16,13 @@ import {
   saveCheckpoint,
   type TrainerState,
 } from './checkpoint';
-import { scoreDev } from './dev';
+import { devScores, sumDev } from './dev';
 import type { DevMeasuring } from './evaluator';
 import type { EvalEvent, EventStream, StepEvent, TrainEvent } from './events';
 import { modelCard } from './model-card';
 import type { TrainOptions } from './options';
 import type { PreparedData } from './prepare';
+import type { Ranks } from './ranks';
 import type { RunDirectory } from './run-directory';
 import { learningRateAt } from './schedule';
 import type { TrainingSession } from './session';
@@ -43,7 +45,10 @@ export interface TrainResult {
 export interface TrainRunParts {
   options: TrainOptions;
   data: PreparedData;
-  directory: RunDirectory;
+  /** Undefined on every rank but the first: one process writes. */
+  directory: RunDirectory | undefined;
+  /** Undefined where this process trains alone. */
+  ranks: Ranks | undefined;
   tuned: Tuned;
   session: TrainingSession;
   state: TrainerState;
@@ -58,6 +63,16 @@ export interface TrainRunParts {
 interface MicroBatch {
   batch: PackedBatch;
   examples: RenderedExample[];
+}
+
+/** What a rank's share of a step came to. */
+interface StepShare {
+  loss: number;
+  weight: number;
+  tokens: number;
+  supervisedTokens: number;
+  /** A loss that is not finite, and the records that were computed. */
+  failed?: { message: string; ids: string[] };
 }
 
 /** A run under way: its events, and a promise of its result. */
@@ -89,10 +104,11 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   }
 
   async #main(): Promise<TrainResult> {
-    const { events, directory, signal } = this.#parts;
+    const { events, directory, ranks, signal } = this.#parts;
+    let together = false;
     try {
       const { step, evalDue = false } = this.#parts.state;
-      await directory.openEvents(step, evalDue);
+      await directory?.openEvents(step, evalDue);
       const result = await this.#loop();
       await this.#say({
         type: 'end',
@@ -103,13 +119,16 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
         ...(result.model !== undefined && { model: result.model }),
       });
       if (result.reason === 'finished')
-        await directory.recordEnd({ step: result.step, early: result.early, best: result.best });
-      await directory.close();
+        await directory?.recordEnd({ step: result.step, early: result.early, best: result.best });
+      await directory?.close();
+      await ranks?.gather('the end', result.reason); // nobody leaves before everything is written
+      together = true;
       if (result.reason === 'stopped') signal?.throwIfAborted();
       events.close();
       return result;
     } catch (error) {
-      await directory.close().catch(() => undefined);
+      await directory?.close().catch(() => undefined);
+      if (!together) await ranks?.announce(error);
       events.close(error);
       throw error;
     }
@@ -120,7 +139,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     const total = data.steps.length;
     let next = state.step < total ? this.#pack(state.step) : [];
     while (!this.#isOver()) {
-      if (this.#halt.signal.aborted) {
+      if (await this.#isStopping()) {
         await this.#save();
         return this.#result('stopped', undefined);
       }
@@ -147,6 +166,14 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     return this.#result('finished', await this.#publish());
   }
 
+  /** A stop that one rank was asked for stops all, at the same step. */
+  async #isStopping(): Promise<boolean> {
+    const asked = this.#halt.signal.aborted;
+    const { ranks, state } = this.#parts;
+    if (!ranks) return asked;
+    return (await ranks.gather(`the beginning of step ${state.step + 1}`, asked)).includes(true);
+  }
+
   #isOver(): boolean {
     const { options, data, state } = this.#parts;
     if (state.evalDue) return false;
@@ -162,87 +189,131 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
 
   /** One optimiser step; `meanwhile` runs while the first micro-batch is being computed. */
   async #step(step: number, microBatches: readonly MicroBatch[], meanwhile: () => void): Promise<StepEvent> {
-    const { options, data, session } = this.#parts;
+    const { options, data, session, ranks } = this.#parts;
     const started = performance.now();
     const learningRate = learningRateAt(step, { ...options, totalSteps: data.steps.length });
-    let loss = 0;
-    let weight = 0;
-    let tokens = 0;
-    let supervisedTokens = 0;
-    for (const [index, micro] of microBatches.entries()) {
-      const computing = session.forwardBackward(micro.batch);
-      if (index === 0) meanwhile();
-      const sums = await this.#explain(computing, step, micro.examples);
-      loss += sums.loss;
-      weight += sums.weight;
-      tokens += micro.batch.tokens.length;
-      for (const value of micro.batch.weights) if (value !== 0) supervisedTokens++;
-    }
+    const own = await this.#computeShare(microBatches, meanwhile);
+    const shares = ranks ? await ranks.gather(`step ${step}`, own) : [own];
+    const failed = shares.find((share) => share.failed)?.failed;
+    if (failed) await this.#refuse(step, failed.message, failed.ids);
+    const total = shares.reduce((sum, share) => ({
+      loss: sum.loss + share.loss,
+      weight: sum.weight + share.weight,
+      tokens: sum.tokens + share.tokens,
+      supervisedTokens: sum.supervisedTokens + share.supervisedTokens,
+    }));
     const { weightDecay, maxGradNorm } = options;
-    const updating = session.optimStep({ learningRate, weightDecay, maxGradNorm });
-    const everything = microBatches.flatMap((micro) => micro.examples);
-    const { gradNorm } = await this.#explain(updating, step, everything);
+    const updating = session.optimStep({
+      learningRate,
+      weightDecay,
+      maxGradNorm,
+      totalWeight: total.weight,
+    });
+    const { gradNorm } = await updating.catch((error) => {
+      if (!isNotFinite(error)) throw error;
+      return this.#refuse(
+        step,
+        error.message,
+        this.#examplesOf(step).map(({ id }) => id),
+        error,
+      );
+    });
+    const { tokens, supervisedTokens } = total;
     const seconds = (performance.now() - started) / 1000;
     return {
       type: 'step',
       step,
-      loss: loss / weight,
+      loss: total.loss / total.weight,
       learningRate,
       gradNorm,
       tokens,
       supervisedTokens,
       seconds,
       tokensPerSecond: tokens / seconds,
+      ...(ranks && { ranks: ranks.size }),
     };
   }
 
-  /** A loss or gradient that is not finite ends the run with the last good state saved and the records named. */
-  async #explain<T>(work: Promise<T>, step: number, examples: readonly RenderedExample[]): Promise<T> {
-    try {
-      return await work;
-    } catch (error) {
-      if (!(error instanceof MlitError) || error.code !== 'NOT_FINITE') throw error;
-      await this.#parts.session.zeroGradients();
-      await this.#save();
-      const ids = examples.map((example) => example.id);
-      throw new MlitError(
-        'NOT_FINITE',
-        `step ${step}: ${error.message}; records: ${ids.join(', ')}. The state after step ${step - 1} is saved. Lower the learning rate, or look at these records.`,
-        { fields: { step, ids }, cause: error },
-      );
+  /** Gradients of this rank's micro-batches, up to the first loss that is not finite. */
+  async #computeShare(microBatches: readonly MicroBatch[], meanwhile: () => void): Promise<StepShare> {
+    const share: StepShare = { loss: 0, weight: 0, tokens: 0, supervisedTokens: 0 };
+    if (microBatches.length === 0) meanwhile();
+    for (const [index, { batch, examples }] of microBatches.entries()) {
+      const computing = this.#parts.session.forwardBackward(batch);
+      if (index === 0) meanwhile();
+      try {
+        const sums = await computing;
+        share.loss += sums.loss;
+        share.weight += sums.weight;
+      } catch (error) {
+        if (!isNotFinite(error)) throw error;
+        return { ...share, failed: { message: error.message, ids: examples.map(({ id }) => id) } };
+      }
+      share.tokens += batch.tokens.length;
+      for (const value of batch.weights) if (value !== 0) share.supervisedTokens++;
     }
+    return share;
   }
 
-  #pack(index: number): MicroBatch[] {
-    const { data, microTokens } = this.#parts;
-    const examples = data.steps[index]!.map((at) => data.train[at]!);
-    return packExamples(examples, { microTokens }).map(({ batch, members }) => ({
+  /** A loss or gradient that is not finite ends the run, on all ranks, with the last good state saved and the records named. */
+  async #refuse(step: number, message: string, ids: string[], cause?: unknown): Promise<never> {
+    const { session, ranks } = this.#parts;
+    await session.zeroGradients();
+    await this.#save();
+    const error = new MlitError(
+      'NOT_FINITE',
+      `step ${step}: ${message}; records: ${ids.join(', ')}. The state after step ${step - 1} is saved. Lower the learning rate, or look at these records.`,
+      { fields: { step, ids }, cause },
+    );
+    throw ranks?.shared(error) ?? error;
+  }
+
+  #examplesOf(step: number): RenderedExample[] {
+    const { data } = this.#parts;
+    return data.steps[step - 1]!.map((at) => data.train[at]!);
+  }
+
+  /** This rank's micro-batches of the step after `done` steps. */
+  #pack(done: number): MicroBatch[] {
+    const { microTokens } = this.#parts;
+    const all = this.#examplesOf(done + 1);
+    const records = this.#shareOf(all);
+    const examples = records.map((record) => all[record]!);
+    return packExamples(examples, { microTokens, records }).map(({ batch, members }) => ({
       batch,
       examples: members.map((member) => examples[member]!),
     }));
+  }
+
+  /** Indices of the examples that this rank computes. */
+  #shareOf(examples: readonly RenderedExample[]): number[] {
+    const { ranks } = this.#parts;
+    return dealExamples(examples, ranks?.size ?? 1)[ranks?.rank ?? 0]!;
   }
 
   /** False where the run was stopped before the score was there; it is still due then. */
   async #evaluate(): Promise<boolean> {
     const { options, data, state, session, microTokens, measuring, directory, tuned } = this.#parts;
     const started = performance.now();
-    let scores: Omit<EvalEvent, 'type' | 'step' | 'best'>;
-    try {
-      scores = await scoreDev(session, data.dev, microTokens, this.#halt.signal);
-      const measure = await measuring?.measure(this.#halt.signal);
-      if (measure) {
-        const seconds = (performance.now() - started) / 1000;
-        scores = { ...scores, rougeL: measure.value, rougeLByLanguage: measure.byLanguage, seconds };
-      }
-    } catch (error) {
-      if (this.#halt.signal.aborted) return false;
-      throw error;
-    }
+    const share = this.#shareOf(data.dev).map((at) => data.dev[at]!);
+    const sums = await this.#unlessStopped('the dev score', (signal) =>
+      sumDev(session, share, microTokens, signal),
+    );
+    // Responses are measured by the first rank alone.
+    const measures =
+      sums && (await this.#unlessStopped('the dev responses', (signal) => measuring?.measure(signal)));
+    if (!sums || !measures) return false;
+    const measure = measures[0];
+    const scores: Omit<EvalEvent, 'type' | 'step' | 'best'> = {
+      ...devScores(sums.map((part) => part ?? {})),
+      ...(measure && { rougeL: measure.value, rougeLByLanguage: measure.byLanguage }),
+      seconds: (performance.now() - started) / 1000,
+    };
     const { loss, rougeL } = scores;
     const now: BestSoFar = { step: state.step, loss, ...(rougeL !== undefined && { rougeL }) };
     const best = state.best === undefined || isBetter(now, state.best);
     if (best) {
-      await saveBest(directory.checkpoints, state.step, (folder) => tuned.save(folder));
+      if (directory) await saveBest(directory.checkpoints, state.step, (folder) => tuned.save(folder));
       state.best = now;
     }
     state.sinceBest = best ? 0 : (state.sinceBest ?? 0) + 1;
@@ -252,8 +323,28 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     return true;
   }
 
+  /** What every rank's work came to; undefined where one of them was stopped in it. */
+  async #unlessStopped<T>(
+    what: string,
+    work: (signal: AbortSignal) => Promise<T> | undefined,
+  ): Promise<(T | undefined)[] | undefined> {
+    const { ranks, state } = this.#parts;
+    const { signal } = this.#halt;
+    let own: { stopped: boolean; value?: T | undefined };
+    try {
+      own = { stopped: false, value: await work(signal) };
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      own = { stopped: true };
+    }
+    const all = ranks ? await ranks.gather(`${what} after step ${state.step}`, own) : [own];
+    return all.some(({ stopped }) => stopped) ? undefined : all.map(({ value }) => value);
+  }
+
   async #save(): Promise<void> {
-    const { directory, state, session, options } = this.#parts;
+    const { directory, ranks, tuned, state, session, options } = this.#parts;
+    if (ranks) await compareRanks(ranks, tuned, state.step);
+    if (!directory) return;
     const path = await saveCheckpoint(
       directory.checkpoints,
       state,
@@ -264,9 +355,9 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   }
 
   /** adapter/ or model/ is the best by the dev set where there is one, else the last. */
-  #publish(): Promise<string> {
+  async #publish(): Promise<string | undefined> {
     const { directory, state, tuned, options, data } = this.#parts;
-    return directory.publish(tuned.kind, async (folder) => {
+    return directory?.publish(tuned.kind, async (folder) => {
       if (state.best) await copyBest(bestPath(directory.checkpoints, state.best.step), folder);
       else await tuned.save(folder);
       const card = modelCard({
@@ -288,9 +379,31 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   }
 
   async #say(event: TrainEvent): Promise<void> {
-    await this.#parts.directory.appendEvent(event);
+    await this.#parts.directory?.appendEvent(event);
     this.#parts.events.push(event);
   }
+}
+
+function isNotFinite(error: unknown): error is MlitError {
+  return error instanceof MlitError && error.code === 'NOT_FINITE';
+}
+
+/**
+ * What every rank trains has the same bytes, or the run ends before it writes them.
+ *
+ * @throws MlitError `RANKS_DIFFER`
+ */
+export async function compareRanks(ranks: Ranks, { adapter }: Tuned, step: number): Promise<void> {
+  if (!adapter) return; // a whole model is too much to look at
+  const hash = createHash('sha256')
+    .update(new Uint8Array((await adapter.native.toHost()).buffer))
+    .digest('hex');
+  const hashes = await ranks.gather(`the comparison after step ${step}`, hash);
+  ranks.refuseDifferent(
+    `the adapter after step ${step} (by its SHA-256)`,
+    hashes,
+    "machines that compute differently can't train one adapter together: take alike ones",
+  );
 }
 
 /** By the measure that the run is chosen by: a figure of responses where there is one, else the loss. Equals are no better. */

@@ -5,6 +5,7 @@ import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
 import { MlitError } from '../native/errors';
 import type { NativeMemoryPlan, NativeTrainSession, Recompute } from '../native/types';
+import type { Ranks } from './ranks';
 
 /** Adapters of a session and the size of its micro-batches. */
 export interface TrainingSessionOptions {
@@ -26,6 +27,8 @@ export interface TrainingSessionOptions {
   recompute?: Recompute;
   /** Of dropout's masks. Default 0. */
   seed?: number | bigint;
+  /** Processes that train together: each gives its share of a step's batches, and all call optimStep. Default: this one alone. */
+  ranks?: Ranks | undefined;
   /** False: scores only, no gradients and no optimiser state. Default true. */
   training?: boolean;
 }
@@ -47,7 +50,7 @@ export interface OptimStepOptions {
   learningRate: number;
   /** Index into the session's adapters. Default 0, which in full tuning is the model. */
   adapter?: number;
-  /** What the accumulated gradient is divided by. Default: the total weight since the last step of this adapter. */
+  /** What the accumulated gradient is divided by. Default: the total weight since the last step of this adapter. With ranks it has to be given. */
   totalWeight?: number;
   /** Default 0.9. */
   beta1?: number;
@@ -65,11 +68,13 @@ export interface OptimStepOptions {
 export class TrainingSession implements AsyncDisposable {
   readonly #native: NativeTrainSession;
   readonly #weights: Float64Array;
+  readonly #ranks: Ranks | undefined;
   /** Counts the times that gradients were thrown away, so that sums of calls made before are not added afterwards. */
   #discards = 0;
 
-  private constructor(native: NativeTrainSession, adapters: number) {
+  private constructor(native: NativeTrainSession, adapters: number, ranks: Ranks | undefined) {
     this.#native = native;
+    this.#ranks = ranks;
     this.#weights = new Float64Array(adapters);
   }
 
@@ -86,9 +91,10 @@ export class TrainingSession implements AsyncDisposable {
         full,
         training: options.training ?? true,
         seed: BigInt(options.seed ?? 0),
+        ...(options.ranks && { ranks: options.ranks.native }),
       },
     );
-    return new TrainingSession(native, full ? 1 : adapters.length);
+    return new TrainingSession(native, full ? 1 : adapters.length, options.ranks);
   }
 
   /** What is allocated, by name, in bytes. */
@@ -136,6 +142,8 @@ export class TrainingSession implements AsyncDisposable {
     if (!Number.isInteger(adapter) || adapter < 0 || adapter >= this.#weights.length) {
       throw new RangeError(`optimStep: adapter is ${adapter}, expected 0 to ${this.#weights.length - 1}`);
     }
+    if (this.#ranks && options.totalWeight === undefined)
+      throw new RangeError('optimStep: totalWeight has to be given with ranks: that of all of them');
     const totalWeight = options.totalWeight ?? this.#weights[adapter]!;
     if (!(totalWeight > 0)) {
       throw new MlitError('DATA_INVALID', 'optimStep: no target of positive weight since the last step', {
@@ -158,7 +166,7 @@ export class TrainingSession implements AsyncDisposable {
     } catch (error) {
       // A gradient that is not finite is discarded, and the adapter left as it was.
       if (error instanceof MlitError && error.code === 'NOT_FINITE') this.#weights[adapter] = 0;
-      throw error;
+      throw this.#ranks?.lostBy(error) ?? error;
     }
   }
 

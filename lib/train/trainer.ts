@@ -1,5 +1,6 @@
 // A training run from options to its result. The loop is in sight in run.ts; here everything that can be known before the first
 // step is found out: data, order, memory, and where a resumed run goes on.
+import { join } from 'node:path';
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture';
 import { type Adapter, canonicalTarget } from '../model/adapter';
 import type { HubOptions } from '../model/hub/snapshot';
@@ -10,7 +11,7 @@ import { modelIdentity } from '../model/weight-files';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
-import { latestCheckpoint, type TrainerState } from './checkpoint';
+import { type Checkpoint, latestCheckpoint, type TrainerState } from './checkpoint';
 import type { DevEvaluator, DevMeasuring } from './evaluator';
 import { EventStream } from './events';
 import { adoptInitAdapter } from './init-adapter';
@@ -26,7 +27,8 @@ import {
 import { checkMemory, devContext, planRun, type TrainPlan } from './plan';
 import type { PreparedData } from './prepare';
 import { prepareData } from './prepare';
-import { TrainRun } from './run';
+import type { Ranks } from './ranks';
+import { compareRanks, TrainRun } from './run';
 import { type RunChoices, RunDirectory, type RunRecord, readRunRecord } from './run-directory';
 import { TrainingSession } from './session';
 import { makeTuned, type Tuned } from './tuned';
@@ -54,6 +56,12 @@ export type TrainerOptions = TrainOptionsInput & {
   clock?: string | undefined;
   /** Measures the dev set where `select` is not the loss, as `rougeEvaluator()` does. */
   evaluator?: DevEvaluator | undefined;
+  /**
+   * The processes that train together, as {@link Ranks.join} makes them: every one of them creates a trainer with the same options.
+   * Only the first writes to `out`; to resume, all have to see it. They stay joined when the trainer is disposed. Default: this
+   * process alone.
+   */
+  ranks?: Ranks | undefined;
   signal?: AbortSignal | undefined;
   /** One line a person should read: what was recognised, cut, chosen. Default: nothing is said. */
   onNote?: ((note: string) => void) | undefined;
@@ -88,13 +96,16 @@ export async function planTraining(
     evaluator?: DevEvaluator | undefined;
     /** The commit to use of a model given as `hf:…`, instead of the one that its revision stands at. */
     modelCommit?: string | undefined;
+    /** Of which this process is one; memory is planned for its share. */
+    ranks?: Ranks | undefined;
     /** A card's name as `mlit plan --device` takes it, to plan for instead of the options' device: it need not be there. */
     card?: string | undefined;
   } = {},
 ): Promise<TrainingPrepared> {
   const options = await adoptInitAdapter(resolveTrainOptions(input), input);
-  const device = context.card ?? loadAddon().resolveDevice(options.device, 'auto');
-  const { modelCommit, signal, onNote, onFetch, evaluator } = context;
+  const { modelCommit, signal, onNote, onFetch, evaluator, ranks } = context;
+  const asked = ranks?.device(options.device) ?? options.device;
+  const device = context.card ?? loadAddon().resolveDevice(asked, 'auto');
   refuseIdleOptions(options);
   if (options.select !== 'loss' && evaluator?.measures !== options.select)
     throw new RangeError(
@@ -105,11 +116,20 @@ export async function planTraining(
   const startedAt = context.startedAt ?? new Date().toISOString();
   const data = await prepareData(options, source, { ...context, clock: context.clock ?? startedAt });
   context.signal?.throwIfAborted();
-  const { plan, microTokens, recompute } = await planRun({ ...options, device }, source, data, evaluator);
+  const { plan, microTokens, recompute } = await planRun(
+    { ...options, device },
+    source,
+    data,
+    evaluator,
+    ranks,
+  );
   const doctor = loadAddon().doctor();
   const chosen: RunChoices = {
     version: packageVersion,
-    threads: options.threads === 'auto' ? doctor.cpu.usableProcessors : options.threads,
+    threads:
+      options.threads === 'auto'
+        ? (ranks?.threads(doctor.cpu.usableProcessors) ?? doctor.cpu.usableProcessors)
+        : options.threads,
     device,
     isa: (device === 'cpu' && doctor.cpu.isas.find((isa) => isa.usable)?.name) || 'none',
     microTokens,
@@ -130,7 +150,8 @@ export async function planTraining(
 /** A training run from options to adapter: data, plan, checkpoints, dev set. */
 export class Trainer implements AsyncDisposable {
   readonly #prepared: TrainingPrepared;
-  readonly #directory: RunDirectory;
+  readonly #directory: RunDirectory | undefined;
+  readonly #ranks: Ranks | undefined;
   readonly #model: Model;
   readonly #ownsModel: boolean;
   readonly #tuned: Tuned;
@@ -143,7 +164,8 @@ export class Trainer implements AsyncDisposable {
 
   private constructor(parts: {
     prepared: TrainingPrepared;
-    directory: RunDirectory;
+    directory: RunDirectory | undefined;
+    ranks: Ranks | undefined;
     model: Model;
     ownsModel: boolean;
     tuned: Tuned;
@@ -154,6 +176,7 @@ export class Trainer implements AsyncDisposable {
   }) {
     this.#prepared = parts.prepared;
     this.#directory = parts.directory;
+    this.#ranks = parts.ranks;
     this.#model = parts.model;
     this.#ownsModel = parts.ownsModel;
     this.#tuned = parts.tuned;
@@ -166,11 +189,22 @@ export class Trainer implements AsyncDisposable {
   /**
    * Makes a run ready: data rendered, memory checked against the plan, weights loaded, checkpoint restored.
    *
-   * @throws MlitError `RUN_INVALID`, `RUN_LOCKED`, `STATE_MISMATCH`, `OUT_OF_MEMORY`, and what models and data throw
+   * @throws MlitError `RUN_INVALID`, `RUN_LOCKED`, `STATE_MISMATCH`, `OUT_OF_MEMORY`, and what models and data throw; with ranks
+   * also `RANKS_DIFFER`, `RANK_LOST`
    * @throws RangeError / TypeError naming a wrong option
    */
   static async create(options: TrainerOptions): Promise<Trainer> {
+    try {
+      return await Trainer.#make(options);
+    } catch (error) {
+      await options.ranks?.announce(error);
+      throw error;
+    }
+  }
+
+  static async #make(options: TrainerOptions): Promise<Trainer> {
     const {
+      ranks,
       out,
       resume = false,
       relocate = false,
@@ -184,6 +218,8 @@ export class Trainer implements AsyncDisposable {
       ...input
     } = options;
     signal?.throwIfAborted();
+    const writes = ranks === undefined || ranks.rank === 0;
+    const startedAt = await agreeOnOptions(ranks, { ...input, resume, relocate, clock });
     const record = resume ? await readRunRecord(out) : undefined;
     const started = record?.options.model;
     if (record && relocate) Object.assign(record.options, placesOf(resolveTrainOptions(input)));
@@ -195,14 +231,15 @@ export class Trainer implements AsyncDisposable {
       onFetch,
       clock,
       evaluator,
-      ...(record && { startedAt: record.chosen.startedAt }),
+      ranks,
+      startedAt: record?.chosen.startedAt ?? startedAt,
       ...(record && isSameName && { modelCommit: record.chosen.modelCommit }),
     };
-    const wanted = record ? asChosen(record) : input;
+    const wanted = record ? asChosen(record, ranks) : input;
     const prepared = await planTraining(base ? { ...wanted, device: base.device } : wanted, context);
     if (base) prepared.chosen.baseDtype = base.baseDtype;
+    if (record && writes) refuseOtherChoices(record.chosen, prepared.chosen);
     if (record) {
-      refuseOtherChoices(record.chosen, prepared.chosen);
       // As the run was asked for: the model card of a resumed run is that of one that nobody touched.
       const { device, threads, recompute } = record.options;
       prepared.options = { ...prepared.options, device, threads, recompute };
@@ -214,14 +251,20 @@ export class Trainer implements AsyncDisposable {
       );
     }
     checkMemory(prepared.plan, base?.bytes);
+    await agreeOnChoices(ranks, prepared.chosen);
 
     const cleanup = new AsyncStack();
     try {
-      const directory = await RunDirectory.open(out, resume);
-      cleanup.add(() => (resume ? directory.close() : directory.discard()));
-      const checkpoint = resume ? await latestCheckpoint(directory.checkpoints) : undefined;
-      if (!resume) await directory.writeRecord({ options: prepared.options, chosen: prepared.chosen });
-      await directory.writeMixture(prepared.data.mixture);
+      const directory = writes ? await RunDirectory.open(out, resume) : undefined;
+      if (directory) cleanup.add(() => (resume ? directory.close() : directory.discard()));
+      // The first opens it, and removes what a killed run left half written, before the others look.
+      const newest = async (): Promise<Checkpoint | undefined> =>
+        resume ? latestCheckpoint(join(out, 'checkpoints')) : undefined;
+      const opened = writes ? await newest() : undefined;
+      await ranks?.gather('the opening of the run', null);
+      const checkpoint = writes ? opened : await newest();
+      if (!resume) await directory?.writeRecord({ options: prepared.options, chosen: prepared.chosen });
+      await directory?.writeMixture(prepared.data.mixture);
       const model =
         base ??
         (await Model.load({
@@ -234,6 +277,12 @@ export class Trainer implements AsyncDisposable {
         }));
       if (!base) cleanup.add(() => model.dispose());
       if (!base) await refuseReplaced(prepared);
+      if (ranks && prepared.chosen.device !== 'cpu') {
+        const why = await ranks.useCards(prepared.chosen.device);
+        onNote?.(
+          why ? `gradients go through the hosts' memory: ${why}` : 'gradients go from card to card by NCCL',
+        );
+      }
       const tuned = await makeTuned(model, prepared.options, onNote);
       cleanup.add(() => tuned.dispose());
       const session = await TrainingSession.create({
@@ -243,12 +292,21 @@ export class Trainer implements AsyncDisposable {
         maxTargets: prepared.plan.largestBatch.targets,
         recompute: prepared.chosen.recompute,
         seed: prepared.options.seed,
+        ranks,
       });
       cleanup.add(() => session.dispose());
       if (checkpoint) await session.loadState(`${checkpoint.path}/state.safetensors`);
-      const measuring = await openMeasuring(evaluator, prepared, model, tuned.adapter);
+      const measuring = writes ? await openMeasuring(evaluator, prepared, model, tuned.adapter) : undefined;
+      if (measuring) cleanup.add(async () => measuring[Symbol.asyncDispose]());
       const state = checkpoint?.state ?? { step: 0 };
-      const own = { prepared, directory, model, ownsModel: !base, tuned, session };
+      if (ranks) {
+        ranks.refuseDifferent(
+          'the step of the newest checkpoint',
+          await ranks.gather('the start', state.step),
+        );
+        await compareRanks(ranks, tuned, state.step);
+      }
+      const own = { prepared, directory, ranks, model, ownsModel: !base, tuned, session };
       return new Trainer({ ...own, measuring, state, signal });
     } catch (error) {
       await cleanup.run();
@@ -297,6 +355,7 @@ export class Trainer implements AsyncDisposable {
       options: this.#prepared.options,
       data: this.#prepared.data,
       directory: this.#directory,
+      ranks: this.#ranks,
       tuned: this.#tuned,
       session: this.#session,
       state: this.#state,
@@ -328,7 +387,7 @@ export class Trainer implements AsyncDisposable {
       await this.#tuned.dispose();
       if (this.#ownsModel) await this.#model.dispose();
     } finally {
-      await this.#directory.close();
+      await this.#directory?.close();
     }
   }
 
@@ -336,6 +395,48 @@ export class Trainer implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }
+}
+
+/** Options that another machine may have otherwise: what they lead to is compared, and threads change no bits. */
+const OF_A_MACHINE = ['model', 'data', 'template', 'initAdapter', 'threads', 'device'];
+
+/** When the run starts, by the first rank's clock; options are compared by the way. */
+async function agreeOnOptions(ranks: Ranks | undefined, given: Record<string, unknown>): Promise<string> {
+  const now = new Date().toISOString();
+  if (!ranks) return now;
+  const isCompared = ([key, value]: [string, unknown]): boolean =>
+    !OF_A_MACHINE.includes(key) && !(key === 'dev' && typeof value === 'string');
+  const own = Object.fromEntries(Object.entries(given).filter(isCompared));
+  const all = await ranks.gather('the options', { options: own, now });
+  const keys = new Set(all.flatMap(({ options }) => Object.keys(options)));
+  for (const key of keys)
+    ranks.refuseDifferent(
+      `option ${key}`,
+      all.map(({ options }) => options[key]),
+    );
+  return all[0]!.now;
+}
+
+/** What every rank found by itself has to be one thing. */
+async function agreeOnChoices(ranks: Ranks | undefined, chosen: RunChoices): Promise<void> {
+  if (!ranks) return;
+  const { dataHash, modelIdentity, microTokens, totalSteps, baseDtype, isa } = chosen;
+  const device = chosen.device.replace(/:\d+$/, '');
+  const facts: Record<string, string | number> = {
+    'the model (by its files)': modelIdentity,
+    'the data (by the SHA-256 of what was rendered of it)': dataHash,
+    microTokens,
+    totalSteps,
+    baseDtype,
+    'the kind of device': device,
+    'the instruction set': isa,
+  };
+  const all = await ranks.gather('the data and the model', facts);
+  for (const what of Object.keys(facts))
+    ranks.refuseDifferent(
+      what,
+      all.map((each) => each[what]),
+    );
 }
 
 async function openMeasuring(
@@ -352,13 +453,15 @@ function placesOf({ model, data, template }: TrainOptions): Partial<TrainOptions
 }
 
 /** What was `auto` when the run was started stays what it became, whatever would be chosen now. */
-function asChosen({ options, chosen }: RunRecord): TrainOptionsInput {
+function asChosen({ options, chosen }: RunRecord, ranks: Ranks | undefined): TrainOptionsInput {
   const { model, data } = options;
+  // The number of the first rank's card means nothing to the others.
+  const device = ranks ? chosen.device.replace(/:\d+$/, '') : chosen.device;
   return {
     ...optionsOfMethod(options),
     model,
     data,
-    device: chosen.device,
+    device,
     threads: chosen.threads,
     recompute: chosen.recompute,
   };

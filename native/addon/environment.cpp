@@ -41,6 +41,7 @@ void Environment::attach(Napi::Env env) {
   defineAdapter(env, *self);
   defineTrainSession(env, *self);
   defineSampler(env, *self);
+  defineRanks(env, *self);
 }
 
 Environment& Environment::of(napi_env env) {

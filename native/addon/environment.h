@@ -35,7 +35,7 @@ class Channel {
 
 class Environment {
  public:
-  enum Class { kModel, kAdapter, kTrainSession, kSampler, kClasses };
+  enum Class { kModel, kAdapter, kTrainSession, kSampler, kRanks, kClasses };
 
   static void attach(Napi::Env env);
   static Environment& of(napi_env env);

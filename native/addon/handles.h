@@ -156,5 +156,6 @@ void defineModel(Napi::Env env, Environment& environment);
 void defineAdapter(Napi::Env env, Environment& environment);
 void defineTrainSession(Napi::Env env, Environment& environment);
 void defineSampler(Napi::Env env, Environment& environment);
+void defineRanks(Napi::Env env, Environment& environment);
 
 }  // namespace mlit::addon

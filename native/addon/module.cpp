@@ -230,6 +230,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       method("exportGguf", asyncFunction<exportGgufFor>),
       method("exportGgufAdapter", asyncFunction<exportGgufAdapterFor>),
       method("planTraining", asyncFunction<planTrainingFor>),
+      method("joinRanks", asyncFunction<joinRanks>),
+      method("ranksByMpi", syncFunction<ranksByMpi>),
       method("planSampling", asyncFunction<planSamplingFor>),
   };
   const napi_status status = napi_define_properties(env, exports, std::size(properties), properties);

@@ -11,18 +11,6 @@
 #include "core/error.h"
 
 namespace mlit::addon {
-namespace {
-
-// The folder that this code was loaded from.
-std::string ownFolder() {
-  Dl_info info{};
-  if (dladdr(reinterpret_cast<void*>(&ownFolder), &info) == 0 || info.dli_fname == nullptr) return ".";
-  const std::string file = info.dli_fname;
-  const size_t slash = file.rfind('/');
-  return slash == std::string::npos ? "." : file.substr(0, slash);
-}
-
-// The number of "cuda" or "cuda:N", or -1.
 int32_t cudaIndex(const std::string& device) {
   if (device == "cuda") return 0;
   if (!device.starts_with("cuda:")) return -1;
@@ -33,10 +21,16 @@ int32_t cudaIndex(const std::string& device) {
   return error == std::errc() && stop == end && begin != end ? index : -1;
 }
 
-}  // namespace
+std::string addonFolder() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<void*>(&addonFolder), &info) == 0 || info.dli_fname == nullptr) return ".";
+  const std::string file = info.dli_fname;
+  const size_t slash = file.rfind('/');
+  return slash == std::string::npos ? "." : file.substr(0, slash);
+}
 
 const Plugin& Plugin::cuda() {
-  static const Plugin* const only = new Plugin(ownFolder() + "/mlit_cuda.so");
+  static const Plugin* const only = new Plugin(addonFolder() + "/mlit_cuda.so");
   return *only;
 }
 
@@ -93,6 +87,20 @@ std::unique_ptr<Backend> Plugin::create(int32_t index) const {
                 {{"device", name}});
   }
   return std::unique_ptr<Backend>(table_->create(index));
+}
+
+std::string Plugin::whyNoRanks() const { return table_ == nullptr ? reason_ : table_->whyNoRanks(); }
+
+std::string Plugin::makeRanksId() const {
+  std::string id(kRanksIdBytes, '\0');
+  table_->makeRanksId(reinterpret_cast<std::byte*>(id.data()));
+  return id;
+}
+
+std::unique_ptr<Exchange> Plugin::joinRanks(Backend& backend, int32_t index, const std::string& id, int32_t rank,
+                                            int32_t size) const {
+  return std::unique_ptr<Exchange>(
+      table_->joinRanks(&backend, index, reinterpret_cast<const std::byte*>(id.data()), rank, size));
 }
 
 std::string resolveDevice(const std::string& device, const std::string& isa) {

@@ -28,6 +28,12 @@ class Plugin {
   // Throws kDeviceUnavailable with the device's reason, and what the plug-in throws.
   std::unique_ptr<Backend> create(int32_t index) const;
 
+  // Cards of several ranks: see PluginTable.
+  std::string whyNoRanks() const;
+  std::string makeRanksId() const;
+  std::unique_ptr<Exchange> joinRanks(Backend& backend, int32_t index, const std::string& id, int32_t rank,
+                                      int32_t size) const;
+
  private:
   explicit Plugin(const std::string& path);
   std::string open(const std::string& path);
@@ -36,6 +42,12 @@ class Plugin {
   const PluginTable* table_ = nullptr;
   PluginScore score_ = nullptr;
 };
+
+// The number of "cuda" or "cuda:N", or -1.
+int32_t cudaIndex(const std::string& device);
+
+// The folder that this addon was loaded from, where its plug-ins are.
+std::string addonFolder();
 
 // "cpu" or "cuda:N" for "auto", "cpu", "cuda" (= "cuda:0") or "cuda:N". auto is the first card where it is usable, and the processor
 // where it is not, or where an instruction set of the processor is asked for. Throws kDeviceUnavailable with the reason, or

@@ -213,14 +213,20 @@ Napi::Value cancel(const Napi::CallbackInfo& info, const State& state) {
 Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model) {
   const auto adapters = adaptersArgument(info[0], "adapters");
   const TrainOptions options = trainOptions(info[1], "options");
+  const Napi::Value given = OptionsReader(info[1], "options").get("ranks");
+  const auto ranks = given.IsUndefined() ? nullptr : livingStateOf<RanksState>(info.Env(), given, "options.ranks");
   const auto state = newChild<TrainSessionState>(model);
   state->steps = std::vector<std::atomic<int64_t>>(options.full ? 1 : adapters.size());
   return runAsync(
       info.Env(), model->cancel,
-      [state, model, adapters, options] {
+      [state, model, adapters, options, ranks] {
         require(model->model, ModelState::kName);
         state->session = std::make_unique<TrainSession>(model->model, nativeAdapters(adapters, *model->model), options);
         state->session->setCancelFlag(&state->cancel->flag);
+        if (ranks) {
+          require(ranks->ranks, RanksState::kName);
+          state->session->setRanks(ranks->ranks);
+        }
         state->publish();
         return state->session->memory();
       },

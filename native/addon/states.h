@@ -11,6 +11,7 @@
 
 #include "addon/handles.h"
 #include "model/adapter.h"
+#include "ranks/ranks.h"
 #include "sample/engine.h"
 #include "train/session.h"
 
@@ -47,6 +48,16 @@ class TrainSessionState final : public HandleState {
   std::unique_ptr<TrainSession> session;
   std::vector<std::atomic<int64_t>> steps;  // one an adapter, sized before the handle is seen
   std::atomic<bool> gradientsPending{false};
+};
+
+class RanksState final : public HandleState {
+ public:
+  static constexpr auto kClass = Environment::kRanks;
+  static constexpr const char* kName = "Ranks";
+  static constexpr uint64_t kTag = 0x91b7e05a3cd8264du;
+  void release() override { ranks = nullptr; }
+
+  std::shared_ptr<Ranks> ranks;
 };
 
 class SamplerState final : public HandleState {
@@ -98,6 +109,8 @@ Napi::Value loadAdapter(const Napi::CallbackInfo& info, const std::shared_ptr<Mo
 Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
 Napi::Value createSampler(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
 Napi::Value loadModel(const Napi::CallbackInfo& info);
+Napi::Value joinRanks(const Napi::CallbackInfo& info);
+Napi::Value ranksByMpi(const Napi::CallbackInfo& info);
 
 template <class State>
 std::shared_ptr<State> newChild(const std::shared_ptr<ModelState>& model) {

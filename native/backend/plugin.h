@@ -6,11 +6,12 @@
 #include <cstdint>
 
 #include "backend/backend.h"
+#include "backend/exchange.h"
 
 namespace mlit {
 
 // Raised when PluginTable changes. What backend.h says is in `interface`, which CMake makes of the headers' bytes.
-inline constexpr uint32_t kPluginVersion = 1;
+inline constexpr uint32_t kPluginVersion = 2;
 
 struct PluginTable {
   // The first two never move: they are read before anything else of another build is believed.
@@ -19,7 +20,15 @@ struct PluginTable {
   int32_t (*devices)();   // numbered from 0 as the driver shows them; 0 where there is none or none can be asked
   // A backend on the device, which the caller deletes. Throws mlit::Error (kDeviceUnavailable, kOutOfMemory).
   Backend* (*create)(int32_t device);
+  // Cards of several ranks. Why they can't reach each other, empty where they can; kRanksIdBytes that the first rank makes and gives
+  // to all; and then, all together, an exchange over the memory of a backend from create(), which lives longer. Both throw
+  // mlit::Error (kDeviceUnavailable).
+  const char* (*whyNoRanks)();
+  void (*makeRanksId)(std::byte* id);
+  Exchange* (*joinRanks)(Backend* backend, int32_t device, const std::byte* id, int32_t rank, int32_t size);
 };
+
+inline constexpr size_t kRanksIdBytes = 128;
 
 // Names of the two functions that a plug-in exports, and nothing else.
 inline constexpr const char* kPluginInit = "mlit_backend_init";

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "ranks/ranks.h"
 #include "train/session_impl.h"
 
 namespace mlit {
@@ -14,6 +15,13 @@ TrainSession::OptimResult TrainSession::optimStep(int32_t adapter, AdamWParams p
   const int64_t n = target.count;
   Backend& backend = s.model->backend();
   s.cleanGradients();
+  if (s.ranks) {
+    s.pending[i] = 1;  // also where this rank had no document
+    s.guarded([&] {
+      s.ranks->setCancelFlag(s.cancelFlag);
+      s.ranks->sum(backend, s.buffers.gradients[i], n);
+    });
+  }
   backend.sumSquares(s.buffers.gradients[i], n, s.buffers.sumSquares);
   float sumSquares = 0;
   backend.download(&sumSquares, s.buffers.sumSquares.as<const std::byte>(), sizeof sumSquares);

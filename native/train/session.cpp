@@ -390,5 +390,6 @@ const std::vector<std::shared_ptr<Adapter>>& TrainSession::adapters() const { re
 const std::shared_ptr<Model>& TrainSession::model() const { return impl_->model; }
 const MemoryPlan& TrainSession::memory() const { return impl_->plan; }
 void TrainSession::setCancelFlag(const std::atomic<bool>* cancel) { impl_->cancelFlag = cancel; }
+void TrainSession::setRanks(std::shared_ptr<Ranks> ranks) { impl_->ranks = std::move(ranks); }
 
 }  // namespace mlit

@@ -15,6 +15,8 @@
 
 namespace mlit {
 
+class Ranks;
+
 // Documents laid end to end; padding does not exist. All arrays live on the host and are read before the call returns.
 struct PackedBatch {
   std::span<const int32_t> tokens;     // [T]
@@ -74,7 +76,8 @@ class TrainSession {
     double gradNorm = 0;  // global L2 of gradient * gradScale, before clipping
   };
   // One AdamW step of one adapter, then its gradients are zero. params.step is set by the session. kNotFinite: nothing is changed.
-  // Full tuning: weight decay applies to matrices alone, not to norms.
+  // Full tuning: weight decay applies to matrices alone, not to norms. With ranks, gradients are those of all of them: all take the
+  // step together, with the same params.
   OptimResult optimStep(int32_t adapter, AdamWParams params);
   void zeroGradients();
   bool gradientsPending() const;
@@ -93,6 +96,8 @@ class TrainSession {
   // Read every few milliseconds of forwardBackward, score, forward and backward: once it is true they throw kCancelled and
   // whatever gradients there were are discarded. Parameters and moments stay as of the last optimStep, which always ends.
   void setCancelFlag(const std::atomic<bool>* cancel);
+  // From here on this session is one of several alike, each with its share of a step's documents.
+  void setRanks(std::shared_ptr<Ranks> ranks);
 
  private:
   struct Impl;

@@ -63,6 +63,7 @@ struct TrainSession::Impl {
   std::vector<uint64_t> dropoutKeys;  // by adapter, of the batch at hand
   BatchLimits limits;
   const std::atomic<bool>* cancelFlag = nullptr;
+  std::shared_ptr<Ranks> ranks;
   std::vector<float> arrived;    // log-probabilities by supervised row
   bool activationsKept = false;  // between forward() and backward()
   std::vector<uint8_t> pending;  // by trained vector

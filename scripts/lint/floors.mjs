@@ -18,7 +18,7 @@ const libFloors = [
 const nativeFloors = [
   ['core'],
   ['checkpoint', 'backend'],
-  ['model'],
+  ['model', 'ranks'],
   ['train', 'sample', 'export'],
   ['addon'],
 ];

@@ -90,7 +90,7 @@ describe('a plug-in that can’t be used', () => {
       /is no plug-in of mlit-native/,
     ],
     ['without a table', () => double('no-table'), /is no plug-in of mlit-native/],
-    ['of another version', () => double('other-version'), /of version 2.*takes version 1.*one build/],
+    ['of another version', () => double('other-version'), /of version 3.*takes version 2.*one build/],
     ['of another build', () => double('other-interface'), /interface 0\.0\.9 0123456789ab.*one build/],
     ['that finds no card of use', () => double('useless'), /^card 0 is not for us$/],
   ])('%s is a reason', (_what, env, reason) => {

@@ -47,8 +47,10 @@ Backend* create(int32_t device) {
 extern "C" {
 
 __attribute__((visibility("default"))) const mlit::PluginTable* mlit_backend_init() {
-  static const mlit::PluginTable table{mlit::kPluginVersion, MLIT_INTERFACE,
-                                       [] { return mlit::cuda::driver().devices(); }, mlit::cuda::create};
+  static const mlit::PluginTable table{
+      mlit::kPluginVersion, MLIT_INTERFACE,         [] { return mlit::cuda::driver().devices(); },
+      mlit::cuda::create,   mlit::cuda::whyNoRanks, mlit::cuda::makeRanksId,
+      mlit::cuda::joinRanks};
   return &table;
 }
 

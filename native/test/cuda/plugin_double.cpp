@@ -27,7 +27,13 @@ mlit::Backend* create(int32_t device) {
 extern "C" {
 
 __attribute__((visibility("default"))) const mlit::PluginTable* mlit_backend_init() {
-  static mlit::PluginTable table{mlit::kPluginVersion, MLIT_INTERFACE, [] { return 2; }, create};
+  static mlit::PluginTable table{mlit::kPluginVersion,
+                                 MLIT_INTERFACE,
+                                 [] { return 2; },
+                                 create,
+                                 [] { return "the double reaches no other card"; },
+                                 nullptr,
+                                 nullptr};
   if (told() == "no-table") return nullptr;
   if (told() == "other-version") table.version = mlit::kPluginVersion + 1;
   if (told() == "other-interface") table.interface = "0.0.9 0123456789ab";

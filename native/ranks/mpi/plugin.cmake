@@ -1,0 +1,28 @@
+# mlit_mpi.so, the ranks by MPI, beside the addon. Included by the top CMakeLists.txt, which has the option MLIT_MPI.
+
+set(mpi_interface_bytes "")
+foreach(header native/ranks/mpi/table.h native/backend/exchange.h native/core/error.h)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${header})
+  file(SHA256 ${CMAKE_SOURCE_DIR}/${header} header_hash)
+  string(APPEND mpi_interface_bytes ${header_hash})
+endforeach()
+string(SHA256 mpi_hash "${mpi_interface_bytes}")
+string(SUBSTRING ${mpi_hash} 0 12 mpi_hash)
+set(MLIT_MPI_INTERFACE "MLIT_MPI_INTERFACE=\"${package_version} ${mpi_hash}\"")
+
+if(NOT MLIT_MPI STREQUAL "OFF")
+  set(MPI_CXX_SKIP_MPICXX ON)
+  find_package(MPI COMPONENTS CXX)
+  if(MPI_CXX_FOUND)
+    add_library(mlit_mpi SHARED native/ranks/mpi/mpi.cpp native/core/error.cpp)
+    set_target_properties(mlit_mpi PROPERTIES PREFIX "" SUFFIX ".so")
+    target_compile_definitions(mlit_mpi PRIVATE ${MLIT_MPI_INTERFACE} OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
+      target_link_libraries(mlit_mpi PRIVATE mlit_flags MPI::MPI_CXX)
+    target_link_options(mlit_mpi PRIVATE
+      -Wl,--as-needed -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined)
+  elseif(MLIT_MPI STREQUAL "ON")
+    message(FATAL_ERROR "MPI was not found: install an MPI with its headers (Debian: libopenmpi-dev), or leave MLIT_MPI at AUTO")
+  else()
+    message(STATUS "Ranks by MPI are left out: there is no mpi.h (Debian: libopenmpi-dev)")
+  endif()
+endif()
