@@ -17,11 +17,13 @@ export function addDoctor(program: Command): void {
       const selfTest = [];
       for (const { name } of doctor.backends.filter((backend) => backend.usable))
         for (const check of await addon.selfTest(name, 'auto', 0)) selfTest.push({ backend: name, ...check });
+      const ranks = addon.ranksWhyNot();
       const passed = usable && selfTest.every((check) => check.passed);
       if (flags.json) {
         const system = { glibc: runtimeGlibc() ?? null, floor: SYSTEM_FLOOR };
         await printJson({
           ...doctor,
+          ranks,
           version: packageVersion,
           node: process.version,
           system,
@@ -29,7 +31,7 @@ export function addDoctor(program: Command): void {
           passed,
         });
       } else {
-        await printLine(describe(doctor, selfTest));
+        await printLine(describe(doctor, ranks, selfTest));
       }
       if (!passed) process.exitCode = 1;
     });
@@ -37,6 +39,7 @@ export function addDoctor(program: Command): void {
 
 function describe(
   doctor: ReturnType<ReturnType<typeof loadAddon>['doctor']>,
+  ranks: ReturnType<ReturnType<typeof loadAddon>['ranksWhyNot']>,
   selfTest: { backend: string; name: string; passed: boolean; detail: string }[],
 ): string {
   const { cpu, memory, backends } = doctor;
@@ -55,6 +58,10 @@ function describe(
         (backend) =>
           `  ${backend.usable ? '✓' : '–'} ${backend.name.padEnd(8)} ${backend.usable ? backend.description : backend.reason}`,
       ),
+    'ranks',
+    '  ✓ tcp      at MASTER_ADDR and MASTER_PORT',
+    `  ${ranks.mpi ? '–' : '✓'} mpi      ${ranks.mpi || 'as mpirun and srun start them'}`,
+    `  ${ranks.nccl ? '–' : '✓'} nccl     ${ranks.nccl || 'gradients from card to card'}`,
     selfTest.length > 0 ? 'self-test' : 'self-test   left out: no backend is usable here',
     ...selfTest.map(
       (check) =>

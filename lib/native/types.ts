@@ -319,8 +319,8 @@ export interface NativeAddon {
 
   /** Waits until all have come. Once in a process by MPI. */
   joinRanks(place: NativeRankPlace): Promise<NativeRanks>;
-  /** Why ranks can't meet by MPI here; empty where they can. */
-  ranksByMpi(): string;
+  /** Why ranks can't meet by MPI here, and cards not reach each other by NCCL; empty where they can. */
+  ranksWhyNot(): { mpi: string; nccl: string };
 
   loadModel(path: string, options: NativeLoadOptions): Promise<NativeModel>;
   /** The text of a config.json for a GGUF file and for the text part of a multimodal folder, else empty. */

@@ -8,7 +8,9 @@ import { packageVersion } from '../native/version';
 
 /** Where a launcher says that this process stands, and how it is to reach the others. */
 export interface RankPlace {
+  /** From 0; the first writes the run's folder. */
   rank: number;
+  /** Ranks in all, more than one. */
   size: number;
   /** What said so, as `RANK and WORLD_SIZE`. */
   said: string;
@@ -33,7 +35,7 @@ const LAUNCHERS = [
  * @throws RangeError naming a variable that makes no sense
  */
 export function findRanks(env: NodeJS.ProcessEnv = process.env): RankPlace | undefined {
-  const found = LAUNCHERS.find((names) => names.every((name) => env[name] !== undefined && env[name] !== ''));
+  const found = LAUNCHERS.find((names) => names.every((name) => (env[name] ?? '') !== ''));
   if (found === undefined) return undefined;
   const [rankName, sizeName] = found;
   const size = whole(env, sizeName, 1, 1_000_000);
@@ -68,7 +70,9 @@ type Said = { at: string; value: unknown } | { error: string };
 
 /** The ranks of a run, seen from one of them. */
 export class Ranks {
+  /** This one, from 0. */
   readonly rank: number;
+  /** All of them. */
   readonly size: number;
   /** How they meet, as `MPI (Open MPI v4.1.4)`. */
   readonly description: string;
@@ -93,7 +97,7 @@ export class Ranks {
   static async join(place: RankPlace): Promise<Ranks> {
     const { rank, size, said, meet } = place;
     const addon = loadAddon();
-    const reason = meet ? '' : addon.ranksByMpi();
+    const reason = meet ? '' : addon.ranksWhyNot().mpi;
     if (reason !== '') {
       throw new MlitError(
         'DEVICE_UNAVAILABLE',
@@ -142,7 +146,7 @@ export class Ranks {
     const all = await this.#exchange({ at, value });
     for (const [rank, said] of all.entries()) {
       if ('error' in said)
-        throw this.#share(
+        throw this.shared(
           new MlitError('RANK_LOST', `${this.nameOf(rank)} has failed: ${said.error}`, { fields: { rank } }),
         );
     }
@@ -160,7 +164,7 @@ export class Ranks {
     const texts = values.map((value) => JSON.stringify(value) ?? 'not given');
     const other = texts.findIndex((text) => text !== texts[0]);
     if (other < 0) return;
-    throw this.#share(
+    throw this.shared(
       new MlitError(
         'RANKS_DIFFER',
         `${what} is ${texts[0]} on ${this.nameOf(0)}, but ${texts[other]} on ${this.nameOf(other)}; ${remedy}`,
@@ -169,15 +173,10 @@ export class Ranks {
     );
   }
 
-  /** Marks an error that every rank has come to by itself. */
-  #share<E extends Error>(error: E): E {
+  /** Marks an error that every rank comes to by itself, because it follows from what was gathered. */
+  shared<E extends Error>(error: E): E {
     this.#shared.add(error);
     return error;
-  }
-
-  /** As {@link refuseDifferent} does: for an error that follows from what was gathered. */
-  shared<E extends Error>(error: E): E {
-    return this.#share(error);
   }
 
   /** Tells the others, in place of what they wait for next, why this rank ends. Never throws. */
@@ -202,7 +201,7 @@ export class Ranks {
     const rank =
       isMlitError(error) && error.code === 'DEVICE_UNAVAILABLE' ? Number(error.fields.rank) : Number.NaN;
     if (Number.isNaN(rank)) return error;
-    return this.#share(
+    return this.shared(
       new MlitError(
         'RANK_LOST',
         `${this.nameOf(rank)} is gone: it has ended, was killed, or its machine can't be reached. Its own last words say more. The run's folder holds what was saved; go on with --resume, on this or another number of ranks`,

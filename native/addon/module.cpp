@@ -231,7 +231,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       method("exportGgufAdapter", asyncFunction<exportGgufAdapterFor>),
       method("planTraining", asyncFunction<planTrainingFor>),
       method("joinRanks", asyncFunction<joinRanks>),
-      method("ranksByMpi", syncFunction<ranksByMpi>),
+      method("ranksWhyNot", syncFunction<ranksWhyNot>),
       method("planSampling", asyncFunction<planSamplingFor>),
   };
   const napi_status status = napi_define_properties(env, exports, std::size(properties), properties);

@@ -82,7 +82,12 @@ Napi::Value useCards(const Napi::CallbackInfo& info, const State& state) {
 
 }  // namespace
 
-Napi::Value ranksByMpi(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), whyNotMpi()); }
+Napi::Value ranksWhyNot(const Napi::CallbackInfo& info) {
+  Napi::Object value = Napi::Object::New(info.Env());
+  value.Set("mpi", whyNotMpi());
+  value.Set("nccl", Plugin::cuda().whyNoRanks());
+  return value;
+}
 
 Napi::Value joinRanks(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();

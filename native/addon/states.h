@@ -110,7 +110,7 @@ Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared
 Napi::Value createSampler(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
 Napi::Value loadModel(const Napi::CallbackInfo& info);
 Napi::Value joinRanks(const Napi::CallbackInfo& info);
-Napi::Value ranksByMpi(const Napi::CallbackInfo& info);
+Napi::Value ranksWhyNot(const Napi::CallbackInfo& info);
 
 template <class State>
 std::shared_ptr<State> newChild(const std::shared_ptr<ModelState>& model) {

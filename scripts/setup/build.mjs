@@ -67,7 +67,7 @@ export async function ensureNative({ rebuild, nvcc }) {
   const cuda = stamped !== undefined && existsSync(stamped) ? stamped : undefined;
   const hash = hashOf(['native', 'CMakeLists.txt', 'node_modules/node-addon-api/package.json'], {
     skip: (path) => path === join('native', 'test'),
-    extra: `${process.arch} ${capture('g++', ['-dumpfullversion'])} ${cuda ?? ''}`,
+    extra: `${process.arch} ${capture('g++', ['-dumpfullversion'])} ${cuda ?? ''} ${hasCommand('mpicc')}`,
   });
   if (rebuild) rmSync(join(root, 'build'), { recursive: true, force: true });
   if (existsSync(addon) && readStamp('native') === hash) return;

@@ -3,7 +3,8 @@
 import { spawnSync } from 'node:child_process';
 import { capture, hasCommand, runLogged, SetupError, say } from './common.mjs';
 
-// Each need, and the tiers that have it. `header` is looked up by the compiler, with its own search path.
+// Each need, and the tiers that have it. `header` is looked up by the compiler, with its own search path. Without what is
+// `optional` tests are left out, which they say.
 const needs = [
   { tiers: ['run'], command: 'g++', debian: 'g++', what: 'a C++20 compiler (g++ 11 or later)' },
   { tiers: ['run'], command: 'cmake', debian: 'cmake', what: 'CMake 3.22 or later' },
@@ -22,6 +23,13 @@ const needs = [
     header: 'boost/context/detail/fcontext.hpp',
     debian: 'libboost-context-dev',
     what: 'Boost.Context',
+  },
+  {
+    tiers: ['test'],
+    optional: true,
+    command: 'mpicc',
+    debian: 'openmpi-bin libopenmpi-dev',
+    what: 'an MPI with its headers, for ranks',
   },
   { tiers: ['test'], command: 'clang++', debian: 'clang libclang-rt-14-dev', what: 'clang with libFuzzer' },
   { tiers: ['lint'], command: 'clang-format', debian: 'clang-format', what: 'clang-format' },
@@ -71,7 +79,9 @@ export async function ensureSystem(tiers) {
   const mayInstall =
     hasCommand('apt-get') &&
     (isRoot || (hasCommand('sudo') && spawnSync('sudo', ['-n', 'true']).status === 0));
+  const isNeeded = missing.some((need) => !need.optional);
   if (!mayInstall) {
+    if (!isNeeded) return say(`Note: tests will be left out for want of\n${describe(missing)}\n${byHand}`);
     const why = hasCommand('apt-get') ? 'this user may not install packages' : 'there is no apt-get here';
     throw new SetupError(`These are missing, and ${why}:\n${describe(missing)}\n\n${byHand}`);
   }
@@ -87,9 +97,10 @@ export async function ensureSystem(tiers) {
     await apt('update', '-q');
     await apt('install', '-q', '-y', '--no-install-recommends', ...packages);
   } catch (error) {
+    if (!isNeeded) return say(`Note: tests will be left out for want of\n${describe(missing)}`);
     throw new SetupError(`${error.message}\n\nThese are still missing:\n${describe(missing)}\n\n${byHand}`);
   }
-  missing = missingFor(tiers);
+  missing = missingFor(tiers).filter((need) => !need.optional);
   if (missing.length > 0) {
     throw new SetupError(`Installed, and yet not found:\n${describe(missing)}\n\n${byHand}`);
   }

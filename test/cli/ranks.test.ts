@@ -177,11 +177,7 @@ describe('ranks by TCP', () => {
         replaced(data, other),
         /the data \(.*\) is "[0-9a-f]+" on rank 0 .*, but "[0-9a-f]+" on rank 1/,
       ],
-      [
-        'the model',
-        replaced(usual[1]!, otherModel()),
-        /the model \(by its files\) is .* on rank 0/,
-      ],
+      ['the model', replaced(usual[1]!, otherModel()), /the model \(by its files\) is .* on rank 0/],
       [
         'a file that is not there',
         replaced(data, 'absent.jsonl'),

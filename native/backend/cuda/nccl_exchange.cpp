@@ -37,6 +37,7 @@ class NcclExchange final : public Exchange {
     backend_.synchronize();  // what is sent is there, and what is overwritten is used no more
     setDevice(device_);
     failed_ = true;
+    if (cancel != nullptr && *cancel) throw Error(ErrorCode::kCancelled, "cancelled");
     check(api_.groupStart(), "ncclGroupStart");
     for (int32_t q = 0; q < size_; ++q) {
       const RankPart& send = sends[static_cast<size_t>(q)];
