@@ -133,7 +133,7 @@ function otherModel(): string {
 }
 
 describe('ranks by TCP', () => {
-  it('take the steps of one process, and one of them writes', { timeout: 60_000 }, async () => {
+  it('take the steps of one process, and one of them writes', { timeout: 200_000 }, async () => {
     await finish(start(train(single, ...usual)));
     await finish(...(await byTcp([train(two, ...usual), train(join(folder, 'nowhere'), ...usual)])));
     const steps = stepsOf(two);
@@ -163,7 +163,7 @@ describe('ranks by TCP', () => {
     expect(existsSync(join(folder, 'nowhere'))).toBe(false);
   });
 
-  it('refuse to train on what is not the same, by its name', { timeout: 60_000 }, async () => {
+  it('refuse to train on what is not the same, by its name', { timeout: 200_000 }, async () => {
     const other = writeRecords(join(folder, 'other.jsonl'), 31);
     const replaced = (from: string, to: string): string[] => usual.map((flag) => (flag === from ? to : flag));
     const cases: [string, string[], RegExp][] = [
@@ -197,9 +197,9 @@ describe('ranks by TCP', () => {
     );
   });
 
-  it('end when one is killed, say which, and go on alone or as more', { timeout: 60_000 }, async () => {
+  it('end when one is killed, say which, and go on alone or as more', { timeout: 200_000 }, async () => {
     const run = join(folder, 'killed');
-    const long = [...usual, '--epochs', '60', '--save-every', '4'];
+    const long = [...usual, '--epochs', '40', '--save-every', '4', '--eval-every', '50'];
     const ranks = await byTcp([train(run, ...long), train(run, ...long)]);
     await reached(run, 9, ranks[0]!.ended);
     ranks[1]!.child.kill('SIGKILL');
@@ -221,7 +221,7 @@ describe('ranks by TCP', () => {
     expect(readdirSync(join(run, 'checkpoints'))).toContain(`step-${String(stop.step).padStart(8, '0')}`);
     const last = start(train(run, '--resume'));
     await finish(last);
-    expect(stepsOf(run).map((event) => event.step)).toEqual(Array.from({ length: 240 }, (_each, i) => i + 1));
+    expect(stepsOf(run).map((event) => event.step)).toEqual(Array.from({ length: 160 }, (_each, i) => i + 1));
     expect(new Set(stepsOf(run).map((event) => event.ranks))).toEqual(new Set([2, 3, undefined]));
   });
 });
@@ -229,10 +229,10 @@ describe('ranks by TCP', () => {
 describe('ranks by MPI', () => {
   it.runIf(hasMpi)(
     'have the bytes of ranks by TCP, also after one was killed',
-    { timeout: 60_000 },
+    { timeout: 200_000 },
     async () => {
       const run = join(folder, 'mpi');
-      const flags = [...usual, '--epochs', '30', '--save-every', '2'];
+      const flags = [...usual, '--epochs', '20', '--save-every', '2', '--eval-every', '20'];
       const { ended } = byMpi(2, train(run, ...flags));
       await reached(run, 5, ended);
       const { pid: first } = JSON.parse(readFileSync(join(run, 'run.lock'), 'utf8')) as { pid: number };
