@@ -11,6 +11,7 @@
 #include "addon/plugin.h"
 #include "addon/self_test.h"
 #include "addon/states.h"
+#include "addon/step_costs.h"
 #include "addon/values.h"
 #include "backend/cpu/kernels.h"
 #include "backend/cuda/cards.h"
@@ -189,12 +190,17 @@ Napi::Value plan(const Napi::CallbackInfo& info, std::function<MemoryPlan()> mak
   return runAsync(info.Env(), nullptr, std::move(make), planValue);
 }
 
-Napi::Value planTrainingFor(const Napi::CallbackInfo& info) {
-  const std::string path = textArgument(info[0], "path");
-  const Napi::Array array = arrayArgument(info[1], "adapters");
+std::vector<AdapterSpec> specsArgument(Napi::Value value) {
+  const Napi::Array array = arrayArgument(value, "adapters");
   std::vector<AdapterSpec> adapters;
   for (uint32_t i = 0; i < array.Length(); ++i)
     adapters.push_back(adapterSpec(array.Get(i), "adapters[" + std::to_string(i) + "]"));
+  return adapters;
+}
+
+Napi::Value planTrainingFor(const Napi::CallbackInfo& info) {
+  const std::string path = textArgument(info[0], "path");
+  const std::vector<AdapterSpec> adapters = specsArgument(info[1]);
   const TrainOptions options = trainOptions(info[2], "options");
   const LoadOptions load = loadOptions(info[3], "load");
   return plan(info, [=] { return planTraining(path, adapters, options, load); });
@@ -207,6 +213,51 @@ Napi::Value planSamplingFor(const Napi::CallbackInfo& info) {
       static_cast<int32_t>(integerArgument(info[2], "maxAdapterRank", 0, std::numeric_limits<int32_t>::max()));
   const LoadOptions load = loadOptions(info[3], "load");
   return plan(info, [=] { return planSampling(path, options, rank, load); });
+}
+
+Napi::Object costsValue(Napi::Env env, const StepCosts& costs) {
+  Napi::Object value = Napi::Object::New(env), ops = Napi::Object::New(env);
+  for (const auto& [name, cost] : costs.ops) {
+    Napi::Object op = Napi::Object::New(env);
+    op.Set("readBytes", cost.readBytes);
+    op.Set("writtenBytes", cost.writtenBytes);
+    op.Set("tensorFlops", cost.tensorFlops);
+    op.Set("launches", static_cast<double>(cost.launches));
+    ops.Set(name, op);
+  }
+  value.Set("ops", ops);
+  value.Set("waits", static_cast<double>(costs.waits));
+  return value;
+}
+
+Napi::Value trainingCostsFor(const Napi::CallbackInfo& info) {
+  const std::string path = textArgument(info[0], "path");
+  const std::vector<AdapterSpec> adapters = specsArgument(info[1]);
+  const TrainOptions options = trainOptions(info[2], "options");
+  const std::vector<int32_t> documents = int32Argument(info[3], "documents");
+  const int64_t targets = integerArgument(info[4], "targets", 1, options.maxTokens);
+  return runAsync(
+      info.Env(), nullptr,
+      [=] {
+        const WeightFormat format = options.full ? WeightFormat::kF32 : WeightFormat::kBF16;
+        return trainingCosts(path, adapters, options, format, documents, targets);
+      },
+      [](Napi::Env env, const TrainingCosts& costs) {
+        Napi::Object value = Napi::Object::New(env);
+        value.Set("microBatch", costsValue(env, costs.microBatch));
+        value.Set("optimizer", costsValue(env, costs.optimizer));
+        return value;
+      });
+}
+
+Napi::Value samplingCostsFor(const Napi::CallbackInfo& info) {
+  const std::string path = textArgument(info[0], "path");
+  const std::vector<AdapterSpec> adapters = specsArgument(info[1]);
+  const auto rows = static_cast<int32_t>(integerArgument(info[2], "rows", 1, 1 << 14));
+  const auto context = static_cast<int32_t>(integerArgument(info[3], "context", 1, 1 << 16));
+  return runAsync(
+      info.Env(), nullptr, [=] { return samplingCosts(path, adapters, WeightFormat::kBF16, rows, context); },
+      costsValue);
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
@@ -233,6 +284,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
       method("joinRanks", asyncFunction<joinRanks>),
       method("ranksWhyNot", syncFunction<ranksWhyNot>),
       method("planSampling", asyncFunction<planSamplingFor>),
+      method("trainingCosts", asyncFunction<trainingCostsFor>),
+      method("samplingCosts", asyncFunction<samplingCostsFor>),
   };
   const napi_status status = napi_define_properties(env, exports, std::size(properties), properties);
   NAPI_THROW_IF_FAILED(env, status, exports);

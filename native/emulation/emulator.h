@@ -53,8 +53,16 @@ std::vector<Finding> takeFindings();
 // Text and source lines (by addr2line, where there is one).
 std::string describe(const Finding& finding);
 
+// What ops of one name did to device memory. A byte counts once an op, however often threads touch it: what a card moves whose
+// caches lose nothing. `asked` counts every access, and is what a card without caches would move.
+struct Work {
+  uint64_t readBytes = 0, writtenBytes = 0, askedBytes = 0;
+  uint64_t tensorFlops = 0;  // of mma and of the library's products, padding included
+};
+
 struct Stats {
   std::map<std::string, uint64_t> launches;  // by name
+  std::map<std::string, Work> work;          // by name, copies among them
   uint64_t hostWaits = 0;                    // synchronize() of anything, and copies that make the host wait
   uint64_t bytesToDevice = 0, bytesToHost = 0;
   uint64_t allocations = 0;

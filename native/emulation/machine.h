@@ -118,6 +118,7 @@ struct Machine {
   // The op that runs: its number, its clock, the stream and place of each op that has run.
   uint64_t op = 0;
   const char* opName = "";
+  Work* work = nullptr;  // of its name, in stats
   Clock clock;
   std::vector<uint32_t> opStream, opPlace;
   std::vector<const char*> opNames;

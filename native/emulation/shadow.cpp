@@ -109,6 +109,9 @@ void note(Arena& arena, size_t granule, size_t bytes, bool write, const Who& sel
   }
   Cell& wrote = arena.writes[granule];
   Cell& read = arena.reads[granule];
+  if (arena.ofDevice && unpack(write ? wrote : read).op != self.op) {
+    (write ? machine.work->writtenBytes : machine.work->readBytes) += kGranule;
+  }
   if (unordered(wrote, self, arena.ofDevice)) {
     report(Kind::kRace, accessOf(bytes, write, arena) + ", written by " + other(wrote) + ",", code);
   }
@@ -186,6 +189,7 @@ bool touch(const void* address, size_t bytes, bool write, bool natural, const vo
     report(Kind::kOutOfBounds, accessOf(bytes, write, *arena), code);
     return false;
   }
+  if (arena->ofDevice) machine.work->askedBytes += bytes;
   const Who self = unpack(machine.self);
   const size_t last = (offset + bytes - 1) / kGranule;
   for (size_t granule = offset / kGranule; granule <= last; ++granule) note(*arena, granule, bytes, write, self, code);

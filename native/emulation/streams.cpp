@@ -46,6 +46,7 @@ void run(StreamQueue& stream) {
     forgetHistory();
   }
   machine.opName = op.name;
+  machine.work = &machine.stats.work[op.name];
   machine.opNames[machine.op] = op.name;
   machine.opStream[machine.op] = stream.index;
   machine.opPlace[machine.op] = entry(done, stream.index) + 1;

@@ -129,6 +129,7 @@ F32x4 mmaM16N8K16(F32x4 c, U32x4 a, uint64_t b, Site site) {
   Operand mine{c, a, {static_cast<uint32_t>(b), static_cast<uint32_t>(b >> 32)}};
   together(kCallMma16, ~0u, site, &mine, [](void** operands) {
     float left[16][16], right[16][8];
+    machine.work->tensorFlops += 2 * 16 * 8 * 16;
     for (int lane = 0; lane < 32; ++lane) {
       const auto& o = *static_cast<Operand*>(operands[lane]);
       for (int e = 0; e < 2; ++e) {
@@ -167,6 +168,7 @@ S32x4 mmaM16N8K32(S32x4 c, U32x4 a, uint64_t b, Site site) {
   Operand mine{c, a, {static_cast<uint32_t>(b), static_cast<uint32_t>(b >> 32)}};
   together(kCallMma32, ~0u, site, &mine, [](void** operands) {
     int left[16][32], right[32][8];
+    machine.work->tensorFlops += 2 * 16 * 8 * 32;
     for (int lane = 0; lane < 32; ++lane) {
       const auto& o = *static_cast<Operand*>(operands[lane]);
       for (int e = 0; e < 4; ++e) {

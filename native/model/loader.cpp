@@ -271,6 +271,28 @@ std::shared_ptr<Model> ModelLoader::load() {
   return model_;
 }
 
+std::shared_ptr<Model> ModelLoader::outline(const ModelConfig& c, std::shared_ptr<Backend> backend,
+                                            WeightFormat format) {
+  const std::shared_ptr<Model> model(new Model);
+  model->vectorsBytes_ = vectorFloats(c) * sizeof(float);
+  model->vectors_ = backend->allocate(model->vectorsBytes_);
+  const DevConstF32 some = model->vectors_.as<float>();
+  const auto where = [&](bool there) { return there ? some : DevConstF32(); };
+  const auto weight = [&](int64_t out, int64_t in) { return backend->createWeight(out, in, format); };
+  model->config_ = c;
+  model->format_ = format;
+  model->finalNorm_ = some;
+  model->embedding_ = weight(c.vocabulary, c.hidden);
+  model->head_ = c.tiedHead ? model->embedding_ : weight(c.vocabulary, c.hidden);
+  for (int32_t layer = 0; layer < c.layers; ++layer) {
+    model->layers_.push_back({weight(c.qkvDim(), c.hidden), where(c.qkvBias), weight(c.hidden, c.queryDim()),
+                              weight(2 * int64_t{c.feedForward}, c.hidden), weight(c.hidden, c.feedForward), some, some,
+                              where(c.postNorms), where(c.postNorms), where(c.qkNorm), where(c.qkNorm)});
+  }
+  model->backend_ = std::move(backend);
+  return model;
+}
+
 std::shared_ptr<Model> Model::load(const std::string& path, std::shared_ptr<Backend> backend, const Options& options) {
   return ModelLoader(path, std::move(backend), options).load();
 }

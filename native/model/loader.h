@@ -38,6 +38,9 @@ class ModelLoader {
  public:
   ModelLoader(const std::string& path, std::shared_ptr<Backend> backend, const Model::Options& options);
   std::shared_ptr<Model> load();
+  // A model of this shape whose weights nobody has set: for a backend that only counts.
+  static std::shared_ptr<Model> outline(const ModelConfig& config, std::shared_ptr<Backend> backend,
+                                        WeightFormat format);
 
  private:
   // Rows of one tensor that go below `outBegin` of a stacked weight; heads > 0: un-interleave that many heads.
