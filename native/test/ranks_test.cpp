@@ -68,11 +68,13 @@ std::vector<float> valuesOf(int32_t rank, int64_t n) {
 class RanksSum : public ::testing::TestWithParam<BackendFactory> {};
 
 TEST_P(RanksSum, HasTheBytesOfASumInTheOrderOfTheRanks) {
-  for (const auto& [size, n, chunk] : {std::tuple<int32_t, int64_t, int64_t>{1, 10, 1 << 20},
-                                       {2, 1, 1 << 20},
-                                       {2, 1001, 256},
-                                       {3, 1000, 1 << 20},
-                                       {4, 5000, 512}}) {
+  struct Case {
+    int32_t size;
+    int64_t n, chunk;
+  };
+  for (const Case& each : {Case{1, 10, 1 << 20}, {2, 1, 1 << 20}, {2, 1001, 256}, {3, 1000, 1 << 20}, {4, 5000, 512}}) {
+    const int32_t size = each.size;
+    const int64_t n = each.n;
     SCOPED_TRACE(std::to_string(size) + " ranks, " + std::to_string(n) + " floats");
     std::vector<float> expected = valuesOf(0, n);
     for (int32_t rank = 1; rank < size; ++rank) {
@@ -95,7 +97,7 @@ TEST_P(RanksSum, HasTheBytesOfASumInTheOrderOfTheRanks) {
           EXPECT_EQ(std::memcmp(found.data(), expected.data(), bytes), 0) << "on rank " << ranks.rank();
           ranks.leave();
         },
-        chunk);
+        each.chunk);
   }
 }
 

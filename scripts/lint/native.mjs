@@ -6,7 +6,8 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { hashOf, readStamp, root, runLogged, writeStamp } from '../setup/common.mjs';
 
-const tidyRooms = /^native\/(?:core|checkpoint|model|train|sample|addon)\/.*\.cpp$/;
+// Not ranks/mpi, which is built only where an MPI is.
+const tidyRooms = /^native\/(?:(?:core|checkpoint|model|train|sample|addon)\/.*|ranks\/[^/]*)\.cpp$/;
 
 /** clang-tidy over the rooms above, as many files at once as there are cores; nothing where nothing changed. */
 export async function clangTidy(nativeFiles) {
