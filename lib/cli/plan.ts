@@ -7,6 +7,7 @@ import { loadAddon } from '../native/addon';
 import type { NativeCard } from '../native/types';
 import { type TrainOptionsInput, trainOptionsSchema } from '../train/options';
 import type { TrainPlan } from '../train/plan';
+import { predictRun, type Range } from '../train/roofline';
 import { planTraining, type TrainingPrepared } from '../train/trainer';
 import { checkOptions, findCard, mergeConfig } from './common';
 import { readMix } from './mix';
@@ -16,8 +17,6 @@ import { addTrainFlags, toTrainInput } from './train-flags';
 
 /** Share of the measured rate of products that a whole step reaches; see bench/. */
 const STEP_EFFICIENCY = 0.75;
-/** Shares of a data sheet's rate between which training usually lies. */
-const CARD_EFFICIENCY = [0.5, 0.25] as const;
 
 export function addPlan(program: Command): void {
   const plan = addTrainFlags(
@@ -36,14 +35,15 @@ export function addPlan(program: Command): void {
         const flags = card || device === undefined ? others : { ...others, device };
         const input = toTrainInput(flags);
         checkOptions(trainOptionsSchema, input);
-        const { plan, data, chosen } = await planTraining(input as TrainOptionsInput, {
+        const prepared = await planTraining(input as TrainOptionsInput, {
           evaluator: rougeEvaluator(),
           card: card?.name,
           signal,
           onNote: note,
           onFetch: fetchProgress(),
         });
-        const time = card ? predictTime(plan, card) : await measureTime(plan, chosen);
+        const { plan, data, chosen } = prepared;
+        const time = card ? predictedTime(await predictRun(prepared, card)) : await measureTime(plan, chosen);
         if (flags.json) {
           await printJson({ ...plan, fits: fits(plan), ...(card && { card }), ...time.json });
           return;
@@ -85,14 +85,9 @@ async function measureTime(
   };
 }
 
-export function predictTime(plan: TrainPlan, { teraflops }: NativeCard): Time {
-  const [least, most] = CARD_EFFICIENCY.map((share) => plan.flops / (teraflops * 1e12 * share)) as [
-    number,
-    number,
-  ];
-  const [high, low] = CARD_EFFICIENCY.map((share) => share * 100);
+export function predictedTime({ least, most }: Range): Time {
   return {
-    text: `${clock(least)} to ${clock(most)}, predicted from the data sheet, not measured (${tflop(plan)} at ${low} to ${high} % of ${teraflops} TFLOP/s)`,
+    text: `${clock(least)} to ${clock(most)}, predicted from the data sheet, not measured (docs/cuda-roofline.md has what is assumed)`,
     json: { predictedSeconds: { least, most } },
   };
 }

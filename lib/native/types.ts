@@ -289,6 +289,13 @@ export interface NativeCard {
   gigabytesPerSecond: number;
 }
 
+/** What ops come to on a card, by backend.h's names. A byte counts once an op. */
+export interface NativeCosts {
+  ops: Record<string, { readBytes: number; writtenBytes: number; tensorFlops: number; launches: number }>;
+  /** Of the host, for the device. */
+  waits: number;
+}
+
 /** What `require('…/mlit.node')` gives. */
 export interface NativeAddon {
   /** Called once by lib/native/addon.ts: native code throws this class. */
@@ -355,4 +362,19 @@ export interface NativeAddon {
     maxAdapterRank: number,
     load: NativeLoadOptions,
   ): Promise<NativeMemoryPlan>;
+  /** On a card, whichever: of a micro-batch of documents of these lengths, and of the optimiser's step. path: config.json suffices. */
+  trainingCosts(
+    path: string,
+    adapters: NativeAdapterSpec[],
+    options: NativeTrainOptions,
+    documents: Int32Array,
+    targets: number,
+  ): Promise<{ microBatch: NativeCosts; optimizer: NativeCosts }>;
+  /** Of one pass that gives each of so many rows its next token, behind so many. */
+  samplingCosts(
+    path: string,
+    adapters: NativeAdapterSpec[],
+    rows: number,
+    context: number,
+  ): Promise<NativeCosts>;
 }

@@ -21,7 +21,7 @@ import type { Ranks } from './ranks';
 
 /** Tokens of a micro-batch where nothing else is asked for: large enough for full-speed products, small in memory. */
 const MICRO_TOKENS = 2048;
-const LOGITS_BYTES = 64 * 2 ** 20;
+export const LOGITS_BYTES = 64 * 2 ** 20;
 
 /** Memory by name in bytes, and the steps to come. */
 export interface TrainPlan {
@@ -202,7 +202,7 @@ export function availableBytes(
   return limitBytes === 0 ? free : Math.min(free, Math.max(0, limitBytes - ownBytes));
 }
 
-async function adapterSpec(options: TrainOptions): Promise<NativeAdapterSpec> {
+export async function adapterSpec(options: TrainOptions): Promise<NativeAdapterSpec> {
   if (options.initAdapter !== undefined) return loadAddon().readPeftConfig(options.initAdapter);
   return toAdapterSpec({ ...options, targetModules: options.target });
 }

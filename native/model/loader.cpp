@@ -273,7 +273,7 @@ std::shared_ptr<Model> ModelLoader::load() {
 
 std::shared_ptr<Model> ModelLoader::outline(const ModelConfig& c, std::shared_ptr<Backend> backend,
                                             WeightFormat format) {
-  const std::shared_ptr<Model> model(new Model);
+  std::shared_ptr<Model> model(new Model);
   model->vectorsBytes_ = vectorFloats(c) * sizeof(float);
   model->vectors_ = backend->allocate(model->vectorsBytes_);
   const DevConstF32 some = model->vectors_.as<float>();

@@ -1,11 +1,12 @@
 // Plans for cards that are not there: sizes and sentences are the same on every machine.
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { describePlan, predictTime } from '../../lib/cli/plan';
+import { describePlan, predictedTime } from '../../lib/cli/plan';
 import { rougeEvaluator } from '../../lib/eval/dev-rouge';
 import { planTraining } from '../../lib/index';
 import { loadAddon } from '../../lib/native/addon';
 import { checkMemory, type TrainPlan } from '../../lib/train/plan';
+import { predictRun } from '../../lib/train/roofline';
 import { fixture, hugeModel, scratch, writeRecords } from '../support/fixtures';
 
 const folder = scratch();
@@ -43,14 +44,25 @@ describe('a card by its name', () => {
   });
 
   it('is described with what the driver takes, and a time from the data sheet', async () => {
-    const { plan } = await planTraining({ model, data: [data], threads: 1 }, { card: h100.name });
+    const options = { model, data: [data], threads: 1 };
+    const prepared = await planTraining(options, { card: h100.name });
+    const { plan } = prepared;
     const text = describePlan(plan, h100);
     expect(text).toMatch(/all on h100-80gb/);
     expect(text).toMatch(/driver and context, assumed +700/);
     expect(text).not.toMatch(/process at its peak|does not fit/);
-    const time = predictTime({ ...plan, flops: 989e12 * 100 }, h100);
-    expect(time.json).toEqual({ predictedSeconds: { least: 200, most: 400 } });
-    expect(time.text).toMatch(/predicted from the data sheet, not measured .*25 to 50 % of 989 TFLOP\/s/);
+    const time = await predictRun(prepared, h100);
+    expect(time.least).toBeGreaterThan(0);
+    expect(time.most).toBeGreaterThan(time.least);
+    expect(predictedTime(time).json).toEqual({ predictedSeconds: time });
+    expect(predictedTime({ least: 200, most: 400 }).text).toMatch(
+      /predicted from the data sheet, not measured .docs.cuda-roofline.md/,
+    );
+    const longer = await planTraining({ ...options, epochs: 6 }, { card: h100.name });
+    const ratio = (await predictRun(longer, h100)).least / time.least;
+    expect(ratio).toBeCloseTo(longer.plan.steps / plan.steps, 1);
+    const full = await planTraining({ ...options, method: 'full' }, { card: h100.name });
+    expect((await predictRun(full, h100)).most).toBeGreaterThan(0);
   });
 });
 

@@ -12,6 +12,11 @@ namespace {
 
 double product(int64_t a, int64_t b) { return static_cast<double>(a) * static_cast<double>(b); }
 double size(DevConstReal reals) { return static_cast<double>(mlit::elementBytes(reals.type())); }
+// Parts of `step` that n comes to.
+double ceiling(int64_t n, int64_t step) {
+  const int64_t parts = (n + step - 1) / step;
+  return static_cast<double>(parts);
+}
 constexpr int64_t roundUp16(int64_t n) { return (n + 15) / 16 * 16; }
 
 constexpr double kThin = 2;               // bytes of an element of p and u
@@ -57,8 +62,7 @@ Cost overRowsCost(const std::map<const float*, Gradient>& gradients) {
     cost += {bytes, bytes, intoRankFlops(g.rank, g.rows, g.width), 0};
     if (chunks == 1) continue;
     const int64_t of = int64_t{tilesOf(static_cast<int32_t>((g.rows + chunks - 1) / chunks))} * 64;
-    const double slots =
-        4 * product(roundUp16(g.rank), roundUp16(g.width)) * static_cast<double>((g.rows + of - 1) / of);
+    const double slots = 4 * product(roundUp16(g.rank), roundUp16(g.width)) * ceiling(g.rows, of);
     cost += {slots, slots, 0, 0};
   }
   cost.launches = chunks > 1 ? 2 : 1;
@@ -107,6 +111,16 @@ double keyTiles(std::span<const int32_t> cuSeqlens, int64_t window, int64_t keys
     }
   });
   return seen;
+}
+
+// attention_cached.cu's parts of what a row at this position sees; one part leaves nothing to be put together.
+double cachedParts(int64_t position, int64_t window) {
+  constexpr int64_t kPartTokens = 512, kParts = 8;
+  const int64_t first = window > 0 && position >= window ? position - window + 1 : 0;
+  int64_t tokens = kPartTokens;
+  while (tokens * kParts < position - first + 1) tokens *= 2;
+  const int64_t firstPart = first / tokens, lastPart = position / tokens;
+  return static_cast<double>(lastPart - firstPart + 1);
 }
 
 double documentBytes(std::span<const int32_t> cuSeqlens) { return 4 * static_cast<double>(cuSeqlens.size()); }
@@ -275,7 +289,7 @@ void CostBackend::kvStore(const AttentionShape& shape, DevConstReal k, DevConstR
 void CostBackend::attentionCached(const AttentionShape& shape, DevConstReal q, int64_t, int64_t rows,
                                   DevConstI32 positions, DevConstI32 rowTables, DevConstI32, int32_t maxPosition,
                                   DevConstReal pool, DevReal out, int64_t) {
-  constexpr int64_t kRows = 16, kPartTokens = 512, kParts = 8;
+  constexpr int64_t kRows = 16;
   if (rows == 0) return;
   const std::span<const int32_t> at = integersAt(positions, rows), tables = integersAt(rowTables, rows);
   const int64_t perKv = shape.heads / shape.kvHeads, together = kRows / std::min(kRows, perKv);
@@ -288,22 +302,24 @@ void CostBackend::attentionCached(const AttentionShape& shape, DevConstReal q, i
   for (int64_t row = 0; row < rows;) {
     int64_t end = row + 1;  // of the sequence's rows
     while (end < rows && table(end) == table(row)) ++end;
-    tokens += static_cast<double>(position(end - 1) + 1 - seenFrom(row) / kRows * kRows);  // by whole tiles
+    const int64_t firstTile = seenFrom(row) / kRows;
+    tokens += static_cast<double>(position(end - 1) + 1 - firstTile * kRows);
     for (; row < end; ++row) {
-      const int64_t seen = position(row) + 1 - seenFrom(row);
-      if (seen > kPartTokens) parts += static_cast<double>(std::min(kParts, (seen + kPartTokens - 1) / kPartTokens));
+      if (const double of = cachedParts(position(row), shape.window); of > 1) parts += of;
       const bool taken = row % together != 0 && row > 0 && table(row) == table(row - 1);
       if (taken) continue;
       const int64_t last = std::min(end, row / together * together + together) - 1;
-      tiles += static_cast<double>(position(last) / kRows - seenFrom(row) / kRows + 1);
+      const int64_t lastTile = position(last) / kRows;
+      const int64_t startTile = seenFrom(row) / kRows;
+      tiles += static_cast<double>(lastTile - startTile + 1);
     }
   }
   const double queries = product(rows, shape.heads) * shape.headDim;
   const double partial = parts * shape.heads * (shape.headDim + 2) * 4;
-  const double flops = static_cast<double>(shape.kvHeads * ((perKv + kRows - 1) / kRows)) * tiles * 2 * 2 *
-                       product(kRows * kRows, compiledHead(shape.headDim));
+  const double flops =
+      shape.kvHeads * ceiling(perKv, kRows) * tiles * 2 * 2 * product(kRows * kRows, compiledHead(shape.headDim));
   note("attentionCached", {queries * size(q) + 2 * tokens * shape.kvHeads * shape.headDim * size(pool) + partial,
-                           queries * size(out) + partial, flops, parts > 0 ? 2 : 1});
+                           queries * size(out) + partial, flops, parts > 0 ? 2 : 1});  // the second puts parts together
 }
 
 }  // namespace mlit::cuda

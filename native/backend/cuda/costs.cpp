@@ -81,8 +81,8 @@ int64_t CostBackend::differentAt(DevConstI32 at, int64_t n) const {
   const std::span<const int32_t> known = integersAt(at, n);
   if (known.empty()) return n;
   std::vector<int32_t> different(known.begin(), known.end());
-  std::ranges::sort(different);
-  return std::ranges::unique(different).begin() - different.begin();
+  std::sort(different.begin(), different.end());
+  return std::unique(different.begin(), different.end()) - different.begin();
 }
 
 WeightId CostBackend::createWeight(int64_t out, int64_t in, WeightFormat format) {
