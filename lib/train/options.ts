@@ -105,7 +105,7 @@ export const trainFields = z.strictObject({
   evalEvery: z.int().min(0).default(0),
   /**
    * What the best adapter is chosen by: the dev set's loss, or ROUGE-L of greedy responses to its prompts, the mean over
-   * languages, which needs an `evaluator` (see `rougeEvaluator`).
+   * languages, which needs an `evaluator` (see `rougeEvaluator`); of equal figures the lower loss is better.
    */
   select: z.enum(SELECTIONS).default('loss'),
   /** Ends the run after so many dev scores in a row that are no better than the best; 0 = never. */

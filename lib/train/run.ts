@@ -406,11 +406,15 @@ export async function compareRanks(ranks: Ranks, { adapter }: Tuned, step: numbe
   );
 }
 
-/** By the measure that the run is chosen by: a figure of responses where there is one, else the loss. Equals are no better. */
+/**
+ * By the measure that the run is chosen by: a figure of responses where there is one, else the loss. Figures that are equal, as the
+ * noughts of a model that has not learnt to answer yet, leave it to the loss; equals in both are no better.
+ */
 function isBetter(now: BestSoFar, best: BestSoFar): boolean {
-  return now.rougeL !== undefined && best.rougeL !== undefined
-    ? now.rougeL > best.rougeL
-    : now.loss < best.loss;
+  const { rougeL } = now;
+  if (rougeL !== undefined && best.rougeL !== undefined && rougeL !== best.rougeL)
+    return rougeL > best.rougeL;
+  return now.loss < best.loss;
 }
 
 async function copyBest(from: string, to: string): Promise<void> {

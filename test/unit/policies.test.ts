@@ -59,6 +59,10 @@ const events = (out: string): TrainEvent[] =>
 const evals = (out: string): EvalEvent[] => events(out).filter((event) => event.type === 'eval');
 const bytes = (out: string): Buffer => readFileSync(join(out, 'adapter', 'adapter_model.safetensors'));
 
+/** The first of the highest figure and, of those, of the lowest loss. */
+const highestOf = (scored: readonly EvalEvent[]): EvalEvent =>
+  scored.reduce((a, b) => (b.rougeL! > a.rougeL! || (b.rougeL === a.rougeL && b.loss < a.loss) ? b : a));
+
 /** Values that a test decides, in the order in which they are asked for. */
 function scripted(values: readonly number[]): DevEvaluator & { asked: number } {
   const evaluator = {
@@ -91,7 +95,7 @@ describe('select rouge-l', () => {
     const { best } = await trainer.start().done;
     const scored = evals(out);
     expect(scored).toHaveLength(6);
-    const highest = scored.reduce((a, b) => (b.rougeL! > a.rougeL! ? b : a));
+    const highest = highestOf(scored);
     expect(best).toEqual({ step: highest.step, loss: highest.loss, rougeL: highest.rougeL });
 
     await using model = await Model.load({ model: options.model, threads: 1 });
@@ -114,12 +118,36 @@ describe('select rouge-l', () => {
 
   it('takes the highest where the loss would choose another, and plans what it holds', async () => {
     const out = join(folder, 'scripted');
-    const evaluator = scripted([10, 30, 30, 20, 5, 1]);
+    const evaluator = scripted([10, 30, 29, 20, 5, 1]);
     await using trainer = await Trainer.create({ ...options, out, epochs: 1, select: 'rouge-l', evaluator });
     expect(trainer.plan().memory.at(-1)).toEqual({ name: 'dev responses', bytes: 1000 });
     expect((await trainer.start().done).best).toMatchObject({ step: 2, rougeL: 30 });
     const best = join(out, 'checkpoints', 'best-00000002', 'adapter_model.safetensors');
     expect(bytes(out).equals(readFileSync(best))).toBe(true);
+  });
+
+  it.each([
+    ['in one go', false],
+    ['stopped on the way', true],
+  ])('takes the lower loss of equal figures, %s', async (_, isStopped) => {
+    const out = join(folder, `equals-${isStopped}`);
+    const evaluator = scripted(new Array<number>(18).fill(0));
+    const given = { ...options, out, select: 'rouge-l', patience: 18, evaluator } as const;
+    for (let at = 3; isStopped && at < 18; at += 3) {
+      await using part = await Trainer.create({ ...given, resume: at > 3 });
+      for await (const event of part.start()) if (event.type === 'eval' && event.step === at) break;
+    }
+    await using trainer = await Trainer.create({ ...given, resume: isStopped });
+    const { best } = await trainer.start().done;
+    const scored = evals(out);
+    const lowest = scored.reduce((a, b) => (b.loss < a.loss ? b : a));
+    const better = scored.map(({ loss }, i) => scored.slice(0, i).every((before) => loss < before.loss));
+    expect(new Set(better.slice(1)).size, 'the loss only falls, or only rises').toBe(2);
+    expect(scored.map((event) => event.best)).toEqual(better);
+    expect(best).toEqual({ step: lowest.step, loss: lowest.loss, rougeL: 0 });
+    const chosen = join(out, 'checkpoints', `best-${String(lowest.step).padStart(8, '0')}`);
+    expect(bytes(out).equals(readFileSync(join(chosen, 'adapter_model.safetensors')))).toBe(true);
+    expect(scored.at(-1)?.sinceBest).toBe(18 - lowest.step);
   });
 
   describe('of full tuning', () => {
@@ -138,7 +166,7 @@ describe('select rouge-l', () => {
       await using trainer = await Trainer.create(given);
       const { best } = await trainer.start().done;
       const scored = evals(out);
-      const highest = scored.reduce((a, b) => (b.rougeL! > a.rougeL! ? b : a));
+      const highest = highestOf(scored);
       expect(best).toEqual({ step: highest.step, loss: highest.loss, rougeL: highest.rougeL });
       expect(new Set(scored.map((event) => event.rougeL)).size, 'nothing is measured here').toBeGreaterThan(
         1,
@@ -160,7 +188,7 @@ describe('select rouge-l', () => {
     });
 
     it('takes the highest where the loss would choose another, also over interruptions', async () => {
-      const values = [10, 30, 30, 20, 5, 1];
+      const values = [10, 30, 29, 20, 5, 1];
       const whole = join(folder, 'full-scripted');
       await using one = await Trainer.create({ ...full, out: whole, epochs: 1, evaluator: scripted(values) });
       expect((await one.start().done).best).toMatchObject({ step: 2, rougeL: 30 });
@@ -219,7 +247,7 @@ describe('select rouge-l', () => {
 });
 
 describe('patience', () => {
-  const values = [10, 30, 20, 30, 25, 90];
+  const values = [10, 30, 20, 29, 25, 90];
 
   it('ends a run after so many scores without a better one, and says so', async () => {
     const out = join(folder, 'patient');
@@ -249,8 +277,8 @@ describe('patience', () => {
     ['in one go', false],
     ['stopped after every score', true],
   ])('counts from the last better score, %s', async (_, isStopped) => {
-    // 7 is better than 5 after one that was not; 9 ends a wait of two, its equal does not.
-    const rising = [5, 4, 7, 6, 6, 9, 9, 8, 8.5];
+    // 7 is better than 5 after one that was not; 9 ends a wait of two.
+    const rising = [5, 4, 7, 6, 6, 9, 8.9, 8, 8.5];
     const waits = [0, 1, 0, 1, 2, 0, 1, 2, 3];
     const out = join(folder, `waits-${isStopped}`);
     const evaluator = scripted(rising);
