@@ -22,6 +22,15 @@ void throwWrongHandle(Napi::Value got, const std::string& what, const char* name
   throw Napi::TypeError::New(got.Env(), what + " must be a native " + name + ", got " + described);
 }
 
+Error disposedError(const std::string& what, const char* name, const HandleState& state) {
+  const std::string subject =
+      what == "`this`" ? std::string("this ") + name : what + ", an object of class " + name + ",";
+  const std::string why = state.endedByParent ? "the Model that it was made from was disposed of, and ended it"
+                                              : std::string("it was disposed of");
+  return Error(ErrorCode::kDisposed, subject + " can't be used any more: " + why,
+               {{"handle", name}, {"disposed", state.endedByParent ? "Model" : name}});
+}
+
 void HandleState::addChild(const std::shared_ptr<HandleState>& child) {
   std::erase_if(children_, [](const auto& each) { return each.expired(); });
   children_.push_back(child);
@@ -31,6 +40,7 @@ std::vector<std::shared_ptr<HandleState>> HandleState::disposeAll(const std::sha
   std::vector<std::shared_ptr<HandleState>> all;
   for (const auto& each : root->children_) {
     if (const auto child = each.lock()) {
+      child->endedByParent = !child->disposed;
       for (auto& below : disposeAll(child)) all.push_back(std::move(below));
     }
   }

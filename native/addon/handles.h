@@ -24,6 +24,7 @@ class HandleState {
 
   const std::shared_ptr<CancelToken> cancel = std::make_shared<CancelToken>();
   bool disposed = false;
+  bool endedByParent = false;  // it was disposed of because what it was made from was
 
   void addChild(const std::shared_ptr<HandleState>& child);
   // Marks this handle and all below it; returns them, children first.
@@ -39,6 +40,9 @@ napi_type_tag handleTag(uint64_t kind);
 
 // A TypeError that tells a handle of another copy of the addon from any other value.
 [[noreturn]] void throwWrongHandle(Napi::Value got, const std::string& what, const char* name);
+
+// What a call on, or with, something that was disposed of is answered: whether it was that itself, or the Model below it.
+Error disposedError(const std::string& what, const char* name, const HandleState& state);
 
 // State classes name themselves by kClass, kName ("Model") and kTag.
 template <class State>
@@ -56,10 +60,7 @@ std::shared_ptr<State> stateOf(Napi::Env env, Napi::Value value, const std::stri
 template <class State>
 std::shared_ptr<State> livingStateOf(Napi::Env env, Napi::Value value, const std::string& what) {
   std::shared_ptr<State> state = stateOf<State>(env, value, what);
-  if (state->disposed) {
-    throw Error(ErrorCode::kDisposed, what + " can't be used: this " + State::kName + " has been disposed of",
-                {{"handle", State::kName}});
-  }
+  if (state->disposed) throw disposedError(what, State::kName, *state);
   return state;
 }
 

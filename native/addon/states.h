@@ -40,7 +40,7 @@ class AdapterState final : public HandleState {
 class TrainSessionState final : public HandleState {
  public:
   static constexpr auto kClass = Environment::kTrainSession;
-  static constexpr const char* kName = "TrainSession";
+  static constexpr const char* kName = "TrainingSession";
   static constexpr uint64_t kTag = 0xc4519e2fb6d8470cu;
   void release() override { session = nullptr; }
   void publish();  // on the compute thread, after every call

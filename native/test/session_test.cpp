@@ -437,7 +437,7 @@ TEST_F(SessionEdges, ImpossibleBatchesNameTheFieldAndTheIndex) {
   refused("the length of weights", [](BatchData& b) { b.weights.pop_back(); });
   refused("weights[7]", [](BatchData& b) { b.weights[7] = INFINITY; });
   refused("weights[62]", [](BatchData& b) { b.weights[62] = 1; });
-  refused("maxTokens = 64", [](BatchData& b) {
+  refused("microTokens = 64", [](BatchData& b) {
     b.tokens.resize(70, 1), b.positions.resize(70, 0), b.targets.resize(70, -1), b.weights.resize(70, 0);
     b.cuSeqlens.back() = 70;
   });

@@ -26,7 +26,7 @@ void checkLengths(const PackedBatch& b, const BatchLimits& limits) {
   };
   if (n == 0) refuse("the number of tokens", "0", "at least 1");
   if (static_cast<int64_t>(n) > limits.maxTokens) {
-    refuse("the number of tokens", std::to_string(n), "at most maxTokens = " + std::to_string(limits.maxTokens));
+    refuse("the number of tokens", std::to_string(n), "at most microTokens = " + std::to_string(limits.maxTokens));
   }
   length("positions", b.positions.size(), n);
   length("targets", b.targets.size(), n);
@@ -67,7 +67,7 @@ void checkTokens(const PackedBatch& b, const BatchLimits& limits) {
     }
     if (b.positions[i] < 0 || b.positions[i] >= limits.positions) {
       refuse(at("positions", i), std::to_string(b.positions[i]),
-             "0 to " + std::to_string(limits.positions - 1) + " (context and maxTokens)");
+             "0 to " + std::to_string(limits.positions - 1) + " (context and microTokens)");
     }
     if (!std::isfinite(b.weights[i])) refuse(at("weights", i), std::to_string(b.weights[i]), "a finite number");
     if (b.weights[i] != 0 && b.targets[i] < 0)

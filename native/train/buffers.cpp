@@ -71,12 +71,12 @@ void placeLayers(Arena& arena, const ModelConfig& c, const TrainOptions& options
 SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vector<AdapterSpec>& adapters,
                             const TrainOptions& options) {
   if (options.maxTokens < 1) {
-    throw Error(ErrorCode::kInvalidArgument, "maxTokens must be at least 1, not " + std::to_string(options.maxTokens),
-                {{"field", "maxTokens"}});
+    throw Error(ErrorCode::kInvalidArgument, "microTokens must be at least 1, not " + std::to_string(options.maxTokens),
+                {{"field", "microTokens"}});
   }
   if (options.maxTargets < 0 || options.maxTargets > options.maxTokens) {
     throw Error(ErrorCode::kInvalidArgument,
-                "maxTargets must be 0 to maxTokens = " + std::to_string(options.maxTokens) + ", not " +
+                "maxTargets must be 0 to microTokens = " + std::to_string(options.maxTokens) + ", not " +
                     std::to_string(options.maxTargets),
                 {{"field", "maxTargets"}});
   }

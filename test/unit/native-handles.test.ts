@@ -76,7 +76,19 @@ describe('disposal', () => {
     for (const [name, call] of Object.entries(calls(handles))) {
       const error = await failureOf(call);
       expect(error, name).toBeInstanceOf(MlitError);
-      expect(error, name).toMatchObject({ code: 'DISPOSED' });
+      const [handle] = name.split('.') as [string];
+      const kind = { model: 'Model', adapter: 'Adapter', session: 'TrainingSession', sampler: 'Sampler' }[
+        handle
+      ];
+      const why =
+        handle === 'model'
+          ? 'it was disposed of'
+          : 'the Model that it was made from was disposed of, and ended it';
+      expect(error, name).toMatchObject({
+        code: 'DISPOSED',
+        message: `this ${kind} can't be used any more: ${why}`,
+        fields: { handle: kind, disposed: 'Model' },
+      });
     }
   });
 
@@ -88,7 +100,13 @@ describe('disposal', () => {
     handles.sampler.submit(request(1, { adapter: 0, maxNewTokens: 1 }));
     expect(await handles.sampler.step()).toMatchObject([{ id: 1, finish: 'length' }]);
     const error = await failureOf(() => handles.model.createTrainSession([handles.adapter], trainOptions));
-    expect(error).toMatchObject({ code: 'DISPOSED' });
+    expect(error).toMatchObject({
+      code: 'DISPOSED',
+      message: expect.stringMatching(/adapters\[0\].*Adapter, can't be used any more: it was disposed of/),
+      fields: { disposed: 'Adapter' },
+    });
+    const used = await failureOf(() => handles.session.zeroGradients());
+    expect(used.message).toBe("this TrainingSession can't be used any more: it was disposed of");
     await handles.model.dispose();
   });
 
