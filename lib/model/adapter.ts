@@ -1,6 +1,8 @@
 // A LoRA adapter in memory: created fresh or read from a PEFT folder, written as one; its numbers stay native.
 import { loadAddon } from '../native/addon';
 import type { NativeAdapter, NativeAdapterSpec } from '../native/types';
+import { refuseUnknownOptions } from '../text/options';
+import { explainMisfit, refuseNoAdapter } from './kinds';
 import type { Model } from './model';
 
 /** Shape and initialisation of a new adapter. */
@@ -76,6 +78,14 @@ export class Adapter implements AsyncDisposable {
 
   /** A fresh adapter: A uniform in ±1/√in from the seed, B zero, so that it changes nothing yet. */
   static async create(model: Model, options: AdapterOptions = {}): Promise<Adapter> {
+    refuseUnknownOptions('Adapter.create', options, {
+      rank: true,
+      alpha: true,
+      rslora: true,
+      dropout: true,
+      targetModules: true,
+      seed: true,
+    });
     return new Adapter(
       model,
       await model.native.createAdapter(toAdapterSpec(options), BigInt(options.seed ?? 0)),
@@ -84,7 +94,7 @@ export class Adapter implements AsyncDisposable {
 
   /**
    * From a PEFT folder (adapter_config.json, adapter_model.safetensors). It fits if its tensors' names and shapes do; that
-   * it names another base is only told to `onNote`.
+   * it names another base is told to `onNote`, and in the error where it does not fit.
    *
    * @throws MlitError `TENSOR_MISSING`, `TENSOR_MISMATCH`, `MODEL_UNSUPPORTED`, `FILE_DAMAGED`, `FILE_NOT_FOUND`
    */
@@ -93,7 +103,12 @@ export class Adapter implements AsyncDisposable {
     folder: string,
     options: { onNote?: ((note: string) => void) | undefined } = {},
   ): Promise<Adapter> {
-    const adapter = new Adapter(model, await model.native.loadAdapter(folder));
+    refuseUnknownOptions('Adapter.load', options, { onNote: true });
+    await refuseNoAdapter(folder);
+    const native = await model.native.loadAdapter(folder).catch(async (error: unknown) => {
+      throw await explainMisfit(error, folder, model.source);
+    });
+    const adapter = new Adapter(model, native);
     if (options.onNote) {
       const { baseModel } = await loadAddon().readPeftConfig(folder);
       const { baseName } = model.source;

@@ -1,12 +1,14 @@
 // What `--model` may be: a GGUF file, a Hugging Face folder, a model of the hub or a name that was pulled; found out (and
 // fetched) before anything is loaded.
-import { readdir, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
+import { refuseUnknownOptions } from '../text/options';
 import { isHubReference } from './hub/reference';
 import type { HubOptions } from './hub/snapshot';
 import { fetchHubModel, repoOfCachedPath } from './hub-model';
+import { refuseNoModel } from './kinds';
 import { findNamedModel, NAMED_MODELS } from './named-models';
 import { cachedModelPath } from './pull';
 import { Tokenizer } from './tokenizer';
@@ -35,6 +37,7 @@ export interface ResolveOptions extends HubOptions {
  * `DOWNLOAD_FAILED`, `CHECKSUM_MISMATCH`, `FILE_IO`
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<ModelSource> {
+  refuseUnknownOptions('resolveModel', options, { need: true, signal: true, onNote: true, onFetch: true });
   if (isHubReference(model)) {
     const { need = 'weights', ...hub } = options;
     const { repo, ...found } = await fetchHubModel(model, need, hub);
@@ -47,23 +50,10 @@ export async function resolveModel(model: string, options: ResolveOptions = {}):
   }
   const info = await stat(model).catch(() => undefined);
   const path = resolve(model);
-  if (info?.isDirectory()) {
-    const files = await readdir(path);
-    if (files.includes('config.json'))
-      return { path, kind: 'folder', baseName: repoOfCachedPath(path) ?? model };
-    throw new MlitError(
-      'MODEL_UNSUPPORTED',
-      `${model} is a folder without config.json, not a Hugging Face model`,
-      {
-        fields: { file: join(path, 'config.json') },
-      },
-    );
-  }
   if (info) {
-    if (path.endsWith('.gguf')) return { path, kind: 'gguf', baseName: repoOfCachedPath(path) ?? model };
-    throw new MlitError('MODEL_UNSUPPORTED', `${model} is neither a .gguf file nor a Hugging Face folder`, {
-      fields: { file: path },
-    });
+    await refuseNoModel(model, path);
+    const kind = info.isDirectory() ? 'folder' : 'gguf';
+    return { path, kind, baseName: repoOfCachedPath(path) ?? model };
   }
   if (named) {
     throw new MlitError('FILE_NOT_FOUND', `${model} has not been fetched yet; run: mlit pull ${model}`, {

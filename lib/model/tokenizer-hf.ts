@@ -23,9 +23,11 @@ export async function readTokenizerFolder(folder: string): Promise<TokenizerSpec
   const file = join(folder, 'tokenizer.json');
   const text = await readIfThere(file);
   if (text === undefined) {
-    throw new MlitError('FILE_NOT_FOUND', `${file}: there is no tokenizer.json in this model folder`, {
-      fields: { file },
-    });
+    throw new MlitError(
+      'FILE_NOT_FOUND',
+      `${file}: there is no tokenizer.json in this model's folder; copy tokenizer.json, tokenizer_config.json and chat_template.jinja of the model that it was made from into it (where that has tokenizer.model alone, transformers' AutoTokenizer writes them: save_pretrained)`,
+      { fields: { file } },
+    );
   }
   const [config, specialTokens, generation, chatTemplate] = await Promise.all([
     readJson(join(folder, 'tokenizer_config.json')),

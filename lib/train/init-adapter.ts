@@ -1,6 +1,7 @@
 // A run that starts from an adapter has that adapter's shape: what was asked for is compared with it, and what is recorded
 // is what is trained.
 import { canonicalTarget } from '../model/adapter';
+import { refuseNoAdapter } from '../model/kinds';
 import { loadAddon } from '../native/addon';
 import type { TrainOptions, TrainOptionsInput } from './options';
 
@@ -16,6 +17,7 @@ export async function adoptInitAdapter(
 ): Promise<TrainOptions> {
   const { initAdapter } = options;
   if (initAdapter === undefined) return options;
+  await refuseNoAdapter(initAdapter);
   const { rank, alpha, rslora, dropout = 0, targetModules } = await loadAddon().readPeftConfig(initAdapter);
   const found = { rank, alpha, rslora, dropout, target: canonicalTarget(targetModules) };
   const asked = { ...given, ...(given.target !== undefined && { target: canonicalTarget(given.target) }) };
