@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { ExperimentResults } from '../experiment/results';
 import { MlitError } from '../native/errors';
 import { makeFolder, syncFolder, whyNotWritten } from '../native/files';
+import { refuseUnknownOptions } from '../text/options';
 import { figureSpec, renderFigure } from './charts/render';
 import { checkResults } from './check';
 import { reportMarkdown } from './report-markdown';
@@ -30,6 +31,7 @@ export async function renderReport(
   results: ExperimentResults,
   options: ReportOptions = {},
 ): Promise<Map<string, string | Uint8Array>> {
+  refuseUnknownOptions('renderReport', options, { files: true, signal: true });
   checkResults(results);
   const files = new Map<string, string | Uint8Array>([
     ['report.md', reportMarkdown(results)],
@@ -59,6 +61,7 @@ export async function writeReport(
   folder: string,
   options: ReportOptions = {},
 ): Promise<string[]> {
+  refuseUnknownOptions('writeReport', options, { files: true, signal: true });
   const files = await renderReport(results, options);
   const place = resolve(folder);
   try {
@@ -72,13 +75,16 @@ export async function writeReport(
         const file = join(part, path);
         await makeFolder(dirname(file));
         folders.add(dirname(file));
-        await writeSynced(file, data);
+        await writeSynced(file, data, join(place, path));
       }
       for (const each of folders) await syncFolder(each);
       await rename(place, old).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOENT') throw error;
       });
-      await rename(part, place);
+      await rename(part, place).catch(async (error: unknown) => {
+        await rename(old, place).catch(() => undefined); // the report that was there stays
+        throw error;
+      });
       await syncFolder(dirname(place));
     } finally {
       await rm(part, { recursive: true, force: true });
@@ -94,13 +100,21 @@ export async function writeReport(
   return [...files.keys()].sort().map((path) => join(place, path));
 }
 
-async function writeSynced(path: string, data: string | Uint8Array): Promise<void> {
-  const file = await open(path, 'wx');
+/** @param shown what the file will be called when the report is whole */
+async function writeSynced(path: string, data: string | Uint8Array, shown: string): Promise<void> {
   try {
-    await file.writeFile(data);
-    await file.sync();
-  } finally {
-    await file.close();
+    const file = await open(path, 'wx');
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    throw new MlitError('FILE_IO', `cannot write ${shown}: ${whyNotWritten(cause)}`, {
+      fields: { file: shown },
+      cause,
+    });
   }
 }
 

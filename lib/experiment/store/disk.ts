@@ -15,9 +15,11 @@ export async function explainFullDisk(error: unknown, folder: string): Promise<u
     if (!FULL.has(code ?? '') && !FULL_TEXT.test(each.message)) continue;
     const free = await freeBytes(folder);
     const left = free === undefined ? '' : ` (${(free / 2 ** 20).toFixed(1)} MiB free)`;
+    const file = error instanceof MlitError ? error.fields.file : undefined;
+    const what = file === undefined || each.message.includes(String(file)) ? '' : `${file}: `;
     return new MlitError(
       'FILE_IO',
-      `${EXPLAINED} ${folder} is full${left}: ${each.message}. Make room and start the same command again; what is finished stays`,
+      `${EXPLAINED} ${folder} is full${left}: ${what}${each.message}. Make room and start the same command again; what is finished stays`,
       { fields: { file: folder, ...(free !== undefined && { free }) }, cause: error },
     );
   }
