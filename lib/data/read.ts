@@ -7,6 +7,7 @@ import { createGunzip } from 'node:zlib';
 import { MlitError } from '../native/errors';
 import { shallow } from '../native/untrusted';
 import { checkLanguageCode } from '../text/language-codes';
+import { refuseUnknownOptions } from '../text/options';
 import { type Example, place } from './example';
 import { asTranslation, collision, describeHoles, tableHoles } from './join';
 import { isTable, readTable } from './read-table';
@@ -27,16 +28,33 @@ export interface ReadOptions {
   /** Renames: wanted field → the name it has in the files. */
   field?: Readonly<Record<string, string>>;
   signal?: AbortSignal | undefined;
-  /** Told one line for each file: the form that was recognised. */
+  /** Told one line for each file when it has been read: how many records of which form. */
   onNote?: ((note: string) => void) | undefined;
 }
 
-const FORM_NAMES: Readonly<Record<RecordForm, string>> = {
-  instruction: 'instruction and response',
+const FORM_NAMES: Readonly<Record<Exclude<RecordForm, 'instruction'>, string>> = {
   messages: 'messages',
   conversations: 'conversations (ShareGPT)',
   text: 'plain text',
 };
+
+function formName(value: unknown, options: RecordOptions): string {
+  const record = value as Record<string, unknown>;
+  const form = recordForm(record, options) ?? 'text';
+  if (form !== 'instruction') return FORM_NAMES[form];
+  return record[options.field.response ?? 'response'] == null
+    ? 'an instruction alone'
+    : 'instruction and response';
+}
+
+/** `24 records with messages`, or how many of each form. */
+function describeForms(forms: ReadonlyMap<string, number>): string {
+  const all = [...forms].sort(([, a], [, b]) => b - a);
+  const count = all.reduce((sum, [, n]) => sum + n, 0);
+  const records = `${count} ${count === 1 ? 'record' : 'records'}`;
+  if (all.length === 1) return `${records} with ${all[0]![0]}`;
+  return `${records}: ${all.map(([form, n]) => `${n} with ${form}`).join(', ')}`;
+}
 
 /**
  * All records of the files, in order. Files are JSONL (also `.gz`), one JSON array, Parquet, CSV or TSV; `-` is standard
@@ -57,6 +75,7 @@ export async function* streamExamples(
   files: readonly string[],
   options: ReadOptions = {},
 ): AsyncGenerator<Example> {
+  refuseUnknownOptions('readExamples', options, { need: true, field: true, signal: true, onNote: true });
   if (files.length === 0) throw new RangeError('data: expected at least one file');
   const record: RecordOptions = { need: options.need ?? 'response', field: options.field ?? {} };
   for (const name of Object.keys(record.field)) {
@@ -70,7 +89,7 @@ export async function* streamExamples(
   const stems = new Map<string, string>();
   const translations: Example[] = [];
   for (const file of await resolveData(files, options)) {
-    let count = 0;
+    const forms = new Map<string, number>();
     const stem = ownStem(file.name, stems);
     for await (const { value, line } of valuesOf(file, record, options.signal)) {
       const source = { file: file.name, line };
@@ -81,18 +100,16 @@ export async function* streamExamples(
       const before = seen.get(example.id);
       if (before !== undefined) throw collision(example, before);
       seen.set(example.id, place(source));
-      if (count === 0) {
-        const form = recordForm(value as Record<string, unknown>, record) ?? 'text';
-        options.onNote?.(`${file.name}: records with ${FORM_NAMES[form]}`);
-      }
-      count += 1;
+      const form = formName(value, record);
+      forms.set(form, (forms.get(form) ?? 0) + 1);
       if (file.lang !== undefined) translations.push(example);
       yield example;
     }
-    if (count === 0)
+    if (forms.size === 0)
       throw new MlitError('DATA_EMPTY', `${file.name}: there are no records in this file`, {
         fields: { file: file.name },
       });
+    options.onNote?.(`${file.name}: ${describeForms(forms)}`);
   }
   const holes = describeHoles(tableHoles(translations));
   if (holes !== undefined) options.onNote?.(holes);

@@ -6,7 +6,7 @@ import { shown } from '../native/untrusted';
 import { type Example, place, type RecordSource } from './example';
 
 /**
- * What a record must have: an answer to train on, only a prompt to answer (an answer that is there is left out), a prompt
+ * What a record must have: an answer, only a prompt to answer (an answer that is there is left out), a prompt
  * with its reference answer where there is one, or a plain text.
  */
 export type RecordNeed = 'response' | 'prompt' | 'reference' | 'text';
@@ -125,7 +125,7 @@ export function toExample(
   if (system !== '' && example.turns[0]?.role !== 'system')
     example.turns.unshift({ role: 'system', content: system });
   if (options.need === 'response' && !example.turns.some((turn) => turn.role === 'assistant')) {
-    throw problem(source, 'the conversation has no assistant turn, so there is nothing to train on');
+    throw problem(source, 'the conversation has no assistant turn, so there is no answer in it');
   }
   if (options.need === 'prompt') {
     while (example.turns.at(-1)?.role === 'assistant') example.turns.pop();
@@ -157,7 +157,7 @@ function instructionTurns(
   const response = optionalString(record, name('response'), source);
   if (response !== undefined) turns.push({ role: 'assistant', content: response });
   else if (need === 'response')
-    throw missing(source, record, name('response'), 'response', 'the answer to train on');
+    throw missing(source, record, name('response'), 'response', 'the answer to the instruction');
   return turns;
 }
 

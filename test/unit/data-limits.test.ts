@@ -1,7 +1,7 @@
 // Data as people have it: files of one name in several folders, records longer than any model takes, part of a pass.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { planSteps, planTraining, readExamples, renderPrompt, Tokenizer } from '../../lib/index';
 import { ChatTemplate } from '../../lib/model/template';
 import { fixture, scratch } from '../support/fixtures';
@@ -65,4 +65,23 @@ it('half an epoch is half of its steps, rounded up', () => {
   const count = (epochs: number) =>
     planSteps({ lengths: new Array(10).fill(1), seed: 1, batchExamples: 2, epochs }).length;
   expect([0.1, 0.5, 1, 1.2, 2].map(count)).toEqual([1, 3, 5, 6, 10]);
+});
+
+it.each([
+  ['a record', (text: string) => JSON.stringify({ instruction: text, response: 'r' })],
+  ['an array', (text: string) => JSON.stringify([{ instruction: text, response: 'r' }])],
+])('one line of many pieces, %s, is put together once', async (_, json) => {
+  // Pieces that are joined as each comes would copy the line once a piece: half the square of their number.
+  const text = json('word '.repeat(2 ** 20));
+  const file = join(folder, 'one-line.json');
+  writeFileSync(file, text);
+  const concat = vi.spyOn(Buffer, 'concat');
+  try {
+    expect(await readExamples([file])).toHaveLength(1);
+    const copied = concat.mock.results.reduce((sum, { value }) => sum + (value as Buffer).length, 0);
+    expect(concat.mock.calls[0]![0].length, 'the line came in one piece').toBeGreaterThan(10);
+    expect(copied).toBe(text.length);
+  } finally {
+    concat.mockRestore();
+  }
 });

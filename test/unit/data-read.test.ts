@@ -129,12 +129,35 @@ describe('forms', () => {
     await expect(read(lines({}), { field: { answer: 'output' } })).rejects.toThrow(/"answer" is no field/);
   });
 
-  it('says which form was recognised, once a file', async () => {
+  it.each([
+    ['one form', [{ instruction: 'q', response: 'a' }], '1 record with instruction and response'],
+    [
+      'one form of many',
+      [{ messages: [{ role: 'user', content: 'q' }] }, { messages: [{ role: 'user', content: 'r' }] }],
+      '2 records with messages',
+    ],
+    [
+      'several',
+      [
+        { instruction: 'q' },
+        { instruction: 'q', response: 'a' },
+        { conversations: [{ from: 'human', value: 'q' }] },
+        { instruction: 'q', response: 'a' },
+      ],
+      '4 records: 2 with instruction and response, 1 with an instruction alone, 1 with conversations (ShareGPT)',
+    ],
+  ])('says what a file of %s holds, once', async (_, records, said) => {
     const notes: string[] = [];
-    await read(lines({ instruction: 'q', response: 'a' }, { instruction: 'q', response: 'a' }), {
-      onNote: (note) => notes.push(note),
-    });
-    expect(notes).toEqual([expect.stringContaining('instruction and response')]);
+    await read(lines(...records), { need: 'reference', onNote: (note) => notes.push(note) });
+    expect(notes).toEqual([expect.stringMatching(/: /)]);
+    expect(notes[0]!.slice(notes[0]!.indexOf(': ') + 2)).toBe(said);
+  });
+
+  it('speaks of answers, not of training: score reads them too', async () => {
+    await expect(read(lines({ instruction: 'q' }))).rejects.toThrow(/"response" is missing \(the answer to/);
+    await expect(read(lines({ messages: [{ role: 'user', content: 'q' }] }))).rejects.toThrow(
+      /no assistant turn, so there is no answer in it/,
+    );
   });
 });
 
