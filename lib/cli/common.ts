@@ -4,12 +4,14 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { DEVICE_PATTERN } from '../model/model';
+import { DEVICE_PATTERN, type ModelLoadOptions } from '../model/model';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import type { NativeCard } from '../native/types';
 import { shallow } from '../native/untrusted';
-import { describeIssues } from '../train/options';
+import { describeIssues } from '../text/issues';
+import { suggest } from '../text/suggest';
+import { flagOf } from './flags';
 
 /** A mistake in how the command was called: exit code 2. */
 export class UsageError extends Error {
@@ -103,6 +105,16 @@ export const commonOptions = {
   baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
 };
 
+/** Those of them that loading a model takes. */
+export function toModelOptions({
+  model,
+  device,
+  threads,
+  baseDtype,
+}: Required<Pick<ModelLoadOptions, 'model' | 'device' | 'threads' | 'baseDtype'>>): ModelLoadOptions {
+  return { model, device, threads, baseDtype };
+}
+
 function parseDevice(text: string): string {
   if (DEVICE_PATTERN.test(text)) return text;
   if (findCard(text)) {
@@ -143,7 +155,7 @@ export async function mergeConfig(command: Command): Promise<Record<string, unkn
 export function checkOptions<S extends z.ZodType>(schema: S, options: Record<string, unknown>): z.output<S> {
   const result = schema.safeParse(options);
   if (result.success) return result.data;
-  throw new UsageError(describeIssues(result.error, options));
+  throw new UsageError(describeIssues(result.error, options, { name: flagOf }));
 }
 
 async function readConfig(file: string, command: Command): Promise<Record<string, unknown>> {
@@ -164,7 +176,13 @@ async function readConfig(file: string, command: Command): Promise<Record<string
   for (const [key, entry] of Object.entries(value)) {
     const name = key.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
     const option = command.options.find((each) => each.attributeName() === name);
-    if (!option) throw new UsageError(`${file}: there is no option '${key}'`);
+    if (!option) {
+      const known = command.options.map((each) => each.name());
+      const meant = suggest(key, known);
+      throw new UsageError(
+        `${file}: there is no option '${key}'${meant === undefined ? '' : `; did you mean '${meant}'?`}`,
+      );
+    }
     options[name] = readEntry(file, key, entry, option);
   }
   return options;

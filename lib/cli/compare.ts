@@ -13,6 +13,7 @@ import type { AnswerLine } from '../eval/measures/types';
 import type { Estimate } from '../eval/statistics/estimate';
 import { MlitError } from '../native/errors';
 import { loadIdentifier } from '../text/identify';
+import { describeIssues } from '../text/issues';
 import { didYouMean } from '../text/suggest';
 import { checkOptions, mergeConfig, parseCount, parseField, UsageError } from './common';
 import { note, printJson, printLine, table } from './output';
@@ -55,7 +56,7 @@ async function run(a: string, b: string, command: Command): Promise<void> {
   const judge = programJudge(options.judge);
   if (options.references === undefined)
     throw new UsageError(
-      `references: the judge '${judge}' compares answers with reference answers; give --references FILE, the prompts with a response each`,
+      `--references: the judge '${judge}' compares answers with reference answers; give --references FILE, the prompts with a response each`,
     );
   const { signal, release } = abortOnSignals();
   try {
@@ -83,14 +84,14 @@ async function run(a: string, b: string, command: Command): Promise<void> {
 function programJudge(name: string | undefined): ProgramJudge {
   const names = Object.keys(PROGRAM_JUDGES);
   if (name === undefined)
-    throw new UsageError(`judge: is needed, but was not given: give --judge, one of ${names.join(', ')}`);
+    throw new UsageError(`--judge: is needed, but was not given; expected one of ${names.join(', ')}`);
   if (Object.hasOwn(PROGRAM_JUDGES, name)) return name as ProgramJudge;
   if (/^(local|openai)(:|$)/.test(name))
     throw new UsageError(
-      `judge: '${name}': models as judges are not part of this version; expected one of ${names.join(', ')}`,
+      `--judge: '${name}': models as judges are not part of this version; expected one of ${names.join(', ')}`,
     );
   throw new UsageError(
-    `judge: '${name}' is no judge; expected one of ${names.join(', ')}${didYouMean(name, names)}`,
+    `--judge: '${name}' is no judge; expected one of ${names.join(', ')}${didYouMean(name, names)}`,
   );
 }
 
@@ -108,11 +109,10 @@ async function readAnswers(file: string, signal: AbortSignal): Promise<AnswerLin
   for await (const { value, line } of jsonValues(file, file, signal)) {
     const read = answerSchema.safeParse(value);
     if (!read.success) {
-      const [issue] = read.error.issues;
-      const field = issue?.path.join('.') ?? '';
+      const field = read.error.issues[0]?.path.join('.') ?? '';
       throw new MlitError(
         'DATA_INVALID',
-        `${file}:${line}: ${field === '' ? '' : `${field}: `}${issue?.message}; expected an answer as \`mlit sample\` prints it: id, sample, response`,
+        `${file}:${line}: ${describeIssues(read.error, value)}; an answer is a line of \`mlit sample\`: id, sample, response`,
         { fields: { file, line, field } },
       );
     }

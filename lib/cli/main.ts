@@ -8,6 +8,7 @@ import { addCompare } from './compare';
 import { addDoctor } from './doctor';
 import { addExperiment } from './experiment';
 import { addExport } from './export';
+import { inFlags } from './flags';
 import { addImport } from './import';
 import { addInspect } from './inspect';
 import { addMix } from './mix';
@@ -61,12 +62,12 @@ function report(error: unknown): number {
     return 2;
   }
   if (isMlitError(error)) {
-    say(`${error.message} [${error.code}]`);
+    say(`${inFlags(error.message)} [${error.code}]`);
     return error.code === 'STATE_MISMATCH' && 'option' in error.fields ? 2 : 1;
   }
   if (error instanceof RangeError || error instanceof TypeError) {
     // A wrong value of an option, found by the library; anything else of these types is a fault of ours and shows where.
-    say(error.message);
+    say(inFlags(error.message));
     if (process.env.MLIT_DEBUG) say(String(error.stack));
     return error instanceof RangeError ? 2 : 1;
   }

@@ -1,5 +1,6 @@
 // Results on stdout, progress on stderr: a bar on a terminal, plain lines elsewhere, so that pipes stay clean.
 import { stderr, stdout } from 'node:process';
+import { inFlags } from './flags';
 
 export { plainTable as table } from '../report/plain-table';
 
@@ -21,7 +22,7 @@ export function printJson(value: unknown): Promise<void> {
 /** A line for people, on stderr, above the bar where there is one. */
 export function note(text: string): void {
   bar?.clear();
-  stderr.write(`${text}\n`);
+  stderr.write(`${inFlags(text)}\n`);
   bar?.redraw();
 }
 

@@ -5,6 +5,7 @@ import type { Example } from '../data/example';
 import { readExamples } from '../data/read';
 import { renderPrompt } from '../data/render';
 import { Adapter } from '../model/adapter';
+import { refuseNoAdapter } from '../model/kinds';
 import { Model } from '../model/model';
 import { ChatTemplate } from '../model/template';
 import { type SampleRequest, Sampler } from '../sample/sampler';
@@ -17,6 +18,7 @@ import {
   parseInteger,
   parseNumber,
   parseSwitch,
+  toModelOptions,
 } from './common';
 import { fetchProgress, note, Progress, printJson } from './output';
 import { abortOnSignals } from './signals';
@@ -67,6 +69,10 @@ export function addSample(program: Command): void {
 async function sample(command: Command): Promise<void> {
   const { json: _, ...given } = await mergeConfig(command); // records stream as JSONL either way
   const options = checkOptions(optionsSchema, given);
+  if (options.samples > 1 && options.temperature === 0)
+    note(
+      `--samples ${options.samples} at temperature 0: the responses to a prompt will be the same; --temperature 0.7 draws them`,
+    );
   const { signal, release } = abortOnSignals();
   const loading = new Progress('load');
   try {
@@ -77,8 +83,9 @@ async function sample(command: Command): Promise<void> {
       signal,
       onNote: note,
     });
+    for (const folder of options.adapter) await refuseNoAdapter(folder);
     await using model = await Model.load({
-      ...options,
+      ...toModelOptions(options),
       signal,
       onProgress: (f) => loading.update(f, 'weights'),
       onNote: note,

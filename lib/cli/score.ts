@@ -5,9 +5,17 @@ import { readExamples } from '../data/read';
 import { describeReport, lengthWithin, renderExamples } from '../data/render';
 import { type ScoreSums, score } from '../eval/score';
 import { Adapter } from '../model/adapter';
+import { refuseNoAdapter } from '../model/kinds';
 import { Model } from '../model/model';
 import { ChatTemplate } from '../model/template';
-import { addCommonFlags, checkOptions, commonOptions, mergeConfig, parseInteger } from './common';
+import {
+  addCommonFlags,
+  checkOptions,
+  commonOptions,
+  mergeConfig,
+  parseInteger,
+  toModelOptions,
+} from './common';
 import { fetchProgress, note, Progress, printJson, printLine, table } from './output';
 import { abortOnSignals } from './signals';
 
@@ -43,8 +51,9 @@ async function run(command: Command): Promise<void> {
   try {
     const need = options.template === 'none' ? 'text' : 'response';
     const records = await readExamples(options.data, { need, field: options.field, signal, onNote: note });
+    if (options.adapter !== undefined) await refuseNoAdapter(options.adapter);
     await using model = await Model.load({
-      ...options,
+      ...toModelOptions(options),
       signal,
       onProgress: (f) => loading.update(f, 'weights'),
       onNote: note,
@@ -55,7 +64,12 @@ async function run(command: Command): Promise<void> {
     const template = await ChatTemplate.create({ template: options.template, tokenizer });
     if (template.note !== undefined) note(template.note);
     const maxLength = lengthWithin(model.config.contextLength, options.maxLength, note);
-    const { examples, report } = renderExamples(records, { ...options, maxLength, tokenizer, template });
+    const { examples, report } = renderExamples(records, {
+      tokenizer,
+      template,
+      system: options.system,
+      maxLength,
+    });
     for (const line of describeReport(report)) note(line);
     const adapter =
       options.adapter === undefined
@@ -91,5 +105,10 @@ function describe(scores: Record<string, ScoreSums>): string {
     s.perplexity.toFixed(3),
     s.bitsPerByte.toFixed(4),
   ]);
-  return table(['language', 'records', 'tokens', 'bytes', 'nll', 'perplexity', 'bitsPerByte'], rows);
+  return [
+    table(['language', 'records', 'tokens', 'bytes', 'nll', 'perplexity', 'bitsPerByte'], rows),
+    '',
+    'tokens: those of the answers, with the ends of turns (with --template none: of the texts). bytes: of their text. nll: the sum of',
+    'their negative log-likelihoods, in nats. perplexity: exp(nll / tokens). bitsPerByte: nll / (ln 2 × bytes), comparable over tokenizers.',
+  ].join('\n');
 }

@@ -6,6 +6,7 @@ import type { ChatTemplate } from '../model/template';
 import type { Tokenizer } from '../model/tokenizer';
 import { identificationRecall, languageOfAnswer, MIN_LETTERS, UNDECIDED } from '../text/answer-language';
 import type { Identify } from '../text/identify';
+import { refuseUnknownOptions } from '../text/options';
 import { letterCount } from '../text/scripts';
 import { words } from '../text/segment';
 import { MIN_NEAR, normalizeText, promptOf, responseOf } from './duplicates';
@@ -128,6 +129,16 @@ const LEAK_EXAMPLES = 10;
  * @throws the signal's reason; RangeError
  */
 export async function dataReport(options: DataReportOptions): Promise<DataReport> {
+  refuseUnknownOptions('dataReport', options, {
+    train: true,
+    evaluation: true,
+    tokenizer: true,
+    template: true,
+    identify: true,
+    near: true,
+    maxCharacters: true,
+    signal: true,
+  });
   const { train, evaluation } = options;
   const report: DataReport = { version: 1, train: await setReport(train, options) };
   if (evaluation === undefined) return report;

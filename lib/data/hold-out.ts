@@ -2,6 +2,7 @@
 // every item that is the same question under another name.
 
 import { MlitError } from '../native/errors';
+import { refuseUnknownOptions } from '../text/options';
 import { findNearDuplicates, MIN_NEAR, nearPairs, normalizeText, promptOf, responseOf } from './duplicates';
 import type { Example } from './example';
 import { epochOrder } from './order';
@@ -31,6 +32,7 @@ export interface GroupOptions {
  * sorted lists of items, themselves sorted: a function of the set of records, not of its order.
  */
 export function groupItems(examples: Iterable<Example>, options: GroupOptions = {}): string[][] {
+  refuseUnknownOptions('groupItems', options, { by: true, emoji: true, near: true });
   const { by = 'prompt', emoji = false, near = 0 } = options;
   const items = new DisjointSets();
   const firstWith = new Map<string, string>();
@@ -134,10 +136,17 @@ const HOLD_OUT_EPOCH = 0x686f6c64;
  * the number
  */
 export function splitHoldOut(examples: readonly Example[], options: HoldOutOptions): HeldOut {
-  const { items, seed = 0 } = options;
+  refuseUnknownOptions('splitHoldOut', options, {
+    items: true,
+    seed: true,
+    by: true,
+    emoji: true,
+    near: true,
+  });
+  const { items, seed = 0, ...grouping } = options;
   if (!Number.isInteger(items) || items < 0)
     throw new RangeError(`items: expected a whole number from 0, got ${items}`);
-  const groups = groupItems(examples, options);
+  const groups = groupItems(examples, grouping);
   const all = groups.reduce((sum, group) => sum + group.length, 0);
   if (items > 0 && items >= all)
     throw new RangeError(`items: ${items} are to be held out, but there are ${all} in all; hold out fewer`);
@@ -192,6 +201,7 @@ export function findLeaks(
   evaluation: readonly Example[],
   options: { texts?: boolean; near?: number } = {},
 ): Leak[] {
+  refuseUnknownOptions('findLeaks', options, { texts: true, near: true });
   const { texts = true, near = MIN_NEAR } = options;
   const byName = indexBy(evaluation, nameOf);
   const byItem = indexBy(evaluation, itemNameOf);

@@ -1,5 +1,6 @@
 // Which records make a step: a function of seed, epoch and batch size alone, so that a resumed run, another machine and
 // another way of packing meet the same records in the same steps.
+import { refuseUnknownOptions } from '../text/options';
 
 /**
  * Four 32-bit words from a counter and a key: Philox 4×32 with 10 rounds (Salmon et al., "Parallel random numbers: as
@@ -87,6 +88,15 @@ export interface StepOptions {
  * and is kept.
  */
 export function planSteps(options: StepOptions): number[][] {
+  refuseUnknownOptions('planSteps', options, {
+    lengths: true,
+    seed: true,
+    shuffle: true,
+    epochs: true,
+    steps: true,
+    batchExamples: true,
+    batchTokens: true,
+  });
   const count = options.lengths.length;
   const epochs = options.steps === undefined ? (options.epochs ?? 1) : Number.POSITIVE_INFINITY;
   const limit = options.steps ?? Number.POSITIVE_INFINITY;

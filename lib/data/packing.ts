@@ -3,6 +3,7 @@
 
 import { MlitError } from '../native/errors';
 import type { NativePackedBatch } from '../native/types';
+import { refuseUnknownOptions } from '../text/options';
 import type { RenderedExample } from './render';
 
 /** One micro-batch as the native step takes it: T tokens, D documents laid end to end. */
@@ -36,6 +37,7 @@ export type Packable = Pick<RenderedExample, 'id' | 'tokens' | 'weights'>;
  * @throws MlitError `DATA_INVALID` naming an example that is longer than a micro-batch or has no tokens
  */
 export function packExamples(examples: readonly Packable[], options: PackOptions): PackedGroup[] {
+  refuseUnknownOptions('packExamples', options, { microTokens: true, adapters: true, allTargets: true });
   const { microTokens } = options;
   if (!Number.isInteger(microTokens) || microTokens < 1) {
     throw new RangeError(`microTokens: expected a whole number from 1, got ${microTokens}`);

@@ -2,6 +2,7 @@
 // template or mask is seen before it costs a run.
 
 import type { Tokenizer } from '../model/tokenizer';
+import { refuseUnknownOptions } from '../text/options';
 import { place } from './example';
 import { countTargets, type RenderedExample } from './render';
 
@@ -47,6 +48,7 @@ export function preview(
   tokenizer: Tokenizer,
   options: PreviewOptions = {},
 ): string {
+  refuseUnknownOptions('preview', options, { color: true });
   return examples
     .slice(0, count)
     .map((example) => previewExample(example, tokenizer, options))

@@ -4,6 +4,7 @@
 import type { ChatTemplate, ChatTurn } from '../model/template';
 import type { Tokenizer } from '../model/tokenizer';
 import { MlitError } from '../native/errors';
+import { type OptionNames, refuseUnknownOptions } from '../text/options';
 import { type Example, place, type RecordSource } from './example';
 
 /** A record ready to be trained on or scored. */
@@ -61,11 +62,23 @@ export interface RenderReport {
   controlTokens: number;
 }
 
+const RENDERING: OptionNames<RenderOptions> = {
+  tokenizer: true,
+  template: true,
+  system: true,
+  maxLength: true,
+  maxPrompt: true,
+  maxResponse: true,
+  truncate: true,
+  lossNorm: true,
+};
+
 /** A prompt's text and ids, exactly as training puts them before a response. */
 export function renderPrompt(
   turns: readonly ChatTurn[],
   context: RenderContext,
 ): { text: string; tokens: Int32Array } {
+  refuseUnknownOptions<Partial<RenderOptions>>('renderPrompt', context, RENDERING); // of records and prompts alike
   const { template, tokenizer } = context;
   const text = template.render(withSystem(turns, context), { addGenerationPrompt: true });
   return { text, tokens: withOneBos(tokenizer.encode(text, { addBos: false }), tokenizer) };
@@ -81,6 +94,7 @@ export function renderExamples(
   examples: Iterable<Example>,
   options: RenderOptions,
 ): { examples: RenderedExample[]; report: RenderReport } {
+  refuseUnknownOptions('renderExamples', options, RENDERING);
   const rendered: RenderedExample[] = [];
   const report: RenderReport = {
     records: 0,
@@ -113,7 +127,7 @@ export function renderExamples(
       report.records === 0
         ? 'there are no records'
         : `all ${report.records} records were dropped for their length`;
-    throw new MlitError('DATA_EMPTY', `data: nothing to train on or score: ${why}`, {
+    throw new MlitError('DATA_EMPTY', `data: no record is left: ${why}`, {
       fields: { records: report.records },
     });
   }
@@ -156,6 +170,7 @@ export function lengthWithin(
 
 /** Renders one record: one example, several where its turns can't share one, none where it was dropped. */
 export function renderExample(example: Example, options: RenderOptions): RenderedExample[] {
+  refuseUnknownOptions('renderExample', options, RENDERING);
   if (options.template.name === 'none')
     return finish(example, [textPiece(example, options.tokenizer)], options);
   try {
@@ -292,7 +307,7 @@ function limitPrompt(prompt: readonly number[], options: RenderOptions): readonl
 
 function noTarget(example: Example, length: number, cut: boolean, maxLength: number): MlitError {
   const why = cut
-    ? `its prompt alone fills the ${length} tokens that are left after truncation (maxLength ${maxLength}); raise --max-length, limit --max-prompt, or use --truncate drop`
+    ? `its prompt alone fills the ${length} tokens that are left of ${maxLength} after truncation; raise maxLength (--max-length), limit maxPrompt (--max-prompt), or let truncate (--truncate) drop such records`
     : 'it has no text to predict';
   return new MlitError(
     'DATA_INVALID',

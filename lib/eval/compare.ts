@@ -3,6 +3,7 @@
 import type { Example } from '../data/example';
 import { MlitError } from '../native/errors';
 import type { Identify } from '../text/identify';
+import { refuseUnknownOptions } from '../text/options';
 import { gatePair, type LanguageState } from './gate';
 import { measureAnswers } from './measures/measure';
 import type { AnswerLine, MeasureLine } from './measures/types';
@@ -73,6 +74,15 @@ export function compareAnswers(
   b: readonly AnswerLine[],
   options: CompareOptions,
 ): Comparison {
+  refuseUnknownOptions('compareAnswers', options, {
+    judge: true,
+    references: true,
+    allowMissing: true,
+    gate: true,
+    identify: true,
+    resamples: true,
+    seed: true,
+  });
   const { judge, references, gate = false, identify } = options;
   const { shared, onlyA, onlyB } = match(a, b, options.allowMissing ?? false);
   const measured = (answers: readonly AnswerLine[]): MeasureLine[] =>

@@ -4,6 +4,8 @@ import { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { DEFAULT_LANGUAGES, inAnotherScript, languageOfAnswer, UNDECIDED } from '../text/answer-language';
 import type { Identify } from '../text/identify';
+import { describeValue, valueAt } from '../text/issues';
+import { refuseUnknownOptions } from '../text/options';
 import { LANGUAGE_SCRIPTS } from '../text/scripts';
 import { fold, foldWords, segments, words } from '../text/segment';
 import { setLanguages } from './measures/languages';
@@ -80,9 +82,13 @@ export function parseInstructionChecks(value: unknown, where: string): Instructi
   const at = issue!.path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
   const known = instructionCheckSchema.options.map((option) => [...option.shape.type.values][0]).join(', ');
   const hint = at.endsWith('.type') ? `; a check’s type is one of ${known}` : '';
-  throw new MlitError('DATA_INVALID', `${where}: checks${at}: ${issue!.message}${hint}`, {
-    fields: { field: `checks${at}` },
-  });
+  throw new MlitError(
+    'DATA_INVALID',
+    `${where}: checks${at}: ${describeValue(issue!, valueAt(value, issue!.path))}${hint}`,
+    {
+      fields: { field: `checks${at}` },
+    },
+  );
 }
 
 /** Checks one response by one check. */
@@ -91,6 +97,12 @@ export function checkInstruction(
   check: InstructionCheck,
   context: CheckContext = {},
 ): CheckResult {
+  refuseUnknownOptions('checkInstruction', context, {
+    lang: true,
+    identify: true,
+    languages: true,
+    loose: true,
+  });
   const strict = checkOnce(response, check, context);
   if (context.loose !== true || strict.pass !== false) return strict;
   for (const variant of looseVariants(response)) {

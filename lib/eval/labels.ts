@@ -6,6 +6,7 @@ import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
 import type { ChatTemplate, ChatTurn } from '../model/template';
 import { MlitError } from '../native/errors';
+import { refuseUnknownOptions } from '../text/options';
 import { type RecordScore, score } from './score';
 
 /** A question with the answers that it allows. */
@@ -69,6 +70,17 @@ export interface LabelScore {
  * MlitError `DATA_INVALID` for a prompt that leaves no room for a label, `NOT_FINITE` for a likelihood that is no number
  */
 export async function scoreLabels(options: LabelOptions): Promise<LabelScore[]> {
+  refuseUnknownOptions('scoreLabels', options, {
+    model: true,
+    adapter: true,
+    items: true,
+    template: true,
+    system: true,
+    maxLength: true,
+    microTokens: true,
+    signal: true,
+    onProgress: true,
+  });
   const { model, adapter, items, template, system, signal, onProgress } = options;
   const context = { tokenizer: model.tokenizer, template, system, maxLength: options.maxLength ?? 2048 };
   const seen = new Set<string>();
@@ -148,9 +160,13 @@ function renderLabel(
 }
 
 /** Without a template: the prompt's text, then the label's, each encoded on its own. */
-function renderPlain(item: LabelItem, label: string, context: RenderContext): RenderedExample {
-  const prompt = renderPrompt(item.turns, context).tokens;
-  const ids = context.tokenizer.encode(label, { addBos: false });
+function renderPlain(
+  item: LabelItem,
+  label: string,
+  { tokenizer, template, system }: RenderContext,
+): RenderedExample {
+  const prompt = renderPrompt(item.turns, { tokenizer, template, system }).tokens;
+  const ids = tokenizer.encode(label, { addBos: false });
   const tokens = Int32Array.from([...prompt, ...ids]);
   const weights = Float32Array.from(tokens, (_, at) => (at >= prompt.length && at > 0 ? 1 : 0));
   return {

@@ -4,6 +4,8 @@ import { packExamples } from '../data/packing';
 import type { RenderedExample } from '../data/render';
 import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
+import { refuseUnknownOptions } from '../text/options';
+import { interruptible } from '../train/dev';
 import { TrainingSession } from '../train/session';
 
 /** Likelihood of responses: sums over records, and their quotients. */
@@ -61,6 +63,16 @@ export interface Scores {
 
 /** Scores examples; the model's and the adapter's weights stay as they are. */
 export async function score(options: ScoreOptions): Promise<Scores> {
+  refuseUnknownOptions('score', options, {
+    model: true,
+    adapter: true,
+    examples: true,
+    microTokens: true,
+    signal: true,
+    onRecord: true,
+    targets: true,
+    onProgress: true,
+  });
   const { model, adapter, examples, signal, onRecord } = options;
   const allTargets = onRecord !== undefined && options.targets !== 'supervised';
   signal?.throwIfAborted();
@@ -82,8 +94,7 @@ export async function score(options: ScoreOptions): Promise<Scores> {
       allTargets,
     });
     for (const { batch, members } of groups) {
-      signal?.throwIfAborted();
-      const { logprobs } = await session.score(batch);
+      const { logprobs } = await interruptible(session, signal, () => session.score(batch));
       for (const [document, member] of members.entries()) {
         const example = examples[member]!;
         const from = batch.cuSeqlens[document]!;

@@ -1,5 +1,7 @@
 // Two models' answers to the same prompts, side by side: who is preferred, told by any judge in both orders, as the score S of
 // the paper (protocol in docs/statistics.md). A program that measures answers is a judge like any other.
+
+import { refuseUnknownOptions } from '../text/options';
 import { type Cell, PairedBootstrap } from './statistics/bootstrap';
 import type { Estimate } from './statistics/estimate';
 
@@ -100,6 +102,7 @@ export interface SideBySideOptions {
 
 /** S(A, B) of pairs in one language, or in several pooled; the bootstrap draws items, with all of their pairs. */
 export function sideBySide(pairs: readonly Pair[], options: SideBySideOptions = {}): SideBySide {
+  refuseUnknownOptions('sideBySide', options, { resamples: true, seed: true, level: true });
   const valid = pairs.filter((pair) => pair.points !== undefined);
   const count = (points: number): number => valid.filter((pair) => pair.points === points).length;
   const [wins, ties, losses] = [count(1), count(0.5), count(0)];

@@ -9,6 +9,8 @@ import type { MeasureSummary } from '../eval/measures/types';
 import { isHubReference } from '../model/hub/reference';
 import { MlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
+import { describeIssues } from '../text/issues';
+import { refuseUnknownOptions } from '../text/options';
 import { analyse } from './analysis';
 import { sharedOpening } from './analysis/common-text';
 import type { ExperimentResults } from './results';
@@ -93,6 +95,7 @@ export async function collectModels(
   name: string,
   options: { responses?: boolean } = {},
 ): Promise<CollectedModels> {
+  refuseUnknownOptions('collectModels', options, { responses: true });
   await using store = await Store.open(storeFolder, { write: false });
   const graph = (await store.experiments.graph(name)) as StoredGraph | undefined;
   if (graph === undefined) {
@@ -226,7 +229,7 @@ function parseJson<T>(text: string, where: string, schema: z.ZodType<T>): T {
   try {
     const result = schema.safeParse(JSON.parse(text));
     if (result.success) return result.data;
-    problem = result.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
+    problem = describeIssues(result.error, JSON.parse(text));
   } catch (error) {
     problem = (error as Error).message;
   }

@@ -15,7 +15,7 @@ import { MlitError } from '../native/errors';
 import type { NativeAdapterSpec } from '../native/types';
 import { stepFlops } from '../train/plan';
 import type { JobGraph } from './graph';
-import { hasReference, promptOf } from './inputs';
+import { hasReference, promptOf, renderingOf } from './inputs';
 import { JOB_KINDS, type JobKind, type MixDescription, type TrainDescription } from './job';
 import { SAVE_EVERY } from './jobs/train';
 import type { ExperimentSpec } from './spec';
@@ -60,8 +60,7 @@ export function measureLengths(
   const lengths: Record<string, Lengths> = {};
   for (const [lang, list] of byLanguage) {
     const { tokenizer } = model;
-    const { system } = spec;
-    const options = { ...spec.train, tokenizer, template, ...(system !== undefined && { system }) };
+    const options = renderingOf(spec, { tokenizer, template });
     const { examples: rendered } = renderExamples(evenly(list, RECORDS_A_LANGUAGE), options);
     const mean = (count: (example: RenderedExample) => number): number =>
       rendered.reduce((sum, example) => sum + count(example), 0) / rendered.length;
@@ -112,10 +111,11 @@ export function refuseLongExamples(
   { spec, template, tokenizer }: { spec: ExperimentSpec; template: ChatTemplate; tokenizer: Tokenizer },
 ): void {
   const { train, system } = spec;
+  const options = renderingOf(spec, { tokenizer, template });
   for (const example of drawn) {
     const bytes = example.turns.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
     if (bytes + Buffer.byteLength(system ?? '') < train.maxLength / 2) continue;
-    renderExample(example, { ...train, tokenizer, template, system });
+    renderExample(example, options);
   }
 }
 

@@ -8,6 +8,7 @@ import type { HubOptions } from '../model/hub/snapshot';
 import { loadTokenizer } from '../model/source';
 import { ChatTemplate } from '../model/template';
 import { MlitError } from '../native/errors';
+import { refuseUnknownOptions } from '../text/options';
 import { collectResults } from './collect';
 import {
   type ExperimentPlan,
@@ -66,6 +67,7 @@ export class Experiment implements AsyncDisposable {
     overrides: Partial<ExperimentInput> = {},
     options: ExperimentOptions = {},
   ): Promise<Experiment> {
+    refuseUnknownOptions('Experiment.open', options, { signal: true, onNote: true, onFetch: true });
     const spec =
       typeof source === 'string'
         ? await readExperiment(source, overrides)
@@ -192,6 +194,7 @@ export class Experiment implements AsyncDisposable {
    * @throws MlitError `STORE_LOCKED` where another run writes to the store, `STORE_INVALID`, `FILE_IO`, and what jobs throw
    */
   async run(options: { onEvent?: (event: ExperimentEvent) => void } = {}): Promise<void> {
+    refuseUnknownOptions('Experiment.run', options, { onEvent: true });
     const { spec } = this.#prepared;
     const { signal, onNote } = this.#options;
     const say = options.onEvent ?? (() => undefined);

@@ -7,11 +7,22 @@ import type { Example } from '../data/example';
 import { itemOf } from '../data/hold-out';
 import { epochOrder } from '../data/order';
 import { fileStem, isNamedByPlace, readExamples } from '../data/read';
+import type { RenderOptions } from '../data/render';
 import { resolveData } from '../data/sources';
 import { type ModelSource, resolveModel } from '../model/source';
 import { MlitError } from '../native/errors';
 import { sha256File } from '../native/files';
 import type { EvaluationKey, Job } from './job';
+import type { ExperimentSpec } from './spec';
+
+/** How an experiment's training records become tokens. */
+export function renderingOf(
+  { train, system }: Pick<ExperimentSpec, 'train' | 'system'>,
+  own: Pick<RenderOptions, 'tokenizer' | 'template'>,
+): RenderOptions {
+  const { maxLength, maxPrompt, maxResponse, truncate, lossNorm } = train;
+  return { ...own, system, maxLength, maxPrompt, maxResponse, truncate, lossNorm };
+}
 
 const known = new Map<string, Promise<string>>();
 

@@ -141,7 +141,9 @@ function drawAll(graph: JobGraph, table: ParallelTable): Set<Example> {
   const drawn = new Set<Example>();
   for (const { description } of graph.jobs.values()) {
     if (description.kind !== 'mix') continue;
-    for (const example of drawMixture(table, description)) drawn.add(example);
+    const { allocation, policy, seed, hub } = description;
+    const plan = { allocation, policy, seed, ...(hub !== undefined && { hub }) };
+    for (const example of drawMixture(table, plan)) drawn.add(example);
   }
   return drawn;
 }

@@ -8,8 +8,9 @@ import { DEVICE_PATTERN } from '../model/model';
 import { isTemplateFile } from '../model/template';
 import { MlitError } from '../native/errors';
 import { shallow } from '../native/untrusted';
+import { describeIssues } from '../text/issues';
 import { didYouMean } from '../text/suggest';
-import { describeIssues, trainFields } from '../train/options';
+import { trainFields } from '../train/options';
 
 /** Which experiments there are, by name. */
 export const PROTOCOLS = [
@@ -218,6 +219,6 @@ function explain(error: z.ZodError, input: unknown): string {
     return issue.keys.map((key) => `${place}there is no key '${key}'${didYouMean(key, known)}`);
   });
   const others = error.issues.filter((issue) => issue.code !== 'unrecognized_keys');
-  const rest = others.length === 0 ? [] : [describeIssues({ issues: others } as z.ZodError, input)];
+  const rest = others.length === 0 ? [] : [describeIssues({ issues: others }, input)];
   return [...unknown, ...rest].join('; ');
 }

@@ -16,7 +16,7 @@ import { Sampler } from '../sample/sampler';
 import type { Identify } from '../text/identify';
 import { stepFlops } from '../train/plan';
 import { TrainingSession } from '../train/session';
-import { hasReference, promptOf } from './inputs';
+import { hasReference, promptOf, renderingOf } from './inputs';
 import type { ExperimentSpec } from './spec';
 
 /** Seconds for a unit of each kind of work. */
@@ -70,9 +70,7 @@ export async function measureSpeed(inputs: SpeedInputs): Promise<Speed> {
 }
 
 function render(examples: readonly Example[], { spec, model, template }: SpeedInputs): RenderedExample[] {
-  const { system } = spec;
-  const options = { ...spec.train, tokenizer: model.tokenizer, template };
-  return renderExamples(examples, { ...options, ...(system !== undefined && { system }) }).examples;
+  return renderExamples(examples, renderingOf(spec, { tokenizer: model.tokenizer, template })).examples;
 }
 
 async function trainSpeed(

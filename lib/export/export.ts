@@ -1,8 +1,10 @@
 // `mlit export` as a function: a model, with an adapter merged into it or not, in a form that other programs load.
 import { basename, resolve } from 'node:path';
+import { explainMisfit, refuseNoAdapter } from '../model/kinds';
 import { loadTokenizer, type ModelSource, resolveModel } from '../model/source';
 import { loadAddon } from '../native/addon';
 import type { NativeExported, NativeGgufEntry } from '../native/types';
+import { refuseUnknownOptions } from '../text/options';
 import { substituteTemplate } from './chat-template';
 import { type ExportDtype, writeModelFolder } from './model-folder';
 import { checkOutputIsFree, writeOneFileAtomic } from './output';
@@ -45,10 +47,20 @@ export interface Exported {
  * Writes the model, whole or not at all; nothing is overwritten. Memory stays at a few buffers whatever the model's size.
  *
  * @throws RangeError for options that do not go together
- * @throws MlitError `FILE_IO` (`out` is there, the disk is full), `MODEL_UNSUPPORTED`, `TOKENIZER_UNSUPPORTED`, and what
+ * @throws MlitError `RUN_INVALID` (`out` is there), `FILE_IO` (the disk is full), `MODEL_UNSUPPORTED`, `TOKENIZER_UNSUPPORTED`, and what
  * reading model and adapter throws; the signal's reason when aborted
  */
 export async function exportModel(options: ExportOptions): Promise<Exported> {
+  refuseUnknownOptions('exportModel', options, {
+    model: true,
+    adapter: true,
+    out: true,
+    format: true,
+    dtype: true,
+    signal: true,
+    onProgress: true,
+    onNote: true,
+  });
   const { adapter, out, format, signal, onNote } = options;
   checkTogether(options);
   signal?.throwIfAborted();
@@ -56,7 +68,9 @@ export async function exportModel(options: ExportOptions): Promise<Exported> {
   const source = await resolveModel(options.model, { signal, onNote });
   if (adapter !== undefined) await compareBase(source, adapter, onNote);
   const dtype = options.dtype ?? (format === 'gguf-adapter' ? 'f32' : await ownDtype(source, onNote));
-  const exported = await write(options, source, dtype);
+  const exported = await write(options, source, dtype).catch(async (error: unknown) => {
+    throw adapter === undefined ? error : await explainMisfit(error, adapter, source);
+  });
   if (exported.untied)
     onNote?.(
       'the adapter changes the output head, which this model shares with its embedding: they are two matrices now (tie_word_embeddings is false)',
@@ -80,6 +94,7 @@ async function compareBase(
   adapter: string,
   onNote: ExportOptions['onNote'],
 ): Promise<void> {
+  await refuseNoAdapter(adapter);
   const { baseModel } = await loadAddon().readPeftConfig(adapter);
   if (baseModel !== '' && baseModel !== source.baseName)
     onNote?.(`${adapter} was trained on ${baseModel}; here it is put on ${source.baseName}`);

@@ -9,6 +9,7 @@ import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import { writeFileAtomic } from '../native/files';
 import type { NativeExported } from '../native/types';
+import { refuseUnknownOptions } from '../text/options';
 import { substituteTemplate } from './chat-template';
 import { writeFolderAtomic } from './output';
 
@@ -55,6 +56,16 @@ const TOKENIZER_FILES = [
  * the signal's reason when aborted
  */
 export async function writeModelFolder(options: ModelFolderOptions): Promise<NativeExported> {
+  refuseUnknownOptions('writeModelFolder', options, {
+    source: true,
+    out: true,
+    dtype: true,
+    adapter: true,
+    shardBytes: true,
+    signal: true,
+    onProgress: true,
+    onNote: true,
+  });
   const { source, out, dtype, adapter, signal } = options;
   const from = source instanceof Model ? source.source : source;
   const addon = loadAddon();

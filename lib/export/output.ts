@@ -7,7 +7,7 @@ import { MlitError } from '../native/errors';
 import { makeFolder, syncFolder, whyNotWritten } from '../native/files';
 import { mayLive, thisProcess } from '../native/folder-lock';
 
-/** @throws MlitError `FILE_IO` where `out` is there and no empty folder */
+/** @throws MlitError `RUN_INVALID` where `out` is there and no empty folder */
 export async function checkOutputIsFree(out: string, kind: 'folder' | 'file'): Promise<void> {
   const info = await stat(out).catch(() => undefined);
   if (!info) return;
@@ -17,16 +17,20 @@ export async function checkOutputIsFree(out: string, kind: 'folder' | 'file'): P
       ? 'a folder with something in it'
       : 'a folder'
     : 'a file';
-  throw new MlitError('FILE_IO', `${out} is ${what} already; nothing is overwritten: name another place`, {
-    fields: { file: out, expected: kind === 'folder' ? 'nothing, or an empty folder' : 'nothing' },
-  });
+  throw new MlitError(
+    'RUN_INVALID',
+    `${out} is ${what} already; nothing is overwritten: name another place`,
+    {
+      fields: { file: out, expected: kind === 'folder' ? 'nothing, or an empty folder' : 'nothing' },
+    },
+  );
 }
 
 /**
  * Runs `write` on a new folder beside `out`, then makes that `out`, which must be absent or empty. When `write` fails the
  * folder goes; what a killed process of this machine left goes with the next export to the same place.
  *
- * @throws MlitError `FILE_IO`, and what `write` throws
+ * @throws MlitError `RUN_INVALID`, `FILE_IO`, and what `write` throws
  */
 export async function writeFolderAtomic<T>(out: string, write: (folder: string) => Promise<T>): Promise<T> {
   await checkOutputIsFree(out, 'folder');
@@ -40,7 +44,7 @@ export async function writeFolderAtomic<T>(out: string, write: (folder: string) 
 /**
  * As {@link writeFolderAtomic}, for one file: `write` gets the path to write to.
  *
- * @throws MlitError `FILE_IO`, and what `write` throws
+ * @throws MlitError `RUN_INVALID`, `FILE_IO`, and what `write` throws
  */
 export async function writeOneFileAtomic<T>(out: string, write: (file: string) => Promise<T>): Promise<T> {
   const within = (folder: string): string => join(folder, basename(resolve(out)));

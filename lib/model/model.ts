@@ -1,6 +1,7 @@
 // A frozen base in memory with its tokenizer: what adapters, sessions, samplers and scores share.
 import { loadAddon } from '../native/addon';
 import type { NativeLoadOptions, NativeModel, NativeModelConfig } from '../native/types';
+import { refuseUnknownOptions } from '../text/options';
 import type { HubOptions } from './hub/snapshot';
 import { loadTokenizer, type ModelSource, resolveModel } from './source';
 import type { Tokenizer } from './tokenizer';
@@ -66,6 +67,17 @@ export class Model implements AsyncDisposable {
    * `TOKENIZER_UNSUPPORTED`, `OUT_OF_MEMORY`, `DOWNLOAD_FAILED`, `DEVICE_UNAVAILABLE`; the signal's reason when aborted
    */
   static async load(options: ModelLoadOptions): Promise<Model> {
+    refuseUnknownOptions('Model.load', options, {
+      model: true,
+      device: true,
+      threads: true,
+      isa: true,
+      baseDtype: true,
+      signal: true,
+      onProgress: true,
+      onNote: true,
+      onFetch: true,
+    });
     options.signal?.throwIfAborted();
     const { model } = options;
     // A card that can't be used is refused before anything is fetched or read.

@@ -5,6 +5,7 @@
 import { chmod, open, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MlitError } from '../native/errors';
+import { refuseUnknownOptions } from '../text/options';
 import { modelsDir, withPartialDir } from './cache';
 import { findNamedModel, NAMED_MODELS, type NamedModel } from './named-models';
 import { fetchFromHub } from './pull-hub';
@@ -40,6 +41,7 @@ export interface PulledModel {
  * @throws MlitError `UNKNOWN_MODEL`, `DOWNLOAD_FAILED` (what each source said), `CHECKSUM_MISMATCH`, `FILE_IO`
  */
 export async function pullModel(name: string, options: PullOptions = {}): Promise<PulledModel> {
+  refuseUnknownOptions('pullModel', options, { signal: true, onProgress: true });
   const model = findNamedModel(name);
   if (!model) {
     const known = NAMED_MODELS.map((entry) => entry.name);

@@ -4,6 +4,7 @@
 import { readFile } from 'node:fs/promises';
 import { Environment, Interpreter, Template } from '@huggingface/jinja';
 import { MlitError } from '../native/errors';
+import { refuseUnknownOptions } from '../text/options';
 import { BUILTIN_TEMPLATES } from './templates-builtin';
 import type { Tokenizer } from './tokenizer';
 
@@ -94,6 +95,7 @@ export class ChatTemplate {
    * does not parse or does not end an assistant's turn; `FILE_NOT_FOUND` for a file that is not there
    */
   static async create(options: ChatTemplateOptions): Promise<ChatTemplate> {
+    refuseUnknownOptions('ChatTemplate.create', options, { template: true, tokenizer: true, now: true });
     const choice = options.template ?? 'auto';
     if (choice === 'none') return new ChatTemplate('none', '', options);
     if (choice === 'auto') return ChatTemplate.#auto(options);

@@ -2,6 +2,7 @@
 // from a Hugging Face folder or from a GGUF's metadata alone.
 
 import type { GgufMetadata } from '../native/types';
+import { refuseUnknownOptions } from '../text/options';
 import { type AddedToken, AddedTokenMatcher } from './tokenizer-added';
 import { BytePairEncoder } from './tokenizer-bpe';
 import type { TokenizerJson } from './tokenizer-check';
@@ -100,6 +101,7 @@ export class Tokenizer {
    * become U+FFFD, as in any UTF-8.
    */
   encode(text: string, options: EncodeOptions = {}): Int32Array {
+    refuseUnknownOptions('Tokenizer.encode', options, { addBos: true });
     if (typeof text !== 'string') throw new TypeError(`text: expected a string, got ${typeof text}`);
     const ids: number[] = [];
     if (options.addBos ?? this.addsBos) ids.push(this.#requireBos());
@@ -138,6 +140,7 @@ export class Tokenizer {
 
   /** A decoder for ids that come one by one. */
   createDecoder(options: DecodeOptions = {}): StreamingDecoder {
+    refuseUnknownOptions('Tokenizer.decode', options, { skipSpecial: true });
     const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
     const skip = options.skipSpecial ?? false;
     let atStart = this.#decoder.stripsLeadingSpace;

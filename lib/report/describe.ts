@@ -1,6 +1,7 @@
 // Results for a terminal: the first tables, as much of each as there is room for, and the sentences that have to stand beside
 // the numbers. The report has the rest.
 import type { ExperimentResults, ResultTable } from '../experiment/results';
+import { refuseUnknownOptions } from '../text/options';
 import { type CellParts, cellText, GREY_MARK, layoutTable } from './layout';
 import { stripMarkdown } from './markdown';
 import { displayWidth, plainTable } from './plain-table';
@@ -52,6 +53,7 @@ export function describeTable(table: ResultTable, { width = 120 }: DescribeOptio
 
 /** Question, warnings, the first tables and the names of the others; figures are only in the report. */
 export function describeResults(results: ExperimentResults, options: DescribeOptions = {}): string {
+  refuseUnknownOptions('describeResults', options, { width: true, tables: true });
   const warnings = results.warnings.map((warning) => `! ${stripMarkdown(warning)}`);
   const count = options.tables ?? 3;
   const others = results.tables.slice(count).map(({ title }) => `  ${title}`);

@@ -12,6 +12,7 @@ import type {
   NativeSampleOptions,
   NativeSampler,
 } from '../native/types';
+import { refuseUnknownOptions } from '../text/options';
 import { StopScanner } from './stop';
 
 /** Model, adapters and size of a sampler’s cache. */
@@ -101,6 +102,7 @@ export class Sampler implements AsyncDisposable {
     base: { path: string; adapters: readonly NativeAdapterSpec[]; load: NativeLoadOptions },
     options: Pick<SamplerOptions, 'maxRows' | 'cacheTokens' | 'prefillTokens'> = {},
   ): Promise<NativeMemoryPlan> {
+    refuseUnknownOptions('Sampler.plan', options, { maxRows: true, cacheTokens: true, prefillTokens: true });
     const rank = base.adapters.reduce((most, adapter) => Math.max(most, adapter.rank), 0);
     const plan = await loadAddon().planSampling(base.path, toNative(options, 0), rank, base.load);
     return plan.filter(({ name }) => name !== 'base');
@@ -108,6 +110,13 @@ export class Sampler implements AsyncDisposable {
 
   /** @throws MlitError `OUT_OF_MEMORY` when the cache does not fit */
   static async create(options: SamplerOptions): Promise<Sampler> {
+    refuseUnknownOptions('Sampler.create', options, {
+      model: true,
+      adapters: true,
+      maxRows: true,
+      cacheTokens: true,
+      prefillTokens: true,
+    });
     const { model, adapters = [] } = options;
     const native = await model.native.createSampler(
       adapters.map((adapter) => adapter.native),
@@ -139,6 +148,7 @@ export class Sampler implements AsyncDisposable {
     requests: Iterable<SampleRequest>,
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<SampleEvent, void, void> {
+    refuseUnknownOptions('Sampler.stream', options, { signal: true });
     if (this.#busy)
       throw new RangeError('sampler: another stream is running; await it or create a second sampler');
     this.#busy = true;
@@ -193,6 +203,19 @@ export class Sampler implements AsyncDisposable {
   }
 
   #submit(request: SampleRequest): Running {
+    refuseUnknownOptions('a request to the sampler', request, {
+      id: true,
+      prompt: true,
+      maxNewTokens: true,
+      temperature: true,
+      topP: true,
+      topK: true,
+      minP: true,
+      seed: true,
+      stop: true,
+      endOfTurnIds: true,
+      adapter: true,
+    });
     const { tokenizer } = this.#model;
     const endOfTurn = new Set(request.endOfTurnIds ?? this.#model.endOfTurnIds);
     const eos = this.#model.eosIds;

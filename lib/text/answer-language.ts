@@ -3,6 +3,7 @@
 
 import { chrf } from './chrf';
 import type { Identify } from './identify';
+import { refuseUnknownOptions } from './options';
 import { dominantScript, LANGUAGE_SCRIPTS, letterCount } from './scripts';
 import { foldWords } from './segment';
 
@@ -58,6 +59,13 @@ const NOTHING: AnswerLanguage = { lang: UNDECIDED, by: 'nothing' };
 
 /** Decides what language an answer is in. */
 export function languageOfAnswer(text: string, options: AnswerLanguageOptions = {}): AnswerLanguage {
+  refuseUnknownOptions('languageOfAnswer', options, {
+    references: true,
+    identify: true,
+    recall: true,
+    expected: true,
+    languages: true,
+  });
   const languages = options.languages ?? DEFAULT_LANGUAGES;
   const script = dominantScript(text);
   if (script === undefined) return NOTHING;
@@ -160,6 +168,7 @@ export function checkAnswerLanguageRule(
   items: readonly Readonly<Record<string, string>>[],
   options: Omit<AnswerLanguageOptions, 'references' | 'expected'>,
 ): { references: Record<string, RuleCheck>; shuffled: Record<string, RuleCheck> } {
+  refuseUnknownOptions('checkAnswerLanguageRule', options, { identify: true, recall: true, languages: true });
   const references: Record<string, RuleCheck> = {};
   const shuffled: Record<string, RuleCheck> = {};
   for (const [index, item] of items.entries()) {

@@ -1,6 +1,7 @@
 // chrF: the F-score of shared character n-grams (Popović, WMT 2015), computed as sacreBLEU does by default: n-grams up to
 // 6 without blanks, recall weighted twice (β = 2), statistics summed over orders that both texts have. Of a corpus, the
 // counts are summed before anything is divided, so a long text weighs more than in a mean of sentences.
+import { refuseUnknownOptions } from './options';
 
 /** Parameters of chrF. */
 export interface ChrfOptions {
@@ -15,6 +16,7 @@ type Counts = [ours: number, theirs: number, shared: number];
 
 /** chrF of a hypothesis against one reference, 0 to 100. Two empty texts give 0, as nothing is shared. */
 export function chrf(hypothesis: string, reference: string, options: ChrfOptions = {}): number {
+  refuseUnknownOptions('chrf', options, { order: true, beta: true });
   return fScore(statistics(hypothesis, reference, orderOf(options)), options.beta ?? 2);
 }
 
@@ -23,6 +25,7 @@ export function corpusChrf(
   pairs: Iterable<readonly [hypothesis: string, reference: string]>,
   options: ChrfOptions = {},
 ): number {
+  refuseUnknownOptions('corpusChrf', options, { order: true, beta: true });
   const order = orderOf(options);
   const sums = Array.from({ length: order }, (): Counts => [0, 0, 0]);
   for (const [hypothesis, reference] of pairs) {

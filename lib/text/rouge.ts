@@ -1,5 +1,7 @@
 // ROUGE-L (Lin, 2004): the F-score of the longest common subsequence of words. The usual package drops every letter that is
 // not a–z, so it gives 0 in five of twelve languages; here words are Unicode's, and that tokenizer is only a mode.
+
+import { refuseUnknownOptions } from './options';
 import { fold, words } from './segment';
 
 /** How ROUGE-L cuts words. */
@@ -21,6 +23,7 @@ export function rougeL(hypothesis: string, reference: string, options: RougeOpti
 
 /** The words that {@link rougeL} compares. */
 export function rougeTokens(text: string, options: RougeOptions = {}): string[] {
+  refuseUnknownOptions('rougeL', options, { lang: true, tokens: true });
   const { tokens = 'unicode', lang } = options;
   if (tokens === 'google') return text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
   if (tokens !== 'unicode')

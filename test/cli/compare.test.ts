@@ -153,7 +153,7 @@ describe('mlit compare', () => {
     [['--judge', 'chfr', '--references', references], "did you mean 'chrf'?"],
     [
       ['--references', references],
-      'judge: is needed, but was not given: give --judge, one of exact, chrf, rouge-l',
+      '--judge: is needed, but was not given; expected one of exact, chrf, rouge-l',
     ],
     [['--judge', 'chrf'], "the judge 'chrf' compares answers with reference answers; give --references FILE"],
     [['--judge', 'chrf', '--gates'], "unknown option '--gates'"],

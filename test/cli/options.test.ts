@@ -171,9 +171,58 @@ it('train --preview shows records that came through standard input, and trains o
 it("options that are missing or can't be are named", async () => {
   const { code, stderr } = await mlit(['train', '--out', 'x']);
   expect(code).toBe(2);
-  expect(stderr).toMatch(/model: is needed.*data: is needed/);
+  expect(stderr).toMatch(/--model: is needed.*--data: is needed/);
   const target = await mlit(['train', ...small, '--out', 'x', '--target', 'q_proj,embed_tokens']);
   expect(target).toMatchObject({ code: 2, stderr: expect.stringMatching(/embed_tokens.*q_proj,k_proj/) });
+});
+
+describe('what is wrong is said by the flags that were typed', () => {
+  it.each<[string[], RegExp]>([
+    [['--max-length', '1'], /^mlit: --max-length: expected at least 2, got 1$/m],
+    [['--patience', '3'], /^mlit: --patience is 3, which needs a dev set: give --dev$/m],
+    [
+      ['--method', 'full', '--rank', '4'],
+      /^mlit: --rank: is of LoRA adapters, and method is full; leave it/m,
+    ],
+    [['--micro-tokens', '8'], /^mlit: --micro-tokens is 8, but record .*; raise it or lower --max-length$/m],
+    [['--dev', '500'], /^mlit: --dev is 500, but the data has \d+ items; take fewer, or give a file$/m],
+  ])('%j', async (more, said) => {
+    const ended = await mlit(['train', ...small, '--out', 'never', ...more]);
+    expect(ended.stderr).toMatch(said);
+    expect(ended.code).toBe(2);
+    expect(existsSync(join(folder, 'never'))).toBe(false);
+  });
+
+  it('also of a run that goes on, and of what another flag overrules', async () => {
+    const lot = ['--steps', '1', '--epochs', '2', '--batch-tokens', '90', '--batch-examples', '3'];
+    const ended = await mlit(['train', ...small, '--out', 'overruled', ...lot]);
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(ended.stderr).toMatch(/^--steps is given, so --epochs counts for nothing$/m);
+    expect(ended.stderr).toMatch(/^--batch-tokens is given, so --batch-examples counts for nothing$/m);
+    const again = await mlit(['train', '--out', 'overruled', '--resume', '--learning-rate', '0.5']);
+    expect(again.code).toBe(2);
+    expect(again.stderr).toMatch(/resume: --learning-rate is 0.5, but the run was started with 0.0002/);
+    expect(again.stderr).not.toContain('counts for nothing');
+  });
+});
+
+it('samples that are all the same, and a table’s columns, are explained', async () => {
+  const args = ['sample', '--model', model, '--prompts', data, '--max-new-tokens', '2', '--samples', '2'];
+  expect((await mlit(args)).stderr).toMatch(
+    /^--samples 2 at temperature 0: the responses .* will be the same/m,
+  );
+  expect((await mlit([...args, '--temperature', '0.7'])).stderr).not.toContain('will be the same');
+  const { stdout } = await mlit(['score', '--model', model, '--data', data]);
+  expect(stdout).toMatch(
+    /^tokens: those of the answers.*nll: the sum of\ntheir negative log-likelihoods, in nats/m,
+  );
+});
+
+it('a YAML key that is none is told with the one that was meant', async () => {
+  writeFileSync(join(folder, 'typo.yaml'), 'lerning-rate: 1\n');
+  const { code, stderr } = await mlit(['train', ...small, '--out', 'never', '--config', 'typo.yaml']);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/typo.yaml: there is no option 'lerning-rate'; did you mean 'learning-rate'\?/);
 });
 
 describe('a pipe', () => {

@@ -37,14 +37,17 @@ function change(file: string, edit: (record: Line) => Line): void {
 }
 async function run(
   input: ExperimentInput,
-  options: {
+  {
+    onEvent,
+    ...options
+  }: {
     signal?: AbortSignal;
     onNote?: (note: string) => void;
     onEvent?: (event: ExperimentEvent) => void;
   } = {},
 ): Promise<Experiment> {
   await using experiment = await Experiment.open(input, {}, options);
-  await experiment.run(options);
+  await experiment.run(onEvent && { onEvent });
   return experiment;
 }
 const one = (folder: string): ExperimentInput =>

@@ -212,7 +212,7 @@ describe('what is refused', () => {
   it('a wrong value, with the value', () => {
     const input = { ...smallExperiment(fresh()), protocol: 'pinches' };
     expect(() => resolveExperiment(input, 'x.yaml')).toThrow(
-      /protocol: .*"pinches"\); did you mean 'pinch'\?/,
+      /protocol: expected one of .*, got "pinches"; did you mean 'pinch'\?/,
     );
   });
 

@@ -82,7 +82,7 @@ describe('an exported folder', () => {
     writeFileSync(file, 'mine');
     for (const out of [taken, file]) {
       await expect(writeModelFolder({ source, out, dtype: 'f32' })).rejects.toMatchObject({
-        code: 'FILE_IO',
+        code: 'RUN_INVALID',
         message: expect.stringContaining('nothing is overwritten'),
       });
     }

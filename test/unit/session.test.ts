@@ -1,7 +1,7 @@
 // The step's denominator follows the gradients: whatever throws gradients away, their weights go too.
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { Adapter, Model, packExamples, TrainingSession } from '../../lib/index';
+import { describe, expect, it, vi } from 'vitest';
+import { Adapter, Model, packExamples, score, TrainingSession } from '../../lib/index';
 import { type Doc, fixture, fixtureJson, packable, scratch } from '../support/fixtures';
 
 const folder = scratch();
@@ -57,4 +57,29 @@ describe('the denominator of a step', () => {
       expect((await session.optimStep({ learningRate: 0 })).gradNorm).toBe(expected);
     });
   });
+});
+
+it('scoring that is aborted in the middle of a batch ends there, with the reason', async () => {
+  await using model = await Model.load({ model: fixture(family, 'model'), threads: 1 });
+  const examples = Array.from({ length: 40 }, (_, i) => packable(packed.documents[0]!, `d${i}`));
+  const abort = new AbortController();
+  const reason = new Error('enough');
+  let records = 0;
+  const compute = TrainingSession.prototype.score;
+  const spy = vi.spyOn(TrainingSession.prototype, 'score').mockImplementation(function (
+    this: TrainingSession,
+    batch,
+  ) {
+    queueMicrotask(() => abort.abort(reason)); // the batch has been handed over by then
+    return compute.call(this, batch);
+  });
+  const scoring = score({
+    model,
+    examples: examples as never,
+    microTokens: 100_000,
+    signal: abort.signal,
+    onRecord: () => void records++,
+  }).finally(() => spy.mockRestore());
+  await expect(scoring).rejects.toBe(reason);
+  expect(records, 'the one batch was computed to its end').toBe(0);
 });

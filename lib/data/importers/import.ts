@@ -1,6 +1,7 @@
 // Published sets as their users have them, by name.
 
 import { checkLanguageCode } from '../../text/language-codes';
+import { refuseUnknownOptions } from '../../text/options';
 import { jsonValues } from '../read';
 import { isTable, readTable } from '../read-table';
 import { resolveData } from '../sources';
@@ -33,6 +34,14 @@ export async function importData(
     onNote?: ((note: string) => void) | undefined;
   } = {},
 ): Promise<Imported> {
+  refuseUnknownOptions('importData', options, {
+    lang: true,
+    max: true,
+    excludeDataset: true,
+    withOutput: true,
+    signal: true,
+    onNote: true,
+  });
   if (options.lang !== undefined) checkLanguageCode(options.lang, 'lang');
   return IMPORTERS[name](valuesOf(files, options), options);
 }

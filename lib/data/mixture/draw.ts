@@ -1,6 +1,7 @@
 // Which item is seen in which language. Items are permuted once by the seed; every policy is a way of dealing them out, and
 // every one is a function of table, allocation, policy, seed and hub alone.
 import { MlitError } from '../../native/errors';
+import { refuseUnknownOptions } from '../../text/options';
 import type { Example } from '../example';
 import { missingLanguages } from './allocate';
 import { assignDisjoint } from './assign';
@@ -43,6 +44,7 @@ export interface Dealt {
  * @throws MlitError `MIXTURE_INVALID` where a language, or some together, have too few items, with how many are missing
  */
 export function drawMixture(table: ParallelTable, options: DrawOptions): Example[] {
+  refuseUnknownOptions('drawMixture', options, { allocation: true, policy: true, seed: true, hub: true });
   return arrange(table, dealMixture(table, options), options.seed ?? 0);
 }
 

@@ -1,4 +1,6 @@
 // Drawing a training set by a recipe: the one function that the command line, training and experiments call.
+
+import { refuseUnknownOptions } from '../../text/options';
 import type { Example } from '../example';
 import { refuseLeaks } from '../hold-out';
 import type { RenderOptions } from '../render';
@@ -75,6 +77,7 @@ export function mixture(
   recipe: MixtureInput | string,
   options: MixtureOptions = {},
 ): Mixture {
+  refuseUnknownOptions('mixture', options, { evaluation: true, rendering: true, countTokens: true });
   const table = data instanceof ParallelTable ? data : ParallelTable.from(data);
   const spec = sizeMixture(recipe, table);
   const plan = planMixture(spec, table.recordsByLanguage());

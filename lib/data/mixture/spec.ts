@@ -5,6 +5,7 @@ import { parse } from 'yaml';
 import { z } from 'zod';
 import { isMlitError, MlitError } from '../../native/errors';
 import { shallow, shown } from '../../native/untrusted';
+import { describeValue } from '../../text/issues';
 import { checkLanguageCode } from '../../text/language-codes';
 import { didYouMean } from '../../text/suggest';
 import type { MixtureInput, MixtureSpec } from './types';
@@ -22,10 +23,7 @@ const codes = z.array(code).superRefine((list, context) => {
   if (twice !== undefined) context.addIssue({ code: 'custom', message: `'${twice}' is named twice` });
 });
 const listed = (least: number) =>
-  z.preprocess(
-    (value) => (typeof value === 'string' ? splitList(value) : value),
-    codes.min(least, least === 1 ? 'at least one language is needed' : undefined),
-  );
+  z.preprocess((value) => (typeof value === 'string' ? splitList(value) : value), codes.min(least));
 const byLanguage = (value: z.ZodNumber) => z.record(code, value);
 
 const common = {
@@ -290,7 +288,9 @@ function explain(error: z.ZodError, kind: Kind, input: unknown): string {
     const key = String(issue.path.at(-1) ?? '');
     if (map !== undefined && path.startsWith(`${map}.`)) {
       const inner =
-        issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+        issue.code === 'invalid_key'
+          ? (issue.issues[0]?.message ?? 'no language')
+          : describeValue(issue, (input as Record<string, Record<string, unknown>>)[map]?.[key]);
       return `'${key}': ${inner}${issue.code === 'invalid_key' ? didYouMean(key, shape) : ''}`;
     }
     let value: unknown = input;
@@ -298,8 +298,9 @@ function explain(error: z.ZodError, kind: Kind, input: unknown): string {
       const inside = typeof value === 'string' ? splitList(value) : value;
       value = (inside as Record<PropertyKey, unknown> | undefined)?.[step];
     }
-    if (value === undefined) return `${path}: is needed, but was not given`;
-    return `${path}: ${issue.message} (got ${shown(value)})`;
+    return issue.code === 'custom' && value !== undefined
+      ? `${path}: ${issue.message} (got ${shown(value)})`
+      : `${path}: ${describeValue(issue, value)}`;
   });
   const more = sentences.length - 5;
   return sentences.slice(0, 5).join('; ') + (more > 0 ? `; and ${more} others` : '');

@@ -10,6 +10,7 @@ import {
   UNDECIDED,
 } from '../../text/answer-language';
 import type { Identify, LanguageGuess } from '../../text/identify';
+import { refuseUnknownOptions } from '../../text/options';
 import { checkInstruction, type InstructionCheck, parseInstructionChecks } from '../instruction-checks';
 import { labelSetOf, referenceOf } from '../label-set';
 import { confusionOf } from './confusion';
@@ -53,6 +54,12 @@ export function measureAnswers(
   evaluation: readonly Example[],
   options: MeasureOptions = {},
 ): { lines: MeasureLine[]; summary: MeasureSummary } {
+  refuseUnknownOptions('measureAnswers', options, {
+    identify: true,
+    languages: true,
+    labels: true,
+    checks: true,
+  });
   const records = indexRecords(evaluation, options);
   refuseUnknown('labels', options.labels, records);
   refuseUnknown('checks', options.checks, records);

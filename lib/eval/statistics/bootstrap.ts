@@ -1,5 +1,7 @@
 // Intervals of scores that were all measured on the same items. Items are drawn anew once and every cell sees the same draw,
 // so that a difference of two cells, or a mean over languages, gets the interval that belongs to it.
+
+import { refuseUnknownOptions } from '../../text/options';
 import type { Estimate } from './estimate';
 import { normalCdf, tQuantile } from './normal';
 import { wilson } from './proportions';
@@ -60,6 +62,7 @@ export class PairedBootstrap {
 
   /** @throws RangeError where cells differ in their number of items, or a weight is negative or not finite */
   constructor(cells: readonly Cell[], options: BootstrapOptions = {}) {
+    refuseUnknownOptions('PairedBootstrap', options, { resamples: true, seed: true, level: true });
     const { resamples = 10_000, seed = 0, level = 0.95 } = options;
     if (!Number.isInteger(resamples) || resamples < 1)
       throw new RangeError(`resamples: expected a whole number from 1, got ${resamples}`);

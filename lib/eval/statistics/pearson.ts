@@ -1,5 +1,7 @@
 // Correlation of a handful of points, as transfer against a language's share of pretraining. With eleven languages a p-value
 // by permutation needs no assumption that eleven points could not be tested for.
+
+import { refuseUnknownOptions } from '../../text/options';
 import { normalQuantile } from './normal';
 import { drawBelow, randomWords } from './random';
 
@@ -36,6 +38,7 @@ const ROUNDING = 1e-12;
  * @throws RangeError for unequal lengths, under three points, values that are not finite or do not vary
  */
 export function pearson(x: ArrayLike<number>, y: ArrayLike<number>, options: PearsonOptions = {}): Pearson {
+  refuseUnknownOptions('pearson', options, { permutations: true, seed: true, level: true });
   const { permutations = 100_000, seed = 0, level = 0.95 } = options;
   const a = standardised('x', x);
   const b = standardised('y', y);

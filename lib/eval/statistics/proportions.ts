@@ -1,4 +1,6 @@
 // Counts: a share with an interval that holds at 0 and at 1, where a bootstrap sees nothing, and the test of paired wins.
+
+import { refuseUnknownOptions } from '../../text/options';
 import type { Estimate } from './estimate';
 import { logGamma, normalQuantile } from './normal';
 
@@ -8,6 +10,7 @@ import { logGamma, normalQuantile } from './normal';
  * @throws RangeError unless 0 ≤ successes ≤ n
  */
 export function wilson(successes: number, n: number, options: { level?: number } = {}): Estimate {
+  refuseUnknownOptions('wilson', options, { level: true });
   if (!(successes >= 0 && successes <= n) || !Number.isInteger(n))
     throw new RangeError(`wilson: ${successes} of ${n}; expected from 0 to n, and n a whole number`);
   if (n === 0) return { value: Number.NaN, n };

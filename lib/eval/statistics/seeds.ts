@@ -1,6 +1,7 @@
 // Repetitions of one training with other seeds: few, so what they show is themselves. An interval over three points would
 // look like knowledge that three points do not hold.
 
+import { refuseUnknownOptions } from '../../text/options';
 import { PairedBootstrap } from './bootstrap';
 import type { Estimate } from './estimate';
 
@@ -42,6 +43,7 @@ export function bootstrapSeeds(
   values: readonly number[],
   options: { resamples?: number; seed?: number; level?: number } = {},
 ): Estimate {
+  refuseUnknownOptions('bootstrapSeeds', options, { resamples: true, seed: true, level: true });
   if (values.length < MIN_SEEDS)
     throw new RangeError(
       `bootstrapSeeds: ${values.length} seeds; an interval over seeds takes at least ${MIN_SEEDS}: show the points and their range (seedSummary)`,

@@ -11,6 +11,7 @@ import { writeFileAtomic } from '../../native/files';
 import type { StepEvent, TrainEvent } from '../../train/events';
 import { Trainer, type TrainerOptions } from '../../train/trainer';
 import type { Assignment, JobProgress } from '../executor';
+import { renderingOf } from '../inputs';
 import type { TrainDescription } from '../job';
 import { TEMPLATE_CLOCK, type Workshop } from './workshop';
 
@@ -100,7 +101,8 @@ async function writeManifest(work: Assignment, trainer: Trainer): Promise<void> 
     now: TEMPLATE_CLOCK,
   });
   const examples = await readExamples([join(folder, 'mixture.jsonl')]);
-  const rendering = { ...trainer.options, tokenizer, template };
+  const { options } = trainer;
+  const rendering = renderingOf({ train: options, system: options.system }, { tokenizer, template });
   const { spec, policy, seed } = drawn;
   const manifest = describeMixture(examples, { spec, policy, seed, rendering });
   await writeFileAtomic(join(work.folder, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);

@@ -7,6 +7,7 @@ import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { DuckDBConnection, DuckDBResultReader } from '@duckdb/node-api';
 import { MlitError } from '../../native/errors';
+import { refuseUnknownOptions } from '../../text/options';
 import { buildReadModel } from './build';
 import { explainFullDisk } from './disk';
 import { SCHEMA_VERSION, TABLES, VIEWS } from './schema';
@@ -50,6 +51,7 @@ const READ_ONLY = {
  * @throws MlitError `STORE_INVALID`, `FILE_IO`
  */
 export async function query(folder: string, sql: string, options: QueryOptions = {}): Promise<QueryResult> {
+  refuseUnknownOptions('queryStore', options, { signal: true, onNote: true });
   const file = await refreshReadModel(folder, options);
   return connected(file, READ_ONLY, options.signal, async (connection) => {
     let reader: DuckDBResultReader;

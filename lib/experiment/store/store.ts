@@ -7,9 +7,10 @@ import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MlitError } from '../../native/errors';
 import { makeFolder, syncFolder, whyNotWritten, writeFileAtomic } from '../../native/files';
-import { FolderLock } from '../../native/folder-lock';
+import { FolderLock, takeoverNote } from '../../native/folder-lock';
 import { shallow, shown } from '../../native/untrusted';
 import { packageVersion } from '../../native/version';
+import { refuseUnknownOptions } from '../../text/options';
 import { explainFullDisk } from './disk';
 import { Experiments } from './experiments';
 import { HASH, isFinishedJob, Journal, readJournal } from './journal';
@@ -50,6 +51,7 @@ export class Store implements AsyncDisposable {
    * @throws MlitError `STORE_INVALID` (no store, a newer version, a damaged line), `STORE_LOCKED`, `FILE_IO`
    */
   static async open(folder: string, options: StoreOptions): Promise<Store> {
+    refuseUnknownOptions('Store.open', options, { write: true, signal: true, onNote: true });
     const store = new Store(folder, options.onNote);
     try {
       await (options.write ? store.#openToWrite(options.signal) : store.#openToRead(options.signal));
@@ -75,6 +77,8 @@ export class Store implements AsyncDisposable {
     await makeFolder(join(this.folder, 'jobs'));
     const exists = await readVersion(this.folder);
     this.#lock = await FolderLock.acquire(this.folder, 'STORE_LOCKED');
+    const remark = takeoverNote(this.folder, this.#lock);
+    if (remark !== undefined) this.#note(remark);
     for (const name of await readdir(this.folder)) {
       if (/^(store|progress)\.json\.tmp-/.test(name)) await rm(join(this.folder, name), { force: true });
     }

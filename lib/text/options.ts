@@ -1,0 +1,44 @@
+// A mistyped option must not be passed over without a word: every public call says which names it knows, and what was
+// probably meant by another one.
+import { suggest } from './suggest';
+
+/** An object with every name of an options type: one that lacks a name, or has one too many, does not compile. */
+export type OptionNames<T> = { readonly [Name in keyof T]-?: unknown };
+
+/**
+ * @param call as a caller writes it, as in `Adapter.create`
+ * @throws TypeError where the options are no object; RangeError naming the first unknown one
+ */
+export function refuseUnknownOptions<T extends object>(call: string, given: T, known: OptionNames<T>): void {
+  if (typeof given !== 'object' || given === null) {
+    const got = given === null ? 'null' : typeof given;
+    throw new TypeError(
+      `${call}: expected an object of options (${Object.keys(known).join(', ')}), got ${got}`,
+    );
+  }
+  for (const name of Object.keys(given)) {
+    if (Object.hasOwn(known, name) || (given as Record<string, unknown>)[name] === undefined) continue;
+    throw new RangeError(`${call}: ${unknownOption(name, Object.keys(known))}`);
+  }
+}
+
+/** `there is no option 'rnk'; did you mean 'rank'? The options are …`. */
+export function unknownOption(name: string, known: readonly string[]): string {
+  const meant = initialsOf(name, known) ?? suggest(name, known) ?? beginningWith(name, known);
+  const hint = meant === undefined ? ';' : `; did you mean '${meant}'?`;
+  const shown = name.length > 40 ? `${name.slice(0, 39)}…` : name;
+  return `there is no option '${shown}'${hint} ${hint === ';' ? 'the' : 'The'} options are ${known.join(', ')}`;
+}
+
+/** `lr` is learningRate. */
+function initialsOf(name: string, known: readonly string[]): string | undefined {
+  const folded = name.toLowerCase();
+  return known.find((each) => each.replace(/(?<=.)[^A-Z]/g, '').toLowerCase() === folded);
+}
+
+/** `temp` is temperature, where no other begins so. */
+function beginningWith(name: string, known: readonly string[]): string | undefined {
+  if (name.length < 3) return undefined;
+  const all = known.filter((each) => each.toLowerCase().startsWith(name.toLowerCase()));
+  return all.length === 1 ? all[0] : undefined;
+}
