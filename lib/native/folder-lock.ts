@@ -27,9 +27,13 @@ export class FolderLock {
   readonly #file: string;
   readonly #entry: string;
 
-  private constructor(file: string, entry: string) {
+  /** Whose lock it was before, where its process had ended without giving it back. */
+  readonly takenFrom: string | undefined;
+
+  private constructor(file: string, entry: string, takenFrom: string | undefined) {
     this.#file = file;
     this.#entry = entry;
+    this.takenFrom = takenFrom;
   }
 
   /**
@@ -44,8 +48,9 @@ export class FolderLock {
     const entry = JSON.stringify({ ...thisProcess(), nonce });
     const own = `${file}.tmp-${process.pid}-${nonce}`;
     try {
-      const holder = await contend(file, own, entry);
-      if (holder === undefined) return new FolderLock(file, entry);
+      const { holder, deceased } = await contend(file, own, entry);
+      if (holder === undefined)
+        return new FolderLock(file, entry, deceased === undefined ? undefined : describe(deceased));
       throw new MlitError(
         code,
         `${folder} is in use by another process (${describe(holder)}); if that is gone, remove ${LOCK_FILE}`,
@@ -69,10 +74,14 @@ export class FolderLock {
   }
 }
 
-/** Undefined when `own` has become the lock, else the entry of the living holder. */
-async function contend(file: string, own: string, entry: string): Promise<string | undefined> {
+/** Without `holder`, the entry of a living one, `own` has become the lock; `deceased` is the entry that it took the place of. */
+async function contend(
+  file: string,
+  own: string,
+  entry: string,
+): Promise<{ holder?: string; deceased?: string }> {
   for (let waited = 0; ; ) {
-    if (await claim(own, file, entry)) return undefined;
+    if (await claim(own, file, entry)) return {};
     const first = await readEntry(file);
     if (first === undefined) continue;
     // Made by a file system without hard links, and its name not yet written.
@@ -94,9 +103,9 @@ async function contend(file: string, own: string, entry: string): Promise<string
       }
       await rename(successor, file);
       await sweep(file);
-      return undefined;
+      return { deceased: last.text };
     }
-    if (last !== undefined && !isStale(last.text)) return last.text;
+    if (last !== undefined && !isStale(last.text)) return { holder: last.text };
   }
 }
 
@@ -158,8 +167,18 @@ async function sweep(file: string): Promise<void> {
 }
 
 function describe(holder: string): string {
-  const { pid, started, host } = JSON.parse(holder) as LockOwner;
-  return JSON.stringify({ pid, started, host });
+  try {
+    const { pid, started, host } = JSON.parse(holder) as LockOwner;
+    return JSON.stringify({ pid, started, host });
+  } catch {
+    return 'unnamed';
+  }
+}
+
+/** A line for people: the process that worked here before was killed. */
+export function takeoverNote(folder: string, { takenFrom }: FolderLock): string | undefined {
+  if (takenFrom === undefined) return undefined;
+  return `${folder}: the process that worked here before (${takenFrom}) ended without giving its ${LOCK_FILE} back; it is taken over`;
 }
 
 /** This process, as a lock names it. */

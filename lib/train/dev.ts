@@ -84,21 +84,24 @@ export function devScores(parts: readonly DevSums[]): Omit<DevScores, 'seconds'>
   return { loss, perplexity: Math.exp(loss), lossByLanguage };
 }
 
-/** No gradients are pending while a dev set is scored, so that a cancelled call loses nothing. */
-async function interruptible<T>(
+/**
+ * A call that ends soon after the signal, with its reason. It cancels what the session does: no gradients may be pending that are
+ * still wanted, as none are while a set is scored.
+ */
+export async function interruptible<T>(
   session: TrainingSession,
-  signal: AbortSignal,
+  signal: AbortSignal | undefined,
   call: () => Promise<T>,
 ): Promise<T> {
-  signal.throwIfAborted();
+  signal?.throwIfAborted();
   const cancel = (): void => session.cancel();
-  signal.addEventListener('abort', cancel, { once: true });
+  signal?.addEventListener('abort', cancel, { once: true });
   try {
     return await call();
   } catch (error) {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     throw error;
   } finally {
-    signal.removeEventListener('abort', cancel);
+    signal?.removeEventListener('abort', cancel);
   }
 }

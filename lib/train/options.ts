@@ -5,8 +5,7 @@ import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture/spec';
 import { canonicalTarget, TARGETS } from '../model/adapter';
 import { DEVICE_PATTERN } from '../model/model';
 import type { Recompute } from '../native/types';
-import { shown } from '../native/untrusted';
-import { didYouMean } from '../text/suggest';
+import { describeIssues } from '../text/issues';
 import { SCHEDULES } from './schedule';
 
 /** From the most memory to the least. */
@@ -128,7 +127,7 @@ export const trainOptionsSchema = z.preprocess((input, context) => {
   const given = input as Partial<TrainOptionsInput> | null;
   if (given?.method !== 'full') return input;
   for (const key of LORA_OPTIONS.filter((each) => given[each] !== undefined))
-    context.addIssue({ code: 'custom', path: [key], message: withFull(key) });
+    context.addIssue({ code: 'custom', path: [key], message: ONLY_OF_LORA });
   if (given.baseDtype === 'bf16') {
     const message = 'full tuning needs the weights in f32';
     context.addIssue({ code: 'custom', path: ['baseDtype'], message });
@@ -138,9 +137,7 @@ export const trainOptionsSchema = z.preprocess((input, context) => {
 }, trainFields);
 
 /** Why an option of LoRA cannot be given. */
-export function withFull(option: (typeof LORA_OPTIONS)[number]): string {
-  return `${option} is of LoRA adapters, and method is full; leave it out`;
-}
+export const ONLY_OF_LORA = 'is of LoRA adapters, and method is full; leave it out';
 
 /** What is kept of a run's options: without those that its method knows nothing of. */
 export function optionsOfMethod(options: TrainOptions): Partial<TrainOptions> {
@@ -162,7 +159,21 @@ export function resolveTrainOptions(input: unknown): TrainOptions {
   }
   const result = trainOptionsSchema.safeParse(input);
   if (result.success) return result.data;
-  throw new RangeError(`train options: ${describeIssues(result.error, input)}`);
+  throw new RangeError(
+    `train options: ${describeIssues(result.error, input, { known: Object.keys(trainFields.shape) })}`,
+  );
+}
+
+/** What was given and counts for nothing beside another option, as `max_steps` overrules epochs elsewhere: a line each. */
+export function overruled(given: Partial<TrainOptionsInput>): string[] {
+  const lines: string[] = [];
+  if (given.steps !== undefined && given.epochs !== undefined)
+    lines.push('steps (--steps) is given, so epochs (--epochs) counts for nothing');
+  if (given.batchTokens !== undefined && given.batchExamples !== undefined)
+    lines.push(
+      'batchTokens (--batch-tokens) is given, so batchExamples (--batch-examples) counts for nothing',
+    );
+  return lines;
 }
 
 /**
@@ -186,26 +197,4 @@ export function refuseIdleOptions(options: TrainOptions): void {
       'patience',
       `is ${patience}, but the dev set is scored at the end only: give evalEvery (--eval-every)`,
     );
-}
-
-/** One sentence for each issue of a zod error, with the value that was given. */
-export function describeIssues(error: z.ZodError, input: unknown): string {
-  return error.issues
-    .map((issue) => {
-      const path = issue.path.join('.') || '(top level)';
-      let value: unknown = input;
-      for (const key of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[key];
-      if (issue.code === 'unrecognized_keys') return `${path}: ${issue.message}`;
-      if (value === undefined) return `${path}: is needed, but was not given`;
-      if (issue.code === 'too_small' && issue.origin === 'number')
-        return `${path}: ${issue.inclusive ? 'must be at least' : 'must be above'} ${issue.minimum} (got ${shown(value)})`;
-      if (issue.code === 'too_big' && issue.origin === 'number')
-        return `${path}: ${issue.inclusive ? 'must be at most' : 'must be below'} ${issue.maximum} (got ${shown(value)})`;
-      const meant =
-        issue.code === 'invalid_value' && typeof value === 'string'
-          ? didYouMean(value, issue.values.map(String))
-          : '';
-      return `${path}: ${issue.message} (got ${shown(value)})${meant}`;
-    })
-    .join('; ');
 }

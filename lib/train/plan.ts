@@ -226,7 +226,7 @@ function chooseMicroTokens(options: TrainOptions, data: PreparedData): number {
   if (options.microTokens !== 'auto') {
     if (options.microTokens >= longest.tokens.length) return options.microTokens;
     throw new RangeError(
-      `train options: microTokens is ${options.microTokens}, but record '${longest.id}' has ${longest.tokens.length} tokens; raise it or lower maxLength`,
+      `train options: microTokens is ${options.microTokens}, but record '${longest.id}' has ${longest.tokens.length} tokens; raise it or lower maxLength (--max-length)`,
     );
   }
   const stepTokens = data.steps.map((step) => sum(step.map((at) => data.train[at]!.tokens.length)));

@@ -88,7 +88,8 @@ export async function prepareData(
   const reading = { need, field: options.field, signal, onNote } as const;
   const { contextLength } = await loadAddon().readModelConfig(source.path);
   const maxLength = lengthWithin(contextLength, options.maxLength, onNote);
-  const rendering = { ...options, maxLength, tokenizer, template };
+  const { system, maxPrompt, maxResponse, truncate, lossNorm } = options;
+  const rendering = { tokenizer, template, system, maxLength, maxPrompt, maxResponse, truncate, lossNorm };
   const read = await readExamples(options.data, reading);
   const drawn = options.mix === undefined ? undefined : draw(read, options.mix, rendering, onNote);
   const all = drawn?.examples ?? read;

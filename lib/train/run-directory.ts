@@ -6,18 +6,13 @@ import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { makeFolder, syncFolder, whyNotWritten, writeFileAtomic } from '../native/files';
-import { FolderLock, LOCK_FILE } from '../native/folder-lock';
+import { FolderLock, LOCK_FILE, takeoverNote } from '../native/folder-lock';
 import type { Recompute } from '../native/types';
 import { shallow } from '../native/untrusted';
+import { describeIssues } from '../text/issues';
 import type { BestSoFar } from './checkpoint';
 import type { TrainEvent } from './events';
-import {
-  describeIssues,
-  optionsOfMethod,
-  RECOMPUTE,
-  resolveTrainOptions,
-  type TrainOptions,
-} from './options';
+import { optionsOfMethod, RECOMPUTE, resolveTrainOptions, type TrainOptions } from './options';
 
 /** What was chosen or found rather than asked for; a resumed run uses it or refuses. */
 export interface RunChoices {
@@ -88,7 +83,11 @@ export class RunDirectory {
    *
    * @throws MlitError `RUN_INVALID`, `RUN_LOCKED`, `FILE_IO`
    */
-  static async open(path: string, resume: boolean): Promise<RunDirectory> {
+  static async open(
+    path: string,
+    resume: boolean,
+    onNote?: ((note: string) => void) | undefined,
+  ): Promise<RunDirectory> {
     const entries = await readdir(path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
       const what =
@@ -119,6 +118,8 @@ export class RunDirectory {
     const directory = new RunDirectory(path);
     directory.#created = entries === undefined;
     directory.#lock = await FolderLock.acquire(path, 'RUN_LOCKED');
+    const remark = takeoverNote(path, directory.#lock);
+    if (remark !== undefined) onNote?.(remark);
     for (const entry of entries ?? []) {
       if (entry.includes('.tmp-')) await rm(join(path, entry), { recursive: true, force: true });
     }
@@ -177,20 +178,30 @@ export class RunDirectory {
     }
   }
 
-  /** Publishes adapter/ or model/: a folder is written beside it and renamed over. */
+  /** Publishes adapter/ or model/: a folder is written beside it and renamed over. What was there stays where that fails. */
   async publish(kind: 'adapter' | 'model', write: (folder: string) => Promise<void>): Promise<string> {
     const target = join(this.path, kind);
     const temporary = `${target}.tmp-${process.pid}`;
     const old = `${target}.tmp-old-${process.pid}`;
-    await rm(temporary, { recursive: true, force: true });
-    await mkdir(temporary);
-    await write(temporary);
-    await syncFolder(temporary);
-    if (await stat(target).catch(() => undefined)) await rename(target, old);
-    await rename(temporary, target);
-    await syncFolder(this.path);
-    await rm(old, { recursive: true, force: true });
-    return target;
+    try {
+      await rm(temporary, { recursive: true, force: true });
+      await mkdir(temporary);
+      await write(temporary);
+      await syncFolder(temporary);
+      if (await stat(target).catch(() => undefined)) await rename(target, old);
+      await rename(temporary, target);
+      await syncFolder(this.path);
+      await rm(old, { recursive: true, force: true });
+      return target;
+    } catch (cause) {
+      await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+      await rename(old, target).catch(() => undefined);
+      if (cause instanceof MlitError) throw cause;
+      throw new MlitError('FILE_IO', `cannot write ${target}: ${whyNotWritten(cause)}`, {
+        fields: { file: target },
+        cause,
+      });
+    }
   }
 
   /** Takes back a new run that could not be made ready, so that the folder can be used for the next attempt. */

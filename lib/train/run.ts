@@ -191,7 +191,9 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   async #step(step: number, microBatches: readonly MicroBatch[], meanwhile: () => void): Promise<StepEvent> {
     const { options, data, session, ranks } = this.#parts;
     const started = performance.now();
-    const learningRate = learningRateAt(step, { ...options, totalSteps: data.steps.length });
+    const { schedule, learningRate: peak, warmupSteps } = options;
+    const totalSteps = data.steps.length;
+    const learningRate = learningRateAt(step, { schedule, learningRate: peak, warmupSteps, totalSteps });
     const own = await this.#computeShare(microBatches, meanwhile);
     const shares = ranks ? await ranks.gather(`step ${step}`, own) : [own];
     const failed = shares.find((share) => share.failed)?.failed;
@@ -313,7 +315,14 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     const now: BestSoFar = { step: state.step, loss, ...(rougeL !== undefined && { rougeL }) };
     const best = state.best === undefined || isBetter(now, state.best);
     if (best) {
-      if (directory) await saveBest(directory.checkpoints, state.step, (folder) => tuned.save(folder));
+      if (directory) {
+        const saving = saveBest(directory.checkpoints, state.step, (folder) => tuned.save(folder));
+        await saving.catch(async (error: unknown) => {
+          // What failed is told; where it can, a run of one process goes on from here.
+          if (!this.#parts.ranks) await this.#save().catch(() => undefined);
+          throw error;
+        });
+      }
       state.best = now;
     }
     state.sinceBest = best ? 0 : (state.sinceBest ?? 0) + 1;

@@ -1,4 +1,5 @@
 // The learning rate as a pure function of the step, so that a resumed run needs no scheduler state.
+import { refuseUnknownOptions } from '../text/options';
 
 export const SCHEDULES = ['constant', 'linear', 'cosine'] as const;
 export type Schedule = (typeof SCHEDULES)[number];
@@ -36,6 +37,12 @@ export function describeRate(learningRate: number): string[] {
  * that reaches 0 at the last step.
  */
 export function learningRateAt(step: number, options: ScheduleOptions): number {
+  refuseUnknownOptions('learningRateAt', options, {
+    schedule: true,
+    learningRate: true,
+    warmupSteps: true,
+    totalSteps: true,
+  });
   const { schedule, learningRate, warmupSteps, totalSteps } = options;
   if (step <= warmupSteps) return learningRate * (step / warmupSteps);
   if (schedule === 'constant') return learningRate;

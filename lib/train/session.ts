@@ -5,6 +5,7 @@ import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
 import { MlitError } from '../native/errors';
 import type { NativeMemoryPlan, NativeTrainSession, Recompute } from '../native/types';
+import { refuseUnknownOptions } from '../text/options';
 import type { Ranks } from './ranks';
 
 /** Adapters of a session and the size of its micro-batches. */
@@ -80,6 +81,18 @@ export class TrainingSession implements AsyncDisposable {
 
   /** @throws MlitError `OUT_OF_MEMORY` when the memory cannot be had; nothing is left allocated then. */
   static async create(options: TrainingSessionOptions): Promise<TrainingSession> {
+    refuseUnknownOptions('TrainingSession.create', options, {
+      ranks: true,
+      model: true,
+      adapters: true,
+      full: true,
+      microTokens: true,
+      maxTargets: true,
+      logitsBytes: true,
+      recompute: true,
+      seed: true,
+      training: true,
+    });
     const { adapters = [], full = false } = options;
     const native = await options.model.native.createTrainSession(
       adapters.map((adapter) => adapter.native),
@@ -107,6 +120,7 @@ export class TrainingSession implements AsyncDisposable {
    * drop here and in {@link forward}, never in {@link score}.
    */
   async forwardBackward(batch: PackedBatch, options: { logprobs?: boolean } = {}): Promise<BatchSums> {
+    refuseUnknownOptions('forwardBackward', options, { logprobs: true });
     const discards = this.#discards;
     const sums = await this.#native.forwardBackward(batch, options.logprobs ?? false).catch(this.#failed);
     if (discards === this.#discards) {
@@ -138,6 +152,16 @@ export class TrainingSession implements AsyncDisposable {
 
   /** Divides the accumulated gradient by the step's total weight, clips, and takes one AdamW step. */
   async optimStep(options: OptimStepOptions): Promise<{ gradNorm: number; step: number }> {
+    refuseUnknownOptions('optimStep', options, {
+      learningRate: true,
+      adapter: true,
+      totalWeight: true,
+      beta1: true,
+      beta2: true,
+      epsilon: true,
+      weightDecay: true,
+      maxGradNorm: true,
+    });
     const adapter = options.adapter ?? 0;
     if (!Number.isInteger(adapter) || adapter < 0 || adapter >= this.#weights.length) {
       throw new RangeError(`optimStep: adapter is ${adapter}, expected 0 to ${this.#weights.length - 1}`);

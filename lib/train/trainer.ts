@@ -11,18 +11,21 @@ import { modelIdentity } from '../model/weight-files';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
+import { type OptionNames, refuseUnknownOptions } from '../text/options';
 import { type Checkpoint, latestCheckpoint, type TrainerState } from './checkpoint';
 import type { DevEvaluator, DevMeasuring } from './evaluator';
 import { EventStream } from './events';
 import { adoptInitAdapter } from './init-adapter';
 import {
   LORA_OPTIONS,
+  ONLY_OF_LORA,
   optionsOfMethod,
+  overruled,
   refuseIdleOptions,
   resolveTrainOptions,
   type TrainOptions,
   type TrainOptionsInput,
-  withFull,
+  trainFields,
 } from './options';
 import { checkMemory, devContext, planRun, type TrainPlan } from './plan';
 import type { PreparedData } from './prepare';
@@ -71,6 +74,21 @@ export type TrainerOptions = TrainOptionsInput & {
   onFetch?: HubOptions['onFetch'];
 };
 
+const TRAINER_OPTIONS: OptionNames<TrainerOptions> = {
+  ...trainFields.shape,
+  out: true,
+  resume: true,
+  relocate: true,
+  base: true,
+  clock: true,
+  evaluator: true,
+  ranks: true,
+  signal: true,
+  onNote: true,
+  onLoad: true,
+  onFetch: true,
+};
+
 /** What {@link planTraining} finds out without loading weights. */
 export interface TrainingPrepared {
   options: TrainOptions;
@@ -102,11 +120,23 @@ export async function planTraining(
     card?: string | undefined;
   } = {},
 ): Promise<TrainingPrepared> {
+  refuseUnknownOptions('planTraining', context, {
+    signal: true,
+    onNote: true,
+    onFetch: true,
+    startedAt: true,
+    clock: true,
+    evaluator: true,
+    ranks: true,
+    modelCommit: true,
+    card: true,
+  });
   const options = await adoptInitAdapter(resolveTrainOptions(input), input);
   const { modelCommit, signal, onNote, onFetch, evaluator, ranks } = context;
   const asked = ranks?.device(options.device) ?? options.device;
   const device = context.card ?? loadAddon().resolveDevice(asked, 'auto');
   refuseIdleOptions(options);
+  if (context.startedAt === undefined) for (const note of overruled(input)) onNote?.(note);
   if (options.select !== 'loss' && evaluator?.measures !== options.select)
     throw new RangeError(
       `train options: select is ${options.select}, which needs an evaluator that measures it`,
@@ -217,11 +247,13 @@ export class Trainer implements AsyncDisposable {
       onFetch,
       ...input
     } = options;
+    refuseUnknownOptions('Trainer.create', options, TRAINER_OPTIONS);
     signal?.throwIfAborted();
     const writes = ranks === undefined || ranks.rank === 0;
     const startedAt = await agreeOnOptions(ranks, { ...input, resume, relocate, clock });
     const record = resume ? await readRunRecord(out) : undefined;
     const started = record?.options.model;
+    if (!record) for (const note of overruled(input)) onNote?.(note);
     if (record && relocate) Object.assign(record.options, placesOf(resolveTrainOptions(input)));
     if (record) refuseContradictions(record.options, input);
     const isSameName = record?.options.model === started;
@@ -238,7 +270,7 @@ export class Trainer implements AsyncDisposable {
     const wanted = record ? asChosen(record, ranks) : input;
     const prepared = await planTraining(base ? { ...wanted, device: base.device } : wanted, context);
     if (base) prepared.chosen.baseDtype = base.baseDtype;
-    if (record && writes) refuseOtherChoices(record.chosen, prepared.chosen);
+    if (record && writes) refuseOtherChoices(record.chosen, prepared.chosen, prepared.source.path);
     if (record) {
       // As the run was asked for: the model card of a resumed run is that of one that nobody touched.
       const { device, threads, recompute } = record.options;
@@ -255,7 +287,7 @@ export class Trainer implements AsyncDisposable {
 
     const cleanup = new AsyncStack();
     try {
-      const directory = writes ? await RunDirectory.open(out, resume) : undefined;
+      const directory = writes ? await RunDirectory.open(out, resume, onNote) : undefined;
       if (directory) cleanup.add(() => (resume ? directory.close() : directory.discard()));
       // The first opens it, and removes what a killed run left half written, before the others look.
       const newest = async (): Promise<Checkpoint | undefined> =>
@@ -283,7 +315,7 @@ export class Trainer implements AsyncDisposable {
           why ? `gradients go through the hosts' memory: ${why}` : 'gradients go from card to card by NCCL',
         );
       }
-      const tuned = await makeTuned(model, prepared.options, onNote);
+      const tuned = await makeTuned(model, prepared.options, onNote, () => refuseExchanged(prepared));
       cleanup.add(() => tuned.dispose());
       const session = await TrainingSession.create({
         model,
@@ -476,7 +508,7 @@ function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOption
   };
   const foreign =
     recorded.method === 'full' ? LORA_OPTIONS.find((key) => given[key] !== undefined) : undefined;
-  if (foreign !== undefined) throw new RangeError(`train options: ${withFull(foreign)}`);
+  if (foreign !== undefined) throw new RangeError(`train options: ${foreign} ${ONLY_OF_LORA}`);
   for (const [key, value] of Object.entries(asKept)) {
     const was = (recorded as Record<string, unknown>)[key];
     if (value === undefined || JSON.stringify(value) === JSON.stringify(was)) continue;
@@ -488,7 +520,7 @@ function refuseContradictions(recorded: TrainOptions, given: Partial<TrainOption
   }
 }
 
-function refuseOtherChoices(recorded: RunChoices, now: RunChoices): void {
+function refuseOtherChoices(recorded: RunChoices, now: RunChoices, model: string): void {
   const keys = [
     'device',
     'threads',
@@ -505,8 +537,8 @@ function refuseOtherChoices(recorded: RunChoices, now: RunChoices): void {
     if (key === 'modelIdentity')
       throw new MlitError(
         'STATE_MISMATCH',
-        'resume: the model is not the one that the run was started with: its files have other bytes; put the old ones back, or start a new run',
-        { fields: { field: key, expected: recorded[key], actual: now[key] } },
+        `resume: ${model} is not the model that the run was started with: its files have other bytes; put the old ones back, or start a new run`,
+        { fields: { field: key, file: model, expected: recorded[key], actual: now[key] } },
       );
     throw new MlitError(
       'STATE_MISMATCH',
@@ -522,6 +554,16 @@ async function refuseReplaced({ source, chosen }: TrainingPrepared): Promise<voi
   throw new MlitError(
     'FILE_DAMAGED',
     `${source.path} was changed while it was being read; leave it alone until the run has begun, and start again`,
+    { fields: { file: source.path } },
+  );
+}
+
+/** Of full tuning, which writes what its model's folder says of it beside the weights. */
+async function refuseExchanged({ source, chosen }: TrainingPrepared): Promise<void> {
+  if ((await modelIdentity(source.path, source.kind)) === chosen.modelIdentity) return;
+  throw new MlitError(
+    'FILE_DAMAGED',
+    `${source.path} was changed while the run went on, and what it says of the model is written beside the weights; put the old files back and go on by --resume: the state is saved`,
     { fields: { file: source.path } },
   );
 }

@@ -17,17 +17,22 @@ export interface Tuned {
   dispose(): Promise<void>;
 }
 
+/** @param checkFiles throws where the model's files are no longer those that were read */
 export async function makeTuned(
   model: Model,
   options: TrainOptions,
   onNote: ((note: string) => void) | undefined,
+  checkFiles: () => Promise<void>,
 ): Promise<Tuned> {
   if (options.method === 'full') {
     return {
       kind: 'model',
       adapter: undefined,
       baseName: model.source.baseName,
-      save: async (out) => void (await writeModelFolder({ source: model, out, dtype: 'f32' })),
+      save: async (out) => {
+        await checkFiles(); // configuration and tokenizer are those of the files that lie there now
+        await writeModelFolder({ source: model, out, dtype: 'f32' });
+      },
       dispose: async () => undefined,
     };
   }

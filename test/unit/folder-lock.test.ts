@@ -5,7 +5,7 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FolderLock, mayLive, thisProcess } from '../../lib/native/folder-lock';
+import { FolderLock, mayLive, takeoverNote, thisProcess } from '../../lib/native/folder-lock';
 import { bundle } from '../support/bundle';
 
 const module = await bundle('lib/native/folder-lock.ts');
@@ -64,12 +64,14 @@ describe('FolderLock', () => {
   });
 
   it.each([
-    ['a dead process', gone],
-    ['nobody', () => '{"pid'],
-    ['one who never wrote a name', () => ''],
-  ])('takes over the lock of %s and leaves nothing beside it', async (_, text) => {
+    ['a dead process', gone, /^.*: the process that worked here before \(\{"pid":\d+.*taken over$/],
+    ['nobody', () => '{"pid', /before \(unnamed\)/],
+    ['one who never wrote a name', () => '', /before \(unnamed\)/],
+  ])('takes over the lock of %s, says so and leaves nothing beside it', async (_, text, said) => {
+    expect(takeoverNote(folder, await FolderLock.acquire(folder, 'RUN_LOCKED'))).toBeUndefined();
     await writeFile(join(folder, 'run.lock'), text());
     const lock = await FolderLock.acquire(folder, 'RUN_LOCKED');
+    expect(takeoverNote(folder, lock)).toMatch(said);
     expect(await readdir(folder)).toEqual(['run.lock']);
     await lock.release();
     expect(await readdir(folder)).toEqual([]);

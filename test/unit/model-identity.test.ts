@@ -81,7 +81,7 @@ describe('a model on this machine', () => {
     changeWeights(model);
     await expect(goOn(out)).rejects.toMatchObject({
       code: 'STATE_MISMATCH',
-      message: expect.stringMatching(/the model is not the one that the run was started with/),
+      message: expect.stringMatching(/model\.gguf is not the model that the run was started with/),
     });
   });
 

@@ -1,7 +1,7 @@
 // Options are told apart before a run: what is wrong is named, what is held out is the same for the same seed.
 import { describe, expect, it } from 'vitest';
 import { EventStream, type TrainEvent } from '../../lib/train/events';
-import { resolveTrainOptions } from '../../lib/train/options';
+import { overruled, resolveTrainOptions } from '../../lib/train/options';
 import { availableBytes } from '../../lib/train/plan';
 import { splitDev } from '../../lib/train/prepare';
 
@@ -39,6 +39,20 @@ describe('resolveTrainOptions', () => {
   it('wants an object', () => {
     expect(() => resolveTrainOptions(null)).toThrow(TypeError);
     expect(() => resolveTrainOptions('x')).toThrow(TypeError);
+  });
+});
+
+describe('options that another overrules', () => {
+  it.each([
+    [{ steps: 4 }, []],
+    [{ epochs: 2, batchExamples: 4 }, []],
+    [{ steps: 4, epochs: 2 }, [/steps \(--steps\) is given.*epochs \(--epochs\) counts for nothing/]],
+    [
+      { batchTokens: 400, batchExamples: 2 },
+      [/batchTokens .* is given.*batchExamples .* counts for nothing/],
+    ],
+  ])('are told: %j', (given, lines) => {
+    expect(overruled(given)).toEqual(lines.map((line) => expect.stringMatching(line)));
   });
 });
 
