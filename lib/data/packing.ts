@@ -37,7 +37,12 @@ export type Packable = Pick<RenderedExample, 'id' | 'tokens' | 'weights'>;
  * @throws MlitError `DATA_INVALID` naming an example that is longer than a micro-batch or has no tokens
  */
 export function packExamples(examples: readonly Packable[], options: PackOptions): PackedGroup[] {
-  refuseUnknownOptions('packExamples', options, { microTokens: true, adapters: true, allTargets: true });
+  refuseUnknownOptions('packExamples', options, {
+    microTokens: true,
+    adapters: true,
+    allTargets: true,
+    records: true,
+  });
   const { microTokens } = options;
   if (!Number.isInteger(microTokens) || microTokens < 1) {
     throw new RangeError(`microTokens: expected a whole number from 1, got ${microTokens}`);

@@ -5,6 +5,7 @@ import { loadAddon } from '../native/addon';
 import { isMlitError, MlitError } from '../native/errors';
 import type { NativeRanks } from '../native/types';
 import { packageVersion } from '../native/version';
+import { refuseUnknownOptions } from '../text/options';
 
 /** Where a launcher says that this process stands, and how it is to reach the others. */
 export interface RankPlace {
@@ -95,6 +96,7 @@ export class Ranks {
    * @throws MlitError `DEVICE_UNAVAILABLE` where they can't meet, `RANKS_DIFFER` where they are of several versions
    */
   static async join(place: RankPlace): Promise<Ranks> {
+    refuseUnknownOptions('Ranks.join', place, { rank: true, size: true, said: true, meet: true });
     const { rank, size, said, meet } = place;
     const addon = loadAddon();
     const reason = meet ? '' : addon.ranksWhyNot().mpi;

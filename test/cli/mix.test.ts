@@ -168,7 +168,7 @@ describe('--mix of train and plan', () => {
       'run',
       '--resume',
     );
-    expect(other).toMatchObject({ code: 2, stderr: expect.stringMatching(/resume: mix is/) });
+    expect(other).toMatchObject({ code: 2, stderr: expect.stringMatching(/resume: --mix is/) });
   });
 
   it('plans what would be drawn', async () => {

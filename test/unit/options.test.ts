@@ -29,6 +29,7 @@ describe('an unknown option', () => {
     'planTraining’s options': (extra) => library.planTraining(wrong({ model, data: [data], ...extra })),
     'Experiment.open': (extra) => library.Experiment.open('none.yaml', {}, wrong(extra)),
     'ChatTemplate.create': (extra) => library.ChatTemplate.create(wrong(extra)),
+    'Ranks.join': (extra) => library.Ranks.join(wrong(extra)),
     'Store.open': (extra) => library.Store.open('none', wrong({ write: false, ...extra })),
     PairedBootstrap: (extra) => new library.PairedBootstrap([], wrong(extra)),
     bootstrapSeeds: (extra) => library.bootstrapSeeds([1, 2, 3, 4, 5], wrong(extra)),
