@@ -53,9 +53,11 @@ class MpiExchange final : public Exchange {
   void exchange(const std::byte* from, std::span<const RankPart> sends, std::byte* to,
                 std::span<const RankPart> receives, const std::atomic<bool>* cancel) override {
     std::vector<MPI_Request> requests;
+    std::vector<int> senders;
     for (int q = 0; q < size_; ++q) {
       const RankPart& part = receives[static_cast<size_t>(q)];
       if (q == rank_ || part.bytes == 0) continue;
+      senders.push_back(q);
       requests.emplace_back();
       check(MPI_Irecv(to + part.offset, static_cast<int>(part.bytes), MPI_BYTE, q, kTag, world_, &requests.back()),
             "MPI_Irecv");
@@ -67,20 +69,35 @@ class MpiExchange final : public Exchange {
       check(MPI_Isend(from + part.offset, static_cast<int>(part.bytes), MPI_BYTE, q, kTag, world_, &requests.back()),
             "MPI_Isend");
     }
+    std::vector<MPI_Status> statuses(requests.size());
     int done = 0;
     for (int looks = 0; !done; ++looks) {
       if (cancel != nullptr && *cancel) throw Error(ErrorCode::kCancelled, "cancelled");
-      check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
+      check(MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, statuses.data()), "MPI_Testall");
       if (looks >= kEagerLooks)
         std::this_thread::sleep_for(kBetweenLooks);
       else
         std::this_thread::yield();
     }
+    checkLengths(senders, receives, statuses);
   }
 
   void leave() override { check(MPI_Finalize(), "MPI_Finalize"); }
 
  private:
+  // A message that is shorter than what is waited for would be taken without a word.
+  static void checkLengths(const std::vector<int>& senders, std::span<const RankPart> receives,
+                           const std::vector<MPI_Status>& statuses) {
+    for (size_t i = 0; i < senders.size(); ++i) {
+      const int q = senders[i];
+      int bytes = 0;
+      check(MPI_Get_count(&statuses[i], MPI_BYTE, &bytes), "MPI_Get_count");
+      if (static_cast<size_t>(bytes) == receives[static_cast<size_t>(q)].bytes) continue;
+      throw Error(ErrorCode::kDeviceUnavailable, "rank " + std::to_string(q) + " is at another place of the run",
+                  {{"rank", std::to_string(q)}});
+    }
+  }
+
   MPI_Comm world_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1;
 };
