@@ -206,7 +206,12 @@ const LIKELY_NAMES: Readonly<Record<string, readonly string[]>> = {
 function missing(source: RecordSource, record: Json, field: string, wanted: string, why: string): MlitError {
   const there = Object.keys(record);
   const likely = LIKELY_NAMES[wanted]?.find((name) => typeof record[name] === 'string');
-  const hint = likely === undefined ? '' : `. If "${likely}" is meant, use --field ${wanted}=${likely}`;
+  const hint =
+    likely !== undefined
+      ? `. If "${likely}" is meant, use --field ${wanted}=${likely}`
+      : there.length === 1 && /[;\t|]/.test(there[0]!)
+        ? '. The columns of a CSV are parted by commas, those of a .tsv by tabs'
+        : '';
   return new MlitError(
     'DATA_INVALID',
     `${place(source)}: the field "${field}" is missing (${why}); the record has ${listed(there) || 'no fields'}${hint}`,

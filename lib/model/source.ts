@@ -60,9 +60,10 @@ export async function resolveModel(model: string, options: ResolveOptions = {}):
       fields: { name: model },
     });
   }
+  const asOnHub = /^[\w.-]+\/[\w.-]+$/.test(model) ? `; did you mean hf:${model}?` : '';
   throw new MlitError(
     'UNKNOWN_MODEL',
-    `no file or folder '${model}', and no model of that name; known names: ${NAMED_MODELS.map((entry) => entry.name).join(', ')}; a model of the hub is spelt hf:owner/name`,
+    `no file or folder '${model}', and no model of that name; known names: ${NAMED_MODELS.map((entry) => entry.name).join(', ')}; a model of the hub is spelt hf:owner/name${asOnHub}`,
     { fields: { name: model } },
   );
 }

@@ -153,6 +153,13 @@ describe('forms', () => {
     expect(notes[0]!.slice(notes[0]!.indexOf(': ') + 2)).toBe(said);
   });
 
+  it('says of a table with other signs between its columns what is expected', async () => {
+    const file = write('instruction;response\nHi;Hello\n', 'csv');
+    await expect(readExamples([file])).rejects.toThrow(
+      /the record has instruction;response. The columns of a CSV are parted by commas/,
+    );
+  });
+
   it('speaks of answers, not of training: score reads them too', async () => {
     await expect(read(lines({ instruction: 'q' }))).rejects.toThrow(/"response" is missing \(the answer to/);
     await expect(read(lines({ messages: [{ role: 'user', content: 'q' }] }))).rejects.toThrow(

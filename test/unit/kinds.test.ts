@@ -48,6 +48,13 @@ describe('as a model', () => {
     });
   });
 
+  it('a name as the hub has it is told how it is spelt', async () => {
+    await expect(resolveModel('owner/some-model')).rejects.toMatchObject({
+      code: 'UNKNOWN_MODEL',
+      message: expect.stringMatching(/; did you mean hf:owner\/some-model\?$/),
+    });
+  });
+
   it('a folder with both is one', async () => {
     const both = join(folder, 'both');
     cpSync(model, both, { recursive: true });
