@@ -13,6 +13,7 @@ const steps = {
   'plan-memory':
     'twenty-odd combinations of families and options: what mlit plan says against what each process took',
   cuda: 'the CUDA plug-in compiled for sm_80 and sm_90a, and what the compiler made of each kernel',
+  gpu: 'the programs for a card, built from a copy of the sources that they need: small, and skipped where there is none',
   arm64: 'the native tests and the prebuilt addon for arm64, under QEMU',
 };
 

@@ -97,6 +97,9 @@ Checkpoint::Checkpoint(const std::string& path) {
   names = tensorNames(config, gguf, gguf ? "" : decoderPath(*source));
 }
 
+Checkpoint::Checkpoint(ModelConfig shape, std::unique_ptr<TensorSource> tensors)
+    : config(std::move(shape)), source(std::move(tensors)), names(tensorNames(config, false)) {}
+
 WeightFormat losslessFormat(const std::string& path) { return formatOf(Checkpoint(path)); }
 
 WeightFormat automaticFormat(const std::string& path, const BackendSizes& backend) {
@@ -104,8 +107,11 @@ WeightFormat automaticFormat(const std::string& path, const BackendSizes& backen
 }
 
 ModelLoader::ModelLoader(const std::string& path, std::shared_ptr<Backend> backend, const Model::Options& options)
+    : ModelLoader(Checkpoint(path), path, std::move(backend), options) {}
+
+ModelLoader::ModelLoader(Checkpoint checkpoint, const std::string& path, std::shared_ptr<Backend> backend,
+                         const Model::Options& options)
     : model_(new Model), options_(options), pool_(usableProcessors()) {
-  Checkpoint checkpoint(path);
   model_->backend_ = std::move(backend);
   model_->path_ = path;
   model_->format_ = options.format.value_or(automaticFormat(checkpoint, *model_->backend_));

@@ -32,11 +32,16 @@ struct Checkpoint {
   std::unique_ptr<TensorSource> source;
   TensorNames names;
   explicit Checkpoint(const std::string& path);
+  // Tensors by the names that a Hugging Face folder has, wherever they come from.
+  Checkpoint(ModelConfig shape, std::unique_ptr<TensorSource> tensors);
 };
 
 class ModelLoader {
  public:
   ModelLoader(const std::string& path, std::shared_ptr<Backend> backend, const Model::Options& options);
+  // path: what the model says it was loaded from.
+  ModelLoader(Checkpoint checkpoint, const std::string& path, std::shared_ptr<Backend> backend,
+              const Model::Options& options);
   std::shared_ptr<Model> load();
   // A model of this shape whose weights nobody has set: for a backend that only counts.
   static std::shared_ptr<Model> outline(const ModelConfig& config, std::shared_ptr<Backend> backend,

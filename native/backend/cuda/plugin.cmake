@@ -62,22 +62,29 @@ if(cuda_wanted)
 
   file(GLOB cuda_sources CONFIGURE_DEPENDS native/backend/cuda/*.cpp native/backend/cuda/*.cu
     native/backend/cuda/backend/*.cpp native/backend/cuda/kernels/*.cu)
-  add_library(mlit_cuda SHARED ${cuda_sources} native/core/error.cpp)
-  set_target_properties(mlit_cuda PROPERTIES PREFIX "" SUFFIX ".so")
-  target_include_directories(mlit_cuda PRIVATE native)
-  target_include_directories(mlit_cuda SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  # What the plug-in and the programs for a card (native/backend/cuda/test/card) are both made of.
+  list(FILTER cuda_sources EXCLUDE REGEX "/plugin\\.cpp$")
+  add_library(mlit_cuda_parts OBJECT EXCLUDE_FROM_ALL ${cuda_sources})
+  add_library(mlit_cuda SHARED $<TARGET_OBJECTS:mlit_cuda_parts> native/backend/cuda/plugin.cpp native/core/error.cpp)
+  set_target_properties(mlit_cuda PROPERTIES PREFIX "" SUFFIX ".so" LINKER_LANGUAGE CUDA)
   string(REGEX MATCH "^[0-9]+" toolkit_major ${CMAKE_CUDA_COMPILER_VERSION})
-  target_compile_definitions(mlit_cuda PRIVATE
-    ${MLIT_INTERFACE} MLIT_CUDA_TOOLKIT_MAJOR=${toolkit_major} MLIT_CUDA_ARCHS="${cuda_archs}")
-  target_compile_options(mlit_cuda PRIVATE
-    $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Werror -ffp-contract=off>
+  set(cuda_definitions ${MLIT_INTERFACE} MLIT_CUDA_TOOLKIT_MAJOR=${toolkit_major} MLIT_CUDA_ARCHS="${cuda_archs}")
+  set(cuda_host_options $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Werror -ffp-contract=off>)
+  set(cuda_device_options
     "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings -Xcompiler -Wall -lineinfo --threads 0>"
     "$<$<COMPILE_LANGUAGE:CUDA>:${gencode}>")
+  foreach(target mlit_cuda_parts mlit_cuda)
+    target_include_directories(${target} PRIVATE native)
+    target_include_directories(${target} SYSTEM PRIVATE ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+    target_compile_definitions(${target} PRIVATE ${cuda_definitions})
+    target_compile_options(${target} PRIVATE ${cuda_host_options} ${cuda_device_options})
+  endforeach()
   set_property(TARGET mlit_cuda PROPERTY LINK_DEPENDS ${CMAKE_SOURCE_DIR}/native/backend/cuda/exports.map)
   target_link_options(mlit_cuda PRIVATE
     -Wl,--version-script=${CMAKE_SOURCE_DIR}/native/backend/cuda/exports.map -Wl,--as-needed -Wl,--exclude-libs,ALL
     -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--no-undefined)
   target_link_libraries(mlit_cuda PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+  include(native/backend/cuda/test/card/card.cmake)
 endif()
 
 # Doubles that stand beside a copy of the addon in tests: a plug-in that says what a test's environment tells it and computes on the

@@ -1,33 +1,27 @@
-// Whole trainings and samples of each family on the CUDA backend, on the emulated device, against the same ones of the CPU backend:
-// the base's bfloat16 weights are the same numbers in both, so what differs is that one keeps its activations in bfloat16.
+// Whole trainings and samples of each family on the CUDA backend against the same ones of the CPU backend. The base's bfloat16
+// weights are the same numbers in both, so what differs is that one keeps its activations in bfloat16.
 #include "backend/cuda/test/model_on_card.h"
 #include "sample/engine.h"
 
 namespace mlit::test {
 namespace {
 
-class Families : public OnCardWith<const char*> {};
+class Families : public OnCardWith<bench::Shape> {};
 
-std::string familyName(const ::testing::TestParamInfo<const char*>& info) {
-  std::string name = info.param;
-  for (char& c : name) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
-  }
-  return name;
-}
+std::string familyName(const ::testing::TestParamInfo<bench::Shape>& info) { return info.param.name; }
 
 // Of norms, relative: about what 8 bits leave after a few layers. Of losses, in nats.
 constexpr double kLogitsError = 0.02, kGradientError = 0.08, kLossError = 0.03;
 
 TEST_P(Families, LogitsAndGradientsAreTheCpusWithinBf16) {
-  const Fixture f(GetParam());
-  const auto cpu = onCpu(f), card = onCard(f);
-  const BatchData batch(f.packedDocuments());
+  const bench::Shape& shape = GetParam();
+  const auto cpu = onCpu(shape), card = onCard(shape);
+  const BatchData batch(smallDocuments(shape));
   std::vector<float> logits[2], gradients[2];
   double loss[2] = {};
   int side = 0;
   for (const auto& model : {cpu, card}) {
-    TrainSession session(model, {Adapter::load(model, f.path("adapter"))}, trainOptions(*model));
+    TrainSession session(model, {smallAdapter(model)}, trainOptions(*model));
     logits[side] = session.logitsToHost(batch.view());
     const StepSums sums = session.forwardBackward(batch.view());
     loss[side] = sums.loss[0] / sums.weight[0];
@@ -39,16 +33,15 @@ TEST_P(Families, LogitsAndGradientsAreTheCpusWithinBf16) {
   EXPECT_NEAR(loss[1], loss[0], kLossError);
 }
 
-// Of one model each family: the steps are slow to emulate.
-class Trainings : public OnCardWith<const char*> {};
+class Trainings : public OnCardWith<bench::Shape> {};
 
 TEST_P(Trainings, TwentyStepsLoseWhatTheCpuLoses) {
-  const Fixture f(GetParam());
-  const BatchData batch(f.packedDocuments());
+  const bench::Shape& shape = GetParam();
+  const BatchData batch(smallDocuments(shape));
   std::vector<double> losses[2];
   int side = 0;
-  for (const auto& model : {onCpu(f), onCard(f)}) {
-    TrainSession session(model, {Adapter::load(model, f.path("adapter"))}, trainOptions(*model));
+  for (const auto& model : {onCpu(shape), onCard(shape)}) {
+    TrainSession session(model, {smallAdapter(model)}, trainOptions(*model));
     for (int step = 0; step < 20; ++step) {
       const StepSums sums = session.forwardBackward(batch.view());
       losses[side].push_back(sums.loss[0] / sums.weight[0]);
@@ -61,21 +54,21 @@ TEST_P(Trainings, TwentyStepsLoseWhatTheCpuLoses) {
 }
 
 TEST_P(Families, GreedyTextIsTheCpus) {
-  const Fixture f(GetParam());
+  const bench::Shape& shape = GetParam();
   SampleRequest request;
-  const std::vector<int32_t> sequence = f.packedDocuments()[0].tokens;
+  const std::vector<int32_t> sequence = smallDocuments(shape)[0].tokens;
   request.prompt.assign(sequence.begin(), sequence.begin() + std::min<ptrdiff_t>(9, std::ssize(sequence)));
   request.maxNewTokens = 12;
   request.adapter = 0;
   std::vector<int32_t> tokens[2];
   std::vector<float> logprobs[2];
   int side = 0;
-  for (const auto& model : {onCpu(f), onCard(f)}) {
+  for (const auto& model : {onCpu(shape), onCard(shape)}) {
     SampleOptions options;
     options.maxRows = 2;
     options.cacheTokens = 256;
     options.prefillTokens = 7;
-    SampleEngine engine(model, {Adapter::load(model, f.path("adapter"))}, options);
+    SampleEngine engine(model, {smallAdapter(model)}, options);
     for (int64_t id = 0; id < 2; ++id) {
       request.id = id;
       engine.submit(request);
@@ -99,7 +92,7 @@ TEST_P(Families, GreedyTextIsTheCpus) {
 }
 
 INSTANTIATE_TEST_SUITE_P(OnCard, Families, ::testing::ValuesIn(kFamilies), familyName);
-INSTANTIATE_TEST_SUITE_P(OnCard, Trainings, ::testing::ValuesIn(kZoo), familyName);
+INSTANTIATE_TEST_SUITE_P(OnCard, Trainings, ::testing::ValuesIn(kFamilies), familyName);
 
 }  // namespace
 }  // namespace mlit::test

@@ -9,30 +9,30 @@ namespace {
 
 class TrainingOnCard : public OnCardAlone {};
 
-std::vector<float> gradientsOf(const std::shared_ptr<Model>& model, const Fixture& f, const TrainOptions& options,
+std::vector<float> gradientsOf(const std::shared_ptr<Model>& model, const TrainOptions& options,
                                const BatchData& batch) {
-  TrainSession session(model, {Adapter::load(model, f.path("adapter"))}, options);
+  TrainSession session(model, {smallAdapter(model)}, options);
   session.forwardBackward(batch.view());
   return session.gradientsToHost(0);
 }
 
 TEST_F(TrainingOnCard, RecomputingChangesNoBit) {
-  const Fixture f("zoo/qwen3");
-  const BatchData batch(f.packedDocuments());
-  const auto model = onCard(f);
+  const bench::Shape& shape = familyShape("qwen3");
+  const BatchData batch(smallDocuments(shape));
+  const auto model = onCard(shape);
   std::vector<float> first;
   for (const Recompute level : {Recompute::kNone, Recompute::kActivations, Recompute::kLayer}) {
     TrainOptions options = trainOptions(*model);
     options.recompute = level;
-    const std::vector<float> gradients = gradientsOf(model, f, options, batch);
+    const std::vector<float> gradients = gradientsOf(model, options, batch);
     if (first.empty()) first = gradients;
     EXPECT_EQ(gradients, first) << static_cast<int>(level);
   }
 }
 
 TEST_F(TrainingOnCard, AResumedRunHasTheBytesOfOneThatWasNotInterrupted) {
-  const Fixture f("zoo/qwen2");
-  const BatchData batch(f.packedDocuments());
+  const bench::Shape& shape = familyShape("qwen2");
+  const BatchData batch(smallDocuments(shape));
   const TempDir folder;
   const auto steps = [&](TrainSession& session, int count) {
     for (int i = 0; i < count; ++i) {
@@ -40,14 +40,14 @@ TEST_F(TrainingOnCard, AResumedRunHasTheBytesOfOneThatWasNotInterrupted) {
       session.optimStep(0, stepParams(3e-3, sums.weight[0]));
     }
   };
-  const auto model = onCard(f);
-  TrainSession whole(model, {Adapter::load(model, f.path("adapter"))}, trainOptions(*model));
+  const auto model = onCard(shape);
+  TrainSession whole(model, {smallAdapter(model)}, trainOptions(*model));
   steps(whole, 3);
   whole.saveState((folder.path() / "middle").string());
   steps(whole, 3);
   whole.saveState((folder.path() / "whole").string());
-  const auto again = onCard(f);
-  TrainSession resumed(again, {Adapter::load(again, f.path("adapter"))}, trainOptions(*again));
+  const auto again = onCard(shape);
+  TrainSession resumed(again, {smallAdapter(again)}, trainOptions(*again));
   resumed.loadState((folder.path() / "middle").string());
   steps(resumed, 3);
   resumed.saveState((folder.path() / "resumed").string());
@@ -56,14 +56,14 @@ TEST_F(TrainingOnCard, AResumedRunHasTheBytesOfOneThatWasNotInterrupted) {
 }
 
 TEST_F(TrainingOnCard, ThreeAdaptersInOneBatchGetWhatEachGetsAlone) {
-  const Fixture f("llama-tiny");
-  const auto model = onCard(f);
+  const bench::Shape& shape = familyShape("llama3");
+  const auto model = onCard(shape);
   const auto make = [&](uint64_t seed) {
-    AdapterSpec spec = Adapter::load(model, f.path("adapter"))->layout().spec();
+    AdapterSpec spec = smallSpec();
     auto adapter = Adapter::create(model, spec, seed);
     return adapter;
   };
-  const auto batchFor = [&](std::vector<int32_t> adapters) { return BatchData(f.packedDocuments(adapters)); };
+  const auto batchFor = [&](std::vector<int32_t> adapters) { return BatchData(smallDocuments(shape, adapters)); };
   std::vector<std::shared_ptr<Adapter>> adapters = {make(1), make(2), make(3)};
   TrainSession together(model, adapters, trainOptions(*model));
   const StepSums sums = together.forwardBackward(batchFor({0, 1, 2}).view());
@@ -78,13 +78,13 @@ TEST_F(TrainingOnCard, ThreeAdaptersInOneBatchGetWhatEachGetsAlone) {
 }
 
 TEST_F(TrainingOnCard, DropsWhatTheCpuDrops) {
-  const Fixture f("zoo/qwen3");
-  BatchData batch(f.packedDocuments());
-  batch.records = {4, 1};
+  const bench::Shape& shape = familyShape("qwen3");
+  BatchData batch(smallDocuments(shape));
+  batch.records = {4, 1, 6};
   std::vector<float> gradients[2], undropped;
   int side = 0;
-  for (const auto& model : {onCpu(f), onCard(f)}) {
-    AdapterSpec spec = Adapter::load(model, f.path("adapter"))->layout().spec();
+  for (const auto& model : {onCpu(shape), onCard(shape)}) {
+    AdapterSpec spec = smallSpec();
     for (const double dropout : {0.0, 0.4}) {
       spec.dropout = dropout;
       TrainSession session(model, {Adapter::create(model, spec, 5)}, trainOptions(*model));
@@ -101,16 +101,12 @@ TEST_F(TrainingOnCard, DropsWhatTheCpuDrops) {
 }
 
 TEST_F(TrainingOnCard, FullTuningLosesWhatTheCpuLoses) {
-  const Fixture f("zoo/qwen2");
-  const BatchData batch(f.packedDocuments());
+  const bench::Shape& shape = familyShape("qwen2");
+  const BatchData batch(smallDocuments(shape));
   std::vector<double> losses[2];
   int side = 0;
   for (const bool card : {false, true}) {
-    std::shared_ptr<Backend> backend = createCpuBackend(1);
-    if (card) backend = std::make_shared<cuda::CudaBackend>(0, device::cublasLt());
-    Model::Options asFloats;
-    asFloats.format = WeightFormat::kF32;
-    const auto model = Model::load(f.path("model"), backend, asFloats);
+    const auto model = card ? onCard(shape, WeightFormat::kF32) : onCpu(shape, WeightFormat::kF32);
     TrainOptions options = trainOptions(*model);
     options.full = true;
     TrainSession session(model, {}, options);
@@ -126,29 +122,28 @@ TEST_F(TrainingOnCard, FullTuningLosesWhatTheCpuLoses) {
 }
 
 TEST_F(TrainingOnCard, MemoryIsWhatWasPlanned) {
-  const Fixture f("gemma3-tiny");
-  const auto backend = std::make_shared<cuda::CudaBackend>(0, device::cublasLt());
-  const auto model = loadAsBf16(f, backend);
-  const auto adapter = Adapter::load(model, f.path("adapter"));
+  const bench::Shape& shape = familyShape("gemma3");
+  const auto model = onCard(shape);
+  const auto adapter = smallAdapter(model);
   const TrainOptions options = trainOptions(*model);
   size_t planned = 0;
   for (const PlanItem& item :
-       TrainSession::plan(model->config(), *backend, {adapter->layout().spec()}, options, WeightFormat::kBF16)) {
+       TrainSession::plan(model->config(), model->backend(), {smallSpec()}, options, WeightFormat::kBF16)) {
     planned += item.bytes;
   }
   TrainSession session(model, {adapter}, options);
-  session.forwardBackward(BatchData(f.packedDocuments()).view());
+  session.forwardBackward(BatchData(smallDocuments(shape)).view());
   session.optimStep(0, stepParams(1e-3, 1));
   EXPECT_EQ(device::hostCounts().peakBytes, planned);
 }
 
 TEST_F(TrainingOnCard, ACardsNameIsPlannedAsTheCardItself) {
-  const Fixture f("gemma3-tiny");
+  const bench::Shape& shape = familyShape("gemma3");
   const cuda::CudaBackend there(0, device::cublasLt());
   const cuda::Card& card = *cuda::findCard("h100-80gb");
   const auto named = cuda::createCudaSizes(card);
-  const ModelConfig config = readModelConfig(f.path("model"));
-  const AdapterSpec spec = readPeftConfig(f.path("adapter")).spec;
+  const ModelConfig config = bench::configOf(shape);
+  const AdapterSpec spec = smallSpec();
   const auto expectSame = [](const MemoryPlan& plan, const MemoryPlan& expected) {
     ASSERT_EQ(plan.size(), expected.size());
     for (size_t i = 0; i < plan.size(); ++i) {
@@ -165,17 +160,14 @@ TEST_F(TrainingOnCard, ACardsNameIsPlannedAsTheCardItself) {
   expectSame(TrainSession::plan(config, *named, {}, options, WeightFormat::kBF16),
              TrainSession::plan(config, there, {}, options, WeightFormat::kBF16));
   expectSame(SampleEngine::plan(config, *named, {}, 4), SampleEngine::plan(config, there, {}, 4));
-  EXPECT_EQ(automaticFormat(f.path("model"), *named), WeightFormat::kBF16);
-  EXPECT_EQ(automaticFormat(f.path("model"), there), WeightFormat::kBF16);
-  EXPECT_EQ(automaticFormat(f.path("model"), *createCpuBackend(1)), losslessFormat(f.path("model")));
   EXPECT_EQ(named->deviceBytes(), (card.memoryMiB << 20) - cuda::kContextBytes);
 }
 
 TEST_F(TrainingOnCard, AStepAllocatesNothingAndWaitsTwice) {
-  const Fixture f("zoo/llama3-scaled");
-  const auto model = onCard(f);
-  TrainSession session(model, {Adapter::load(model, f.path("adapter"))}, trainOptions(*model));
-  const BatchData batch(f.packedDocuments());
+  const bench::Shape& shape = familyShape("llama3");
+  const auto model = onCard(shape);
+  TrainSession session(model, {smallAdapter(model)}, trainOptions(*model));
+  const BatchData batch(smallDocuments(shape));
   const auto step = [&] {
     const StepSums sums = session.forwardBackward(batch.view());
     session.optimStep(0, stepParams(1e-3, sums.weight[0]));
