@@ -234,12 +234,13 @@ U32x4 ldmatrix(const void* row, int matrices, bool transposed, Site site) {
 }
 
 // Nothing may lean on these bits: they are up to `units` off in the last place either way. The same for the same argument, as
-// on a card, and others with each seed.
+// on a card, and others with each seed. Next to zero or to infinity the same number of units would be another sign or no number.
 float inexact(float y, uint32_t argument, int units) {
-  if (y == 0 || !std::isfinite(y)) return y;
+  if (!std::isnormal(y)) return y;
   const uint64_t mixed = (argument + machine.options.seed * 0x9E3779B97F4A7C15u) * 0xD6E8FEB86659FD93u;
   const int32_t off = static_cast<int32_t>((mixed >> 40) % static_cast<uint64_t>(2 * units + 1)) - units;
-  return __builtin_bit_cast(float, __builtin_bit_cast(int32_t, y) + off);
+  const float moved = __builtin_bit_cast(float, __builtin_bit_cast(int32_t, y) + off);
+  return std::isfinite(moved) ? moved : y;
 }
 
 float exp2Approximate(float x) {

@@ -48,6 +48,15 @@ TEST_F(Dialect, Bfloat16RoundsAsTheCore) {
   }
 }
 
+TEST_F(Dialect, Exp2OfWhatHasNoNormalResultIsZeroOrInfinityAndAlwaysANumber) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    begin(seed);
+    for (float x = -160; x < -126; x += 0.125f) ASSERT_EQ(emulation::exp2Approximate(x), 0) << x;
+    for (float x = 127.5f; x < 128; x += 0x1p-16f) ASSERT_GT(emulation::exp2Approximate(x), 0x1p127f) << x;
+    EXPECT_EQ(emulation::exp2Approximate(128), INFINITY);
+  }
+}
+
 TEST_F(Dialect, Exp2IsWithinTwoUnitsTheSameForOneSeedAndOthersForTheNext) {
   int different = 0, otherwise = 0;
   for (int i = 0; i < 1000; ++i) {
