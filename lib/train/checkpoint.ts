@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { makeFolder, sha256File, syncFolder, whyNotWritten, writeFileAtomic } from '../native/files';
 import { shown } from '../native/untrusted';
+import { describeIssues } from '../text/issues';
 
 const STEP_NAME = /^step-(\d{8})$/;
 export const MANIFEST = 'manifest.json';
@@ -131,7 +132,9 @@ export async function latestCheckpoint(folder: string): Promise<Checkpoint | und
 async function readState(path: string, step: number): Promise<TrainerState> {
   const file = join(path, 'trainer.json');
   try {
-    const state = stateSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+    const content: unknown = JSON.parse(await readFile(file, 'utf8'));
+    const { data: state, error } = stateSchema.safeParse(content);
+    if (error) throw new TypeError(describeIssues(error, content));
     if (state.step !== step) throw new RangeError(`step is ${state.step}, but the folder's is ${step}`);
     return state as TrainerState;
   } catch (cause) {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 // A checkpoint is whole or not there: whatever fails or is damaged, the newest whole one is found and the rest is named.
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -53,6 +54,18 @@ describe('checkpoints', () => {
       code: 'FILE_DAMAGED',
       message: expect.stringContaining(file),
     });
+  });
+
+  it('says what a state with the right hash of the wrong content should have been', async () => {
+    const path = await saveCheckpoint(folder, { step: 1 }, tensors('state'), 2);
+    const manifest = JSON.parse(await readFile(join(path, 'manifest.json'), 'utf8'));
+    const text = '{"step":1,"best":{"step":-2,"loss":"low"}}';
+    await writeFile(join(path, 'trainer.json'), text);
+    manifest.files['trainer.json'] = createHash('sha256').update(text).digest('hex');
+    await writeFile(join(path, 'manifest.json'), JSON.stringify(manifest));
+    await expect(latestCheckpoint(folder)).rejects.toThrow(
+      /trainer\.json cannot be used \(best\.step: expected .*-2.*; best\.loss: expected a number, got/,
+    );
   });
 
   it('names a missing file', async () => {
