@@ -6,8 +6,11 @@ const piped = [...product, 'cp.async'];
 
 /** Every rule has to meet a kernel, so that a new name does not take one out of the list unseen. */
 export const rules = [
-  { kernels: /^attention(?:Forward|KeyGradient|QueryGradient|Cached)Kernel<\d+, true>$/, have: piped },
-  { kernels: /^attention(?:Forward|KeyGradient|QueryGradient|Cached)Kernel<\d+, false>$/, have: product },
+  { kernels: /^attention(?:Forward|KeyGradient|QueryGradient|Cached|Prompt)Kernel<\d+, true>$/, have: piped },
+  {
+    kernels: /^attention(?:Forward|KeyGradient|QueryGradient|Cached|Prompt)Kernel<\d+, false>$/,
+    have: product,
+  },
   { kernels: /^(?:intoRank|outOfRank)Kernel<\w+, \(Load\)0>$/, have: piped },
   { kernels: /^(?:intoRank|outOfRank)Kernel<\w+, \(Load\)1>$/, have: product },
   { kernels: /^overRowsKernel<(?!float, float)\w+, \w+, \(Load\)0, /, have: piped },

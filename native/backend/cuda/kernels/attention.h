@@ -21,7 +21,8 @@ void attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuS
 
 void kvStore(const AttentionShape& shape, DevConstReal k, DevConstReal v, int64_t ldkv, int64_t rows,
              DevConstI32 rowPages, DevConstI32 rowSlots, DevReal pool, Stream& stream);
-// Two launches; one where every row sees few tokens. The workspace, 16-byte aligned, holds parts of rows that see many: none where
+// Two launches; one where every row sees few tokens. From 64 rows on another one, which takes what are rows of prompts: runs of
+// rows of one sequence. A row's bits are the same whichever kernel takes it. The workspace, 16-byte aligned, holds parts of rows that see many: none where
 // no row of the call does. In a smaller one, of 16 rows at least, the rows take turns.
 size_t attentionCachedWorkspaceBytes(const AttentionShape& shape, int64_t rows, int32_t maxPosition);
 void attentionCached(const AttentionShape& shape, DevConstReal q, int64_t ldq, int64_t rows, DevConstI32 positions,

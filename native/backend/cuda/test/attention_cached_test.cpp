@@ -147,6 +147,68 @@ TEST_F(AttentionCached, ARowsBitsAreItsOwn) {
   }
 }
 
+// Rows of prompts have a kernel of their own where rows are many: decoding rows stand between them, runs end at parts, at the
+// end of a group of rows and where a sequence ends, and a run may be too short for it.
+std::vector<int64_t> manyRows(const PackedCase& c) {
+  std::vector<int64_t> rows;
+  const std::vector<int32_t> ends = c.cuSeqlens();
+  for (size_t d = 0; d < c.lengths.size(); ++d) {
+    const int64_t begin = ends[d], end = ends[d + 1], count = d % 2 == 0 ? c.lengths[d] : 1;
+    for (int64_t row = std::max(begin, end - std::min<int64_t>(count, 75)); row < end; ++row) rows.push_back(row);
+  }
+  return rows;
+}
+
+TEST_F(AttentionCached, PromptsHaveTheBitsOfTheirRowsAlone) {
+  const std::pair<PackedCase, int64_t> all[] = {
+      {packed({70, 9, 20, 40}, 2, 1, 64), 0},   // 32 rows of two heads together
+      {packed({71, 3, 33}, 4, 1, 128, 24), 8},  // a window
+      {packed({66, 5, 9}, 2, 1, 256), 0},       //
+      {packed({40, 1, 37}, 3, 1, 16), 0},       // 21 rows, and a product that is not full
+      {packed({70, 2}, 1, 1, 32), 0},           // 64 rows
+      {packed({70, 9}, 20, 1, 16), 0},          // 16 heads, and 4
+      {packed({68}, 2, 2, 5), 1},               // rows that are not aligned
+      {packed({67, 8}, 2, 1, 64), 4},           // nor are these
+      {packed({540, 1040, 60}, 2, 1, 32), 0},   // a prompt that goes from one part to the next
+      {packed({1060, 700}, 2, 1, 16, 300), 0},  // a window that does
+  };
+  for (const auto& [c, padding] : all) {
+    const Inputs in(c, 7);
+    const AttentionValues want = attentionReference(c, in.q, in.k, in.v, {});
+    const std::vector<int64_t> rows = manyRows(c);
+    ASSERT_GE(rows.size(), 64u) << nameOf(c);
+    const Cache cache(c, in, padding, 1);
+    const Floats together = cache.attend(rows, in, padding);
+    expectRounded(together, rowsOf(want.out, rows, c.queryWidth()), nameOf(c));
+    if (const auto counts = device::kernelCounts()) {
+      EXPECT_GE(counts->of("attentionPrompt"), 1u) << nameOf(c);
+      EXPECT_EQ(counts->matrixConflicts, 0u) << nameOf(c);
+    }
+    // Fewer rows at a time, by the other kernel: chunks of a prompt, and each row by itself now and then.
+    Floats apart;
+    for (size_t i = 0; i < rows.size();) {
+      const size_t count = std::min(rows.size() - i, i % 3 == 0 ? size_t{1} : size_t{13});
+      const Floats some = cache.attend(
+          {rows.begin() + static_cast<std::ptrdiff_t>(i), rows.begin() + static_cast<std::ptrdiff_t>(i + count)}, in,
+          padding);
+      apart.insert(apart.end(), some.begin(), some.end());
+      i += count;
+    }
+    EXPECT_EQ(apart, together) << nameOf(c);
+  }
+}
+
+TEST_F(AttentionCached, PromptsAreRightInAnyOrder) {
+  const PackedCase c = packed({70, 9}, 2, 1, 32);
+  const Inputs in(c, 8);
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    begin(seed);
+    const Cache cache(c, in, 0, 1);
+    expectRounded(cache.attend(manyRows(c), in, 0),
+                  rowsOf(attentionReference(c, in.q, in.k, in.v, {}).out, manyRows(c), c.queryWidth()), nameOf(c));
+  }
+}
+
 TEST_F(AttentionCached, RowsTakeTurnsInASmallWorkspace) {
   for (const PackedCase& c : {packed({530, 1040, 3}, 2, 1, 32), packed({700}, 2, 1, 16, 300)}) {
     const Inputs in(c, 6);
