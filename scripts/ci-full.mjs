@@ -9,6 +9,7 @@ const steps = {
   fuzz: 'every parser fuzzed, ten minutes each (an hour each: npm run fuzz -- --seconds 3600)',
   tsan: 'training with sampling beside it, the thread pool and the loader, under ThreadSanitizer',
   ptx: 'the CUDA kernels as nvcc wrote them: its PTX as C++, on the emulator',
+  'failing-calls': 'a training on the emulated card in which each call of the driver fails in turn',
   soak: 'ten minutes of models, runs, samples and scores made and disposed, with flat memory (two hours: node scripts/soak.mjs)',
   'plan-memory':
     'twenty-odd combinations of families and options: what mlit plan says against what each process took',
