@@ -132,7 +132,11 @@ export interface NativeAdapter extends NativeHandle {
 export interface NativeTrainSession extends NativeHandle {
   readonly memory: NativeMemoryPlan;
   readonly gradientsPending: boolean;
-  forwardBackward(batch: NativePackedBatch, wantLogprobs: boolean): Promise<NativeStepSums>;
+  forwardBackward(
+    batch: NativePackedBatch,
+    wantLogprobs: boolean,
+    next?: NativePackedBatch,
+  ): Promise<NativeStepSums>;
   score(batch: NativePackedBatch): Promise<NativeStepSums>;
   forward(batch: NativePackedBatch): Promise<Float32Array>;
   backward(logprobGradients: Float32Array): Promise<void>;

@@ -241,7 +241,9 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     const share: StepShare = { loss: 0, weight: 0, tokens: 0, supervisedTokens: 0 };
     if (microBatches.length === 0) meanwhile();
     for (const [index, { batch, examples }] of microBatches.entries()) {
-      const computing = this.#parts.session.forwardBackward(batch);
+      const computing = this.#parts.session.forwardBackward(batch, {
+        next: microBatches[index + 1]?.batch,
+      });
       if (index === 0) meanwhile();
       try {
         const sums = await computing;

@@ -117,12 +117,18 @@ export class TrainingSession implements AsyncDisposable {
 
   /**
    * Accumulates the gradient of the weighted SUM of negative log-likelihoods over the batch's targets. Adapters with dropout
-   * drop here and in {@link forward}, never in {@link score}.
+   * drop here and in {@link forward}, never in {@link score}. `next`: the batch of the next call, sent to a device while it
+   * works at this one.
    */
-  async forwardBackward(batch: PackedBatch, options: { logprobs?: boolean } = {}): Promise<BatchSums> {
-    refuseUnknownOptions('forwardBackward', options, { logprobs: true });
+  async forwardBackward(
+    batch: PackedBatch,
+    options: { logprobs?: boolean; next?: PackedBatch | undefined } = {},
+  ): Promise<BatchSums> {
+    refuseUnknownOptions('forwardBackward', options, { logprobs: true, next: true });
     const discards = this.#discards;
-    const sums = await this.#native.forwardBackward(batch, options.logprobs ?? false).catch(this.#failed);
+    const sums = await this.#native
+      .forwardBackward(batch, options.logprobs ?? false, options.next)
+      .catch(this.#failed);
     if (discards === this.#discards) {
       for (let i = 0; i < this.#weights.length; i++) this.#weights[i]! += sums.weight[i]!;
     }

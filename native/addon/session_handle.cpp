@@ -83,13 +83,18 @@ Napi::Value sumsValue(Napi::Env env, const Sums& result) {
 
 Napi::Value forwardBackward(const Napi::CallbackInfo& info, const State& state) {
   const bool wantLogprobs = booleanArgument(info[1], "wantLogprobs");
+  std::optional<OwnedBatch> next;
+  if (!info[2].IsUndefined()) next = batchArgument(info[2]);
   return call(
       info.Env(), state,
-      [batch = batchArgument(info[0]), wantLogprobs](TrainSession& session) {
+      [batch = batchArgument(info[0]), wantLogprobs, next = std::move(next)](TrainSession& session) {
         Sums result;
+        std::optional<PackedBatch> after;
+        if (next) after = next->view();
         if (wantLogprobs) result.logprobs.emplace(batch.tokens.size());
-        result.sums = session.forwardBackward(
-            batch.view(), result.logprobs ? std::span<float>(*result.logprobs) : std::span<float>());
+        result.sums = session.forwardBackward(batch.view(),
+                                              result.logprobs ? std::span<float>(*result.logprobs) : std::span<float>(),
+                                              after ? &*after : nullptr);
         return result;
       },
       sumsValue);

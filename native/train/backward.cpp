@@ -97,8 +97,8 @@ void Body::attentionBackward(int32_t layer, const Batch& batch, DevConstReal dAt
   const int64_t ldq = c.qkNorm ? c.queryDim() : stride;
   backend.attentionBackward(attentionShape(layer), batch.cuSeqlens, q, ldq, k, v, stride, a.attention, dAttention,
                             c.queryDim(), a.lse, b.delta, dq, dStride, dk, dv, dStride);
-  backend.rope(dq, {n, dStride, c.heads, c.headDim}, b.positions, ropeTableOf(layer), -1);
-  backend.rope(dk, {n, dStride, c.kvHeads, c.headDim}, b.positions, ropeTableOf(layer), -1);
+  const HeadRows both{n, dStride, c.heads + c.kvHeads, c.headDim};  // dk stands behind dq
+  backend.rope(dq, both, b.positions, ropeTableOf(layer), -1);
   if (c.qkNorm) {
     normGradient(w.qNorm, dq, dStride, a.qkv, {n, stride, c.heads, c.headDim}, a.qInvRms);
     normGradient(w.kNorm, dk, dStride, a.qkv + c.queryDim(), {n, stride, c.kvHeads, c.headDim}, a.kInvRms);

@@ -76,8 +76,9 @@ void Body::attentionForward(int32_t layer, const Batch& batch) {
     backend.rmsNormForward(rawQ, {n, stride, c.heads, c.headDim}, w.qNorm, c.rmsEps, q, ldq, {}, a.qInvRms);
     backend.rmsNormForward(rawK, {n, stride, c.kvHeads, c.headDim}, w.kNorm, c.rmsEps, k, stride, {}, a.kInvRms);
   }
-  backend.rope(q, {n, ldq, c.heads, c.headDim}, buffers_.positions, ropeTableOf(layer), 1);
-  backend.rope(k, {n, stride, c.kvHeads, c.headDim}, buffers_.positions, ropeTableOf(layer), 1);
+  const int32_t together = c.qkNorm ? c.heads : c.heads + c.kvHeads;  // without norms k stands behind q
+  backend.rope(q, {n, ldq, together, c.headDim}, buffers_.positions, ropeTableOf(layer), 1);
+  if (c.qkNorm) backend.rope(k, {n, stride, c.kvHeads, c.headDim}, buffers_.positions, ropeTableOf(layer), 1);
   backend.attentionForward(attentionShape(layer), batch.cuSeqlens, q, ldq, k, v, stride, a.attention, c.queryDim(),
                            a.lse);
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/dropout.h"
 #include "core/error.h"
@@ -51,6 +52,11 @@ std::vector<std::shared_ptr<Adapter>> checked(const Model& model, std::vector<st
 
 void uploadTo(Backend& backend, DevicePtr<std::byte> to, const void* from, size_t count) {
   backend.upload(to, from, count * 4);
+}
+
+bool sameInputs(const Batch& a, const Batch& b) {
+  return a.tokens == b.tokens && a.positions == b.positions && a.rows == b.rows && a.targets == b.targets &&
+         a.weights == b.weights;
 }
 
 MemoryPlan withArena(MemoryPlan plan, const Arena& arena) {
@@ -169,16 +175,32 @@ void TrainSession::Impl::prepareDropout(const PackedBatch& packed) {
   batch.supervised.dropout = {dropoutKeys, buffers.rowRecords, buffers.rowPositions};
 }
 
+void TrainSession::Impl::sendInputs(const Batch& of) {
+  Backend& backend = model->backend();
+  uploadTo(backend, buffers.tokens.as<std::byte>(), of.tokens.data(), of.tokens.size());
+  uploadTo(backend, buffers.positions.as<std::byte>(), of.positions.data(), of.positions.size());
+  uploadTo(backend, buffers.rows.as<std::byte>(), of.rows.data(), of.rows.size());
+  uploadTo(backend, buffers.targets.as<std::byte>(), of.targets.data(), of.targets.size());
+  uploadTo(backend, buffers.weights.as<std::byte>(), of.weights.data(), of.weights.size());
+}
+
+// Into the places of the batch at hand, whose ops are all enqueued: uploads keep their order with them.
+void TrainSession::Impl::sendAhead(const PackedBatch& next, Supervision supervision) {
+  try {
+    readBatch(next, limits, supervision, ahead);
+  } catch (const Error&) {
+    return;  // it is refused when its turn comes
+  }
+  if (ahead.rows.empty()) return;
+  sendInputs(ahead);
+  isAhead = true;
+}
+
 bool TrainSession::Impl::runBody(const PackedBatch& packed, Supervision supervision, bool dropout) {
   readBatch(packed, limits, supervision, batch);
   activationsKept = false;
   if (batch.rows.empty()) return false;
-  Backend& backend = model->backend();
-  uploadTo(backend, buffers.tokens.as<std::byte>(), batch.tokens.data(), batch.tokens.size());
-  uploadTo(backend, buffers.positions.as<std::byte>(), batch.positions.data(), batch.positions.size());
-  uploadTo(backend, buffers.rows.as<std::byte>(), batch.rows.data(), batch.rows.size());
-  uploadTo(backend, buffers.targets.as<std::byte>(), batch.targets.data(), batch.targets.size());
-  uploadTo(backend, buffers.weights.as<std::byte>(), batch.weights.data(), batch.weights.size());
+  if (!std::exchange(isAhead, false) || !sameInputs(batch, ahead)) sendInputs(batch);
   if (dropout) prepareDropout(packed);
   body.forward(batch);
   return true;
@@ -241,7 +263,7 @@ void TrainSession::Impl::cleanGradients() {
 }
 
 void TrainSession::Impl::discard() {
-  activationsKept = false;
+  activationsKept = isAhead = false;
   zeroGradients();
 }
 
@@ -271,19 +293,21 @@ MemoryPlan TrainSession::plan(const ModelConfig& config, const BackendSizes& bac
                    counting);
 }
 
-StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<float> logprobs) {
+StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<float> logprobs, const PackedBatch* next) {
   Impl& s = *impl_;
   s.requireTraining("forwardBackward");
   if (!logprobs.empty()) s.checkLogprobsSpan(logprobs, packed.tokens.size());
   return s.guarded([&] {
     s.arrived.clear();
-    if (s.runBody(packed, logprobs.empty() ? Supervision::kWeighted : Supervision::kTargets, true)) {
+    const Supervision supervision = logprobs.empty() ? Supervision::kWeighted : Supervision::kTargets;
+    if (s.runBody(packed, supervision, true)) {
       const bool weighted =
           std::any_of(s.batch.weights.begin(), s.batch.weights.end(), [](float weight) { return weight != 0; });
       if (weighted) s.markPending();
       s.head.run(s.batch.supervised, weighted ? Head::Gradients::kOfFinal : Head::Gradients::kNone, s.body);
       s.askForLogprobs();
       if (weighted) s.body.backward(s.batch);
+      if (next != nullptr) s.sendAhead(*next, supervision);
       s.model->backend().synchronize();  // once: a device works through the whole step by itself
     }
     const std::vector<float>& values = s.arrivedLogprobs();

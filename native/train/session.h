@@ -65,7 +65,8 @@ class TrainSession {
   // Validates the batch (ids in range, cuSeqlens, positions within the context, T <= maxTokens): kInvalidArgument.
   // Adapters with dropout drop here and in forward(), by masks of their next step; never in score().
   // kNotFinite when a loss is not finite; the gradients are then discarded, parameters untouched.
-  StepSums forwardBackward(const PackedBatch& batch, std::span<float> logprobs = {});
+  // next (optional): the batch of the next call, whose inputs are sent while the device works at this one.
+  StepSums forwardBackward(const PackedBatch& batch, std::span<float> logprobs = {}, const PackedBatch* next = nullptr);
   // Forward only; every target >= 0 is scored whatever its weight. Gradients accumulated before stay, unless it is cancelled.
   StepSums score(const PackedBatch& batch, std::span<float> logprobs);
   // A custom loss in two calls: forward() keeps the activations and gives logprobs; backward() takes dLoss/dlogprob [T] for them.

@@ -30,6 +30,8 @@ struct TrainSession::Impl {
   // Reads and uploads a batch, runs the body; false where no row is supervised (nothing was computed).
   bool runBody(const PackedBatch& packed, Supervision supervision, bool dropout);
   void prepareDropout(const PackedBatch& packed);
+  void sendInputs(const Batch& of);
+  void sendAhead(const PackedBatch& next, Supervision supervision);
   // Log-probabilities of the supervised rows, on their way to the host; there after synchronize(), where kNotFinite may show.
   void askForLogprobs();
   const std::vector<float>& arrivedLogprobs() const;
@@ -60,6 +62,8 @@ struct TrainSession::Impl {
   std::optional<FullGradients> fullGradients;
   std::vector<TrainedVector> trained;
   Batch batch;
+  Batch ahead;                        // whose inputs were sent before its turn
+  bool isAhead = false;               // nothing else was sent since
   std::vector<uint64_t> dropoutKeys;  // by adapter, of the batch at hand
   BatchLimits limits;
   const std::atomic<bool>* cancelFlag = nullptr;
