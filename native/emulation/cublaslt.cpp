@@ -258,12 +258,13 @@ LtStatus multiply(LtHandle* handle, LtMatmulDesc* desc, const void* alpha, const
   if (overlap(a, problem->a, d, problem->d) || overlap(b, problem->b, d, problem->d)) {
     return misuse(call, "a D that overlaps an operand");
   }
-  ++machine.stats.launches[call];
   const float factor = *static_cast<const float*>(alpha), addend = *static_cast<const float*>(beta);
-  enqueue(static_cast<StreamQueue*>(stream), call,
-          [algorithm = *read, problem = *problem, a, b, factor, addend, d, workspace] {
-            runProduct(algorithm, problem, a, b, factor, addend, d, workspace);
-          });
+  enqueue(
+      static_cast<StreamQueue*>(stream), call,
+      [algorithm = *read, problem = *problem, a, b, factor, addend, d, workspace] {
+        runProduct(algorithm, problem, a, b, factor, addend, d, workspace);
+      },
+      true);
   return LtStatus::kSuccess;
 }
 

@@ -41,7 +41,8 @@ struct Options {
   uint64_t seed = 1;      // decides the order of blocks, warps, lanes and streams, and every inexact bit
   int architecture = 80;  // of cards.h
   size_t memoryBytes = size_t{1} << 30;
-  int devices = 1;  // 0: none
+  int devices = 1;       // 0: none
+  bool captures = true;  // else a capture of a stream is refused
   std::string noDevice = "no CUDA driver is installed";
 };
 
@@ -63,6 +64,7 @@ struct Work {
 struct Stats {
   std::map<std::string, uint64_t> launches;  // by name
   std::map<std::string, Work> work;          // by name, copies among them
+  uint64_t graphs = 0, graphLaunches = 0;    // made, and launched: what is in them counts in `launches` as well
   uint64_t hostWaits = 0;                    // synchronize() of anything, and copies that make the host wait
   uint64_t bytesToDevice = 0, bytesToHost = 0;
   uint64_t allocations = 0;

@@ -1,7 +1,10 @@
 // launch() on the emulator: the arguments wait as a tuple until the stream comes to run the kernel.
 #pragma once
 
+#include <algorithm>
+#include <cstring>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <tuple>
 #include <utility>
@@ -41,20 +44,31 @@ struct KernelCall {
   }
 };
 
+// Whether bytes of a parameter may be anything: a recording compares all of them.
+template <class P>
+bool hasPadding() {
+  alignas(P) unsigned char bytes[sizeof(P)];
+  std::memset(bytes, 0xFF, sizeof bytes);
+  __builtin_clear_padding(reinterpret_cast<P*>(bytes));
+  return std::any_of(std::begin(bytes), std::end(bytes), [](unsigned char byte) { return byte == 0; });
+}
+void reportPadding(const char* kernel);
+
 }  // namespace mlit::emulation
 
-namespace mlit::cuda {
+namespace mlit::cuda::detail {
 
-template <class... P, class... A>
-void launch(void (*kernel)(P...), const char* name, Dim3 grid, Dim3 block, size_t sharedBytes, Stream& stream,
-            A... arguments) {
-  static_assert(sizeof...(P) == sizeof...(A), "a kernel takes all of its arguments");
+template <class... P>
+void launchNow(void (*kernel)(P...), const char* name, Dim3 grid, Dim3 block, size_t sharedBytes, Stream& stream,
+               P... arguments) {
+  static const bool padded = (emulation::hasPadding<P>() || ...);
+  if (padded) emulation::reportPadding(name);
   using Kernel = emulation::KernelCall<P...>;
-  auto call = std::make_shared<Kernel>(Kernel{kernel, {static_cast<P>(arguments)...}});
+  auto call = std::make_shared<Kernel>(Kernel{kernel, {arguments...}});
   std::vector<const void*> parameters = call->addresses();
   emulation::enqueueKernel(
       name, grid, block, sharedBytes, stream,
       {std::move(call), &Kernel::run, reinterpret_cast<const void*>(kernel), std::move(parameters), {sizeof(P)...}});
 }
 
-}  // namespace mlit::cuda
+}  // namespace mlit::cuda::detail

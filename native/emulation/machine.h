@@ -120,6 +120,7 @@ struct Machine {
   const char* opName = "";
   Work* work = nullptr;  // of its name, in stats
   Clock clock;
+  bool capturing = false, captureFailed = false;  // a stream of this thread, and something that a capture does not take
   std::vector<uint32_t> opStream, opPlace;
   std::vector<const char*> opNames;
   std::unordered_map<size_t, std::vector<Cell>> otherReads;  // by granule: reads that the one in the cell doesn't cover

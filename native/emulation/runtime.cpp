@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "backend/cuda/recording.h"
 #include "core/error.h"
 #include "emulation/launch.h"
 #include "emulation/memory.h"
@@ -31,6 +32,27 @@ struct Faults {
 // At the head of every call that can fail.
 void enter(const char* call) {
   if (const std::string error = libraryCall(); !error.empty()) raise(call, error);
+}
+
+// What no thread may ask for while it captures a stream; the capture is lost, too.
+void refuseInCapture(const char* call, const char* error = "cudaErrorStreamCaptureUnsupported") {
+  if (!machine.capturing) return;
+  machine.captureFailed = true;
+  raise(call, error);
+}
+
+// Of what can't throw.
+void lostInCapture(const char* call) {
+  if (!machine.capturing) return;
+  machine.captureFailed = true;
+  machine.opName = call;
+  report(Kind::kLaunch, "a release while a stream is captured", nullptr);
+}
+
+// A wait: for an event of a capture it is none.
+void refuseCaptured(const char* call, const EventMark& mark) {
+  refuseInCapture(call);
+  if (mark.captured) raise(call, "cudaErrorCapturedEvent");
 }
 
 StreamQueue* raw(const cuda::Stream& stream) { return static_cast<StreamQueue*>(stream.handle()); }
@@ -65,6 +87,7 @@ void reset(const Options& options) {
   machine.libraryObjects.clear();
   machine.stats = {};
   machine.op = 0;
+  machine.capturing = machine.captureFailed = false;
   machine.current = nullptr;
   const size_t ops = size_t{1} << kOpBits;
   machine.opNames.assign(ops, "");
@@ -95,8 +118,7 @@ void markWritten(void* at, size_t bytes) {
 }
 
 void enqueueLibrary(cuda::Stream& stream, const char* name, std::function<void()> work) {
-  ++machine.stats.launches[name];
-  enqueue(raw(stream), name, std::move(work));
+  enqueue(raw(stream), name, std::move(work), true);
 }
 
 void enqueueKernel(const char* name, cuda::Dim3 grid, cuda::Dim3 block, size_t sharedBytes, cuda::Stream& stream,
@@ -124,7 +146,6 @@ void enqueueKernel(const char* name, cuda::Dim3 grid, cuda::Dim3 block, size_t s
     refuse("a block of " + std::to_string(threads) + " threads, not whole warps", false);
     return;
   }
-  ++machine.stats.launches[name];
   Launch launch;
   launch.name = name;
   launch.grid = grid;
@@ -132,12 +153,20 @@ void enqueueKernel(const char* name, cuda::Dim3 grid, cuda::Dim3 block, size_t s
   launch.sharedBytes = sharedBytes;
   launch.thunk = call.thunk;
   if (runsTranslated()) launch.translated = translated(name, call);
-  enqueue(raw(stream), name, [launch, call = std::move(call)] {
-    machine.launch = launch;
-    machine.launch.arguments = call.arguments.get();
-    machine.launch.parameters = call.parameters.data();
-    runLaunch();
-  });
+  enqueue(
+      raw(stream), name,
+      [launch, call = std::move(call)] {
+        machine.launch = launch;
+        machine.launch.arguments = call.arguments.get();
+        machine.launch.parameters = call.parameters.data();
+        runLaunch();
+      },
+      true);
+}
+
+void reportPadding(const char* kernel) {
+  machine.opName = kernel;
+  report(Kind::kLaunch, "a parameter with padding, whose bytes may differ where nothing does", nullptr);
 }
 
 }  // namespace mlit::emulation
@@ -180,6 +209,7 @@ MemoryInfo memoryInfo() {
 
 void* allocate(size_t bytes) {
   enter("cudaMalloc");
+  refuseInCapture("cudaMalloc");
   void* memory = allocateDevice(bytes);
   if (!memory) raise("cudaMalloc", "cudaErrorMemoryAllocation");
   return memory;
@@ -187,12 +217,14 @@ void* allocate(size_t bytes) {
 
 void release(void* memory) noexcept {
   if (!memory) return;
+  lostInCapture("cudaFree");
   waitFor(markOfAll());
   releaseDevice(memory);
 }
 
 void* allocatePinned(size_t bytes) {
   enter("cudaHostAlloc");
+  refuseInCapture("cudaHostAlloc");
   void* memory = allocateHost(bytes);
   if (!memory) raise("cudaHostAlloc", "cudaErrorMemoryAllocation");
   return memory;
@@ -200,12 +232,14 @@ void* allocatePinned(size_t bytes) {
 
 void releasePinned(void* memory) noexcept {
   if (!memory) return;
+  lostInCapture("cudaFreeHost");
   waitFor(markOfAll());
   releaseHost(memory);
 }
 
 void synchronizeDevice() {
   enter("cudaDeviceSynchronize");
+  refuseInCapture("cudaDeviceSynchronize");
   ++machine.stats.hostWaits;
   waitFor(markOfAll());
 }
@@ -218,17 +252,27 @@ Stream::~Stream() {
   if (handle_) closeStream(raw(*this));
 }
 void Stream::synchronize() {
+  endRecording(*this);
   enter("cudaStreamSynchronize");
+  refuseInCapture("cudaStreamSynchronize");
   ++machine.stats.hostWaits;
   waitFor(markOf(raw(*this)));
 }
 bool Stream::idle() {
+  endRecording(*this);
   enter("cudaStreamQuery");
+  refuseInCapture("cudaStreamQuery");
   return isOver(markOf(raw(*this)));
 }
 void Stream::wait(const Event& event) {
+  endRecording(*this);
   enter("cudaStreamWaitEvent");
-  orderAfter(raw(*this), *static_cast<const EventMark*>(event.handle()));
+  const auto& mark = *static_cast<const EventMark*>(event.handle());
+  if (captures(raw(*this)) != mark.captured && mark.recorded) {
+    refuseInCapture("cudaStreamWaitEvent", "cudaErrorStreamCaptureIsolation");
+    raise("cudaStreamWaitEvent", "cudaErrorCapturedEvent");  // a fork, or a graph that is not running
+  }
+  orderAfter(raw(*this), mark);
 }
 
 Event::Event() {
@@ -237,24 +281,64 @@ Event::Event() {
 }
 Event::~Event() { delete static_cast<EventMark*>(handle_); }
 void Event::record(Stream& stream) {
+  endRecording(stream);
   enter("cudaEventRecord");
   *static_cast<EventMark*>(handle_) = markOf(raw(stream));
 }
 void Event::synchronize() {
   enter("cudaEventSynchronize");
+  refuseCaptured("cudaEventSynchronize", *static_cast<EventMark*>(handle_));
   ++machine.stats.hostWaits;
   waitFor(*static_cast<EventMark*>(handle_));
 }
 bool Event::done() {
   enter("cudaEventQuery");
+  refuseCaptured("cudaEventQuery", *static_cast<EventMark*>(handle_));
   return isOver(*static_cast<EventMark*>(handle_));
 }
 
+Graph::Graph(Stream& stream, const std::function<void()>& enqueue) {
+  endRecording(stream);
+  enter("cudaStreamBeginCapture");
+  refuseInCapture("cudaStreamBeginCapture", "cudaErrorIllegalState");
+  if (!machine.options.captures) raise("cudaStreamBeginCapture", "cudaErrorNotSupported");
+  auto list = std::make_unique<std::vector<Captured>>();
+  captureTo(raw(stream), list.get());
+  machine.capturing = true;
+  const auto end = [&] {
+    captureTo(raw(stream), nullptr);
+    machine.capturing = false;
+    return std::exchange(machine.captureFailed, false);
+  };
+  try {
+    enqueue();
+  } catch (...) {
+    end();
+    throw;
+  }
+  const bool failed = end();
+  enter("cudaStreamEndCapture");
+  if (failed) raise("cudaStreamEndCapture", "cudaErrorStreamCaptureInvalidated");
+  enter("cudaGraphInstantiate");
+  ++machine.stats.graphs;
+  handle_ = list.release();
+}
+Graph::~Graph() { delete static_cast<std::vector<Captured>*>(handle_); }
+void Graph::launch(Stream& stream) {
+  endRecording(stream);
+  enter("cudaGraphLaunch");
+  refuseInCapture("cudaGraphLaunch");
+  ++machine.stats.graphLaunches;
+  launchCaptured(raw(stream), *static_cast<std::vector<Captured>*>(handle_));
+}
+
 void copyToDevice(void* to, const void* from, size_t bytes, Stream& stream) {
+  endRecording(stream);
   enter("cudaMemcpyAsync");
   machine.stats.bytesToDevice += bytes;
   if (bytes == 0) return;
   if (!isPinned(from, bytes)) {
+    if (captures(raw(stream))) refuseInCapture("cudaMemcpyAsync");
     auto staged =
         std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + bytes);
     enqueue(raw(stream), "copy to the device", [to, staged] {
@@ -262,26 +346,42 @@ void copyToDevice(void* to, const void* from, size_t bytes, Stream& stream) {
     });
     return;
   }
-  enqueue(raw(stream), "copy to the device", [to, from, bytes, before = hashOf(from, bytes)] {
-    if (hashOf(from, bytes) != before) report(Kind::kHostMemory, "pinned source changed before it was read", nullptr);
-    if (touch(to, bytes, true, false, nullptr)) std::memcpy(to, from, bytes);
+  enqueueMade(raw(stream), "copy to the device", [to, from, bytes]() -> std::function<void()> {
+    if (!isPinned(from, bytes)) {
+      return [] { report(Kind::kHostMemory, "a graph copies from pinned memory that was released", nullptr); };
+    }
+    return [to, from, bytes, before = hashOf(from, bytes)] {
+      if (hashOf(from, bytes) != before) report(Kind::kHostMemory, "pinned source changed before it was read", nullptr);
+      if (touch(to, bytes, true, false, nullptr)) std::memcpy(to, from, bytes);
+    };
   });
 }
 
 void copyToHost(void* to, const void* from, size_t bytes, Stream& stream) {
+  endRecording(stream);
   enter("cudaMemcpyAsync");
   machine.stats.bytesToHost += bytes;
   if (bytes == 0) return;
-  std::memset(to, 0xFF, bytes);  // whoever looks too early sees NaN
-  enqueue(raw(stream), "copy to the host", [to, from, bytes] {
-    if (touch(from, bytes, false, false, nullptr)) std::memcpy(to, from, bytes);
+  const bool pinned = isPinned(to, bytes);
+  if (captures(raw(stream)) && !pinned) refuseInCapture("cudaMemcpyAsync");
+  enqueueMade(raw(stream), "copy to the host", [to, from, bytes, pinned]() -> std::function<void()> {
+    if (pinned && !isPinned(to, bytes)) {
+      return [] { report(Kind::kHostMemory, "a graph copies to pinned memory that was released", nullptr); };
+    }
+    std::memset(to, 0xFF, bytes);  // whoever looks too early sees NaN
+    return [to, from, bytes] {
+      if (touch(from, bytes, false, false, nullptr)) std::memcpy(to, from, bytes);
+    };
   });
-  if (isPinned(to, bytes)) return;
+  if (pinned) return;
   ++machine.stats.hostWaits;
   waitFor(markOf(raw(stream)));
 }
 
 void copyOnDevice(void* to, const void* from, size_t bytes, Stream& stream) {
+  if (Recording* const recording = stream.recording()) {
+    return recording->note([=](Stream& on) { copyOnDevice(to, from, bytes, on); }, Other::kCopy, to, from, bytes);
+  }
   enter("cudaMemcpyAsync");
   if (bytes == 0) return;
   enqueue(raw(stream), "copy on the device", [to, from, bytes] {
@@ -291,6 +391,9 @@ void copyOnDevice(void* to, const void* from, size_t bytes, Stream& stream) {
 }
 
 void fill(void* at, unsigned char value, size_t bytes, Stream& stream) {
+  if (Recording* const recording = stream.recording()) {
+    return recording->note([=](Stream& on) { fill(at, value, bytes, on); }, Other::kFill, at, value, bytes);
+  }
   enter("cudaMemsetAsync");
   if (bytes == 0) return;
   enqueue(raw(stream), "fill", [at, value, bytes] {

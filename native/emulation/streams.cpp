@@ -17,6 +17,7 @@ struct StreamQueue {
   uint32_t index = 0;
   Clock clock;  // of the next op
   std::deque<Op> ops;
+  std::vector<Captured>* captured = nullptr;
 };
 
 namespace {
@@ -88,19 +89,40 @@ void closeAllStreams() {
   hostClock.clear();
 }
 
-void enqueue(StreamQueue* stream, const char* name, std::function<void()> work) {
+namespace {
+
+void place(StreamQueue* stream, const Captured& each) {
+  if (stream->captured) return stream->captured->push_back(each);
+  if (each.counts) ++machine.stats.launches[each.name];
   join(stream->clock, hostClock);
-  stream->ops.push_back({name, stream->clock, std::move(work)});
+  stream->ops.push_back({each.name, stream->clock, each.make()});
   if (stream->clock.size() <= stream->index) stream->clock.resize(stream->index + 1);
   ++stream->clock[stream->index];
 }
 
+}  // namespace
+
+void enqueue(StreamQueue* stream, const char* name, std::function<void()> work, bool counts) {
+  place(stream, {name, counts, [work = std::move(work)] { return work; }});
+}
+
+void enqueueMade(StreamQueue* stream, const char* name, std::function<std::function<void()>()> make) {
+  place(stream, {name, false, std::move(make)});
+}
+
+void captureTo(StreamQueue* stream, std::vector<Captured>* list) { stream->captured = list; }
+bool captures(const StreamQueue* stream) { return stream->captured != nullptr; }
+
+void launchCaptured(StreamQueue* stream, const std::vector<Captured>& list) {
+  for (const Captured& each : list) place(stream, each);
+}
+
 void orderAfter(StreamQueue* stream, const EventMark& event) { join(stream->clock, event.clock); }
 
-EventMark markOf(const StreamQueue* stream) { return {true, stream->clock}; }
+EventMark markOf(const StreamQueue* stream) { return {true, captures(stream), stream->clock}; }
 
 EventMark markOfAll() {
-  EventMark mark{true, {}};
+  EventMark mark{true, false, {}};
   for (const StreamQueue& s : streams) join(mark.clock, s.clock);
   return mark;
 }

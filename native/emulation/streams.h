@@ -12,13 +12,27 @@ struct StreamQueue;
 
 struct EventMark {
   bool recorded = false;
+  bool captured = false;  // recorded while its stream was being captured: a place in a graph, not in time
   Clock clock;
 };
 
 StreamQueue* createStream();
 void closeStream(StreamQueue* stream);
 void closeAllStreams();
-void enqueue(StreamQueue* stream, const char* name, std::function<void()> work);
+// A graph: what a stream would have run, made anew for each launch.
+struct Captured {
+  const char* name;
+  bool counts;  // as a launch
+  std::function<std::function<void()>()> make;
+};
+// counts: in stats().launches, once for each time that it is enqueued.
+void enqueue(StreamQueue* stream, const char* name, std::function<void()> work, bool counts = false);
+// The same where something is looked at on enqueuing: make() gives the work.
+void enqueueMade(StreamQueue* stream, const char* name, std::function<std::function<void()>()> make);
+// From now on what is enqueued goes there instead; null: no more.
+void captureTo(StreamQueue* stream, std::vector<Captured>* list);
+bool captures(const StreamQueue* stream);
+void launchCaptured(StreamQueue* stream, const std::vector<Captured>& list);
 void orderAfter(StreamQueue* stream, const EventMark& event);
 EventMark markOf(const StreamQueue* stream);
 // The host waits until the mark's ops have run: what it enqueues afterwards comes after them.

@@ -104,6 +104,8 @@ struct Decoder::Buffers {
   DevF32 f(int index) const { return at[index].as<float>(); }
   DevI32 i(int index) const { return at[index].as<int32_t>(); }
   DevReal r(int index) const { return {at[index], backend.activationType()}; }
+  DevI32 drawn(const Limits& limits) const { return i(12) + limits.outputs; }
+  DevF32 drawnLogprobs(const Limits& limits) const { return (i(12) + 2 * int64_t{limits.outputs}).as<float>(); }
 };
 
 Decoder::Decoder(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const Limits& limits)
@@ -178,8 +180,7 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch) {
     b.rmsNormForward(k, keys, w.kNorm, c.rmsEps, k, s.qkv, {}, {});
   }
   const DevConstF32 table = local ? m.f(14) : m.f(13);
-  b.rope(q, queries, positions, table, 1);
-  b.rope(k, keys, positions, table, 1);
+  b.rope(q, {rows, s.qkv, c.heads + c.kvHeads, c.headDim}, positions, table, 1);  // and k, which stands behind it
   const AttentionShape shape{c.heads, c.kvHeads, c.headDim, c.attentionScale, local ? c.window : 0};
   const DevReal pool = m.r(15) + static_cast<int64_t>(index) * limits_.pages * static_cast<int64_t>(pageFloats(c));
   b.kvStore(shape, k, v, s.qkv, rows, m.i(10) + 2 * int64_t{limits_.rows}, m.i(10) + 3 * int64_t{limits_.rows}, pool);
@@ -196,13 +197,42 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch) {
   residual(w.postMlpNorm);
 }
 
+void Decoder::layers(const DecodeBatch& batch) {
+  const ModelConfig& c = model_->config();
+  const auto rows = static_cast<int32_t>(batch.tokens.size());
+  model_->backend().gatherWeightRows(model_->embedding(), buffers_->i(10), rows, c.embeddingScale, buffers_->f(0));
+  for (int32_t index = 0; index < c.layers; ++index) layer(index, rows, batch);
+}
+
+void Decoder::draw(const DecodeBatch& batch) {
+  const ModelConfig& c = model_->config();
+  Backend& b = model_->backend();
+  const Buffers& m = *buffers_;
+  const Sizes s(c);
+  const auto outputs = static_cast<int64_t>(batch.outputRows.size());
+  const DevF32 last = m.f(8), logits = m.f(9);
+  const DevReal normed = m.r(1);  // the layers are done with it
+  const int64_t usable = limits_.usable > 0 ? std::min(limits_.usable, c.vocabulary) : c.vocabulary;
+  b.gatherRows(m.f(0), s.hidden, m.i(12), outputs, s.hidden, last);
+  b.rmsNormForward(last, HeadRows{outputs, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, normed, s.hidden, {},
+                   {});
+  const std::vector<AdapterRows> adapterRows = adapterRowsOf(batch.adapterRows, batch.outputRows);
+  for (int64_t at = 0; at < outputs; at += kLogitRows) {
+    const int64_t n = std::min(kLogitRows, outputs - at);
+    const auto ranges = adapterRowsWithin(adapterRows, static_cast<int32_t>(at), static_cast<int32_t>(at + n));
+    b.linearForward(model_->head(), normed + at * s.hidden, s.hidden, n, logits, s.vocabulary,
+                    lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.r(7));
+    b.sampleRows(logits, n, s.vocabulary, usable,
+                 std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
+                 m.drawn(limits_) + at, m.drawnLogprobs(limits_) + at);
+  }
+}
+
 void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs,
                   const std::atomic<bool>* cancel) {
-  const ModelConfig& c = model_->config();
   Backend& b = model_->backend();
   const CancelScope scope(b, cancel);
   const Buffers& m = *buffers_;
-  const Sizes s(c);
   const auto rows = static_cast<int32_t>(batch.tokens.size());
   const auto outputs = static_cast<int64_t>(batch.outputRows.size());
   const auto up = [&](DevI32 to, const std::vector<int32_t>& from) {
@@ -217,30 +247,19 @@ void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span
   up(m.i(11), batch.pageTables);
   up(m.i(12), batch.outputRows);
 
-  b.gatherWeightRows(model_->embedding(), ints, rows, c.embeddingScale, m.f(0));
-  for (int32_t layerIndex = 0; layerIndex < c.layers; ++layerIndex) layer(layerIndex, rows, batch);
-
+  const auto ops = [&] {
+    layers(batch);
+    if (outputs > 0) draw(batch);
+  };
+  if (rows == outputs) {
+    b.repeated(ops);  // every sequence goes on by one token: what the next pass will do as well
+  } else {
+    ops();
+  }
   if (outputs > 0) {
-    const DevF32 last = m.f(8), logits = m.f(9);
-    const DevReal normed = m.r(1);  // the layers are done with it
-    const int64_t usable = limits_.usable > 0 ? std::min(limits_.usable, c.vocabulary) : c.vocabulary;
-    const DevI32 drawn = m.i(12) + limits_.outputs;
-    const DevF32 drawnLogprobs = (m.i(12) + 2 * int64_t{limits_.outputs}).as<float>();
-    b.gatherRows(m.f(0), s.hidden, m.i(12), outputs, s.hidden, last);
-    b.rmsNormForward(last, HeadRows{outputs, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, normed, s.hidden,
-                     {}, {});
-    const std::vector<AdapterRows> adapterRows = adapterRowsOf(batch.adapterRows, batch.outputRows);
-    for (int64_t at = 0; at < outputs; at += kLogitRows) {
-      const int64_t n = std::min(kLogitRows, outputs - at);
-      const auto ranges = adapterRowsWithin(adapterRows, static_cast<int32_t>(at), static_cast<int32_t>(at + n));
-      b.linearForward(model_->head(), normed + at * s.hidden, s.hidden, n, logits, s.vocabulary,
-                      lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.r(7));
-      b.sampleRows(logits, n, s.vocabulary, usable,
-                   std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)), drawn + at,
-                   drawnLogprobs + at);
-    }
-    b.download(tokens.data(), drawn.as<const std::byte>(), static_cast<size_t>(outputs) * sizeof(int32_t));
-    b.download(logprobs.data(), drawnLogprobs.as<const std::byte>(), static_cast<size_t>(outputs) * sizeof(float));
+    b.download(tokens.data(), m.drawn(limits_).as<const std::byte>(), static_cast<size_t>(outputs) * sizeof(int32_t));
+    b.download(logprobs.data(), m.drawnLogprobs(limits_).as<const std::byte>(),
+               static_cast<size_t>(outputs) * sizeof(float));
   }
   b.synchronize();
 }

@@ -51,6 +51,8 @@ class Decoder {
 
  private:
   struct Buffers;
+  void layers(const DecodeBatch& batch);
+  void draw(const DecodeBatch& batch);
   void layer(int32_t index, int32_t rows, const DecodeBatch& batch);
   std::span<const LoraGroup> groups(int32_t layer, LinearGroup group, const DecodeBatch& batch);
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "backend/cuda/recording.h"
 #include "core/error.h"
 
 namespace mlit::cuda {
@@ -166,6 +167,11 @@ const ProductPlan& Matmul::plan(const ProductShape& shape) {
 
 void Matmul::run(const ProductPlan& plan, const void* w, const void* x, int64_t ldx, int64_t rows, void* y, int64_t ldy,
                  bool accumulate, Stream& stream) {
+  if (Recording* const recording = stream.recording()) {
+    recording->note([=, this, &plan](Stream& on) { run(plan, w, x, ldx, rows, y, ldy, accumulate, on); },
+                    Other::kProduct, &plan, w, x, ldx, rows, y, ldy, accumulate);
+    return;
+  }
   setRows(plan, rows, ldx, ldy);
   const float alpha = 1, beta = accumulate ? 1 : 0;  // read before the call returns
   check(api_,

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -47,13 +48,15 @@ void releasePinned(void* memory) noexcept;
 void synchronizeDevice();
 
 class Event;
+class Recording;
 
 // Ordered work. Never the default stream, and not ordered with it.
 class Stream {
  public:
   Stream();
   ~Stream();  // waits for its work
-  Stream(Stream&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Stream(Stream&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)), recording_(std::exchange(other.recording_, nullptr)) {}
   Stream& operator=(Stream&&) = delete;
 
   void synchronize();
@@ -61,8 +64,14 @@ class Stream {
   void wait(const Event& event);  // what is enqueued from now on runs after the event's latest record()
   void* handle() const { return handle_; }
 
+  // Where kernels, products, fills and copies on the device are written down from now on instead of enqueued; null: nowhere. All
+  // else that is asked of the stream enqueues what is written first, and ends that (recording.h).
+  void record(Recording* recording) { recording_ = recording; }
+  Recording* recording() const { return recording_; }
+
  private:
   void* handle_ = nullptr;
+  Recording* recording_ = nullptr;
 };
 
 // A place in a stream. Made without timing: the fast kind.
@@ -77,6 +86,25 @@ class Event {
   void synchronize();  // waits for the latest record(); at once where there was none
   bool done();
   void* handle() const { return handle_; }
+
+ private:
+  void* handle_ = nullptr;
+};
+
+// Work that was captured once, to be launched as one: the host pays for one launch. Addresses and numbers are those of the
+// capture; what lies at the addresses is read when it runs.
+class Graph {
+ public:
+  // What enqueue() puts into the stream, of which nothing runs. Nobody may wait, allocate, release, or copy pageable memory in it.
+  Graph(Stream& stream, const std::function<void()>& enqueue);
+  ~Graph();
+  Graph(Graph&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Graph& operator=(Graph&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+
+  void launch(Stream& stream);
 
  private:
   void* handle_ = nullptr;

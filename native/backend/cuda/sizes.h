@@ -22,8 +22,11 @@ struct WeightWorkspace {
 inline constexpr ElementType kActivationType = ElementType::kBF16;
 inline constexpr size_t kStagingBytes = size_t{8} << 20;  // page-locked memory of the host
 inline constexpr size_t kLengthsBytes = size_t{1} << 20;  // of documents: 262,143 of them in one micro-batch
+inline constexpr size_t kAheadBytes = size_t{64} << 10;   // of what is sent ahead of ops: 2,730 rows that are sampled
+inline constexpr size_t kInboxBytes = size_t{4}
+                                      << 20;  // of uploads that come while the device computes; page-locked, too
 
-inline size_t cudaFixedBytes() { return WeightWorkspace{}.bytes() + kLengthsBytes; }
+inline size_t cudaFixedBytes() { return WeightWorkspace{}.bytes() + kLengthsBytes + kAheadBytes + kInboxBytes; }
 
 // Formats that are decoded to bfloat16, a slice at a time, before cuBLASLt multiplies them.
 inline bool isQuantised(WeightFormat format) {

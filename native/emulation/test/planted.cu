@@ -159,6 +159,12 @@ __global__ void incrementKernel(const float* in, float* out) {
   out[at] = in[at] + 1;
 }
 
+struct Padded {
+  const float* at;
+  int count;
+};
+__global__ void paddedKernel(Padded) {}
+
 __global__ void emptyKernel() {}
 
 }  // namespace
@@ -223,6 +229,10 @@ void runIncrement(const float* in, float* out, unsigned blocks, cuda::Stream& st
 
 void runTickets(float* out, unsigned blocks, cuda::Stream& stream) {
   launch(ticketKernel, "tickets", {blocks}, {kThreads}, 0, stream, Planted::kNone, out);
+}
+
+void runPadded(const float* in, cuda::Stream& stream) {
+  launch(paddedKernel, "padded", {1}, {kThreads}, 0, stream, Padded{in, 1});
 }
 
 void runShape(cuda::Dim3 grid, cuda::Dim3 block, size_t sharedBytes, cuda::Stream& stream) {

@@ -47,6 +47,8 @@ void runPlanted(Planted bug, const float* in, float* out, unsigned blocks, cuda:
 void runIncrement(const float* in, float* out, unsigned blocks, cuda::Stream& stream);
 // Threads draw tickets at one of two counters, by their parity: out[thread] = ticket + 100 * the counter's end.
 void runTickets(float* out, unsigned blocks, cuda::Stream& stream);
+// A kernel with a parameter that has padding.
+void runPadded(const float* in, cuda::Stream& stream);
 void runShape(cuda::Dim3 grid, cuda::Dim3 block, size_t sharedBytes, cuda::Stream& stream);
 
 }  // namespace mlit::test

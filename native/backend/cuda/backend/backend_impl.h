@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "backend/cuda/backend/inbox.h"
+#include "backend/cuda/backend/repeated.h"
 #include "backend/cuda/cublaslt_api.h"
 #include "backend/cuda/runtime.h"
 #include "backend/cuda/staging.h"
@@ -53,6 +55,7 @@ class CudaBackend final : public Backend {
   void copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from, size_t bytes) override;
   void synchronize() override;
   void watchCancel(const std::atomic<bool>* flag) override;
+  void repeated(const std::function<void()>& ops) override;
 
   // linear.cpp
   size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const override;
@@ -116,6 +119,8 @@ class CudaBackend final : public Backend {
   DevicePtr<std::byte> workspace(size_t bytes);
   // Where cuSeqlens stands on the device. What is there already is not sent again: layers ask for the same.
   DevConstI32 lengths(std::span<const int32_t> cuSeqlens);
+  // So much of what sampling is told, sent to device memory of its own, and ahead of ops that are written down and read it later.
+  DevicePtr<const std::byte> sentAhead(const void* from, size_t bytes);
 
   // The thread's device is this one from here on: another backend may have had its turn in between.
   struct OnDevice {
@@ -132,6 +137,12 @@ class CudaBackend final : public Backend {
   DeviceMemory workspace_;  // of whatever op runs: ops of one stream take turns
   DeviceMemory lengthsRoom_;
   std::vector<int32_t> lengthsThere_;
+  DeviceMemory aheadRoom_;
+  size_t aheadUsed_ = 0;  // by the ops that are being written down
+  RepeatedWork repeated_;
+  DeviceMemory inboxRoom_;
+  Inbox inbox_;
+  bool busy_ = false;  // ops were enqueued that nobody has waited for
   Staging staging_;
   CudaWeights weights_;
   const std::atomic<bool>* cancelled_ = nullptr;

@@ -11,6 +11,7 @@ namespace mlit::cuda {
 namespace {
 
 constexpr int kEagerLooks = 200;  // at an event, before a wait begins to sleep between looks
+constexpr size_t kAlignment = 256;
 constexpr auto kBetweenLooks = std::chrono::microseconds(50);
 
 }  // namespace
@@ -20,6 +21,9 @@ CudaBackend::CudaBackend(int device, const CublasLtApi& cublasLt)
       card_(deviceProperties(device)),
       workspace_(WeightWorkspace{}.bytes()),
       lengthsRoom_(kLengthsBytes),
+      aheadRoom_(kAheadBytes),
+      inboxRoom_(kInboxBytes),
+      inbox_(inboxRoom_.at(), inboxRoom_.bytes()),
       staging_(kStagingBytes),
       weights_(cublasLt, workspace_.at()) {}
 
@@ -79,7 +83,11 @@ void CudaBackend::release(DevicePtr<std::byte> memory, size_t) {
 
 void CudaBackend::upload(DevicePtr<std::byte> to, const void* from, size_t bytes) {
   on_.here();
-  staging_.upload(to.raw(), from, bytes, stream_);
+  if (busy_ && inbox_.takes(bytes)) {
+    inbox_.upload(to.raw(), from, bytes, stream_);
+  } else {
+    staging_.upload(to.raw(), from, bytes, stream_);  // at once, where the device has nothing else to do
+  }
 }
 
 void CudaBackend::download(void* to, DevicePtr<const std::byte> from, size_t bytes) {
@@ -107,13 +115,43 @@ void CudaBackend::synchronize() {
     }
   }
   staging_.deliver();
+  inbox_.clear();
+  busy_ = false;
 }
 
 void CudaBackend::watchCancel(const std::atomic<bool>* flag) { cancelled_ = flag; }
 
+void CudaBackend::repeated(const std::function<void()>& ops) {
+  aheadUsed_ = 0;
+  repeated_.run(stream_, ops);
+}
+
+DevicePtr<const std::byte> CudaBackend::sentAhead(const void* from, size_t bytes) {
+  if (bytes > aheadRoom_.bytes()) {
+    throw Error(ErrorCode::kInternal,
+                "an op sends " + std::to_string(bytes) + " bytes ahead; at most " + std::to_string(aheadRoom_.bytes()));
+  }
+  if (aheadUsed_ + bytes > aheadRoom_.bytes())
+    endRecording(stream_);  // what is read there is enqueued before the next is sent
+  Recording* const recording = stream_.recording();
+  if (recording == nullptr) aheadUsed_ = 0;
+  std::byte* const to = aheadRoom_.at() + aheadUsed_;
+  aheadUsed_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  stream_.record(nullptr);
+  try {
+    staging_.upload(to, from, bytes, next());
+  } catch (...) {
+    stream_.record(recording);
+    throw;
+  }
+  stream_.record(recording);
+  return DevicePtr<const std::byte>(to);
+}
+
 Stream& CudaBackend::next() {
   if (cancelled_ != nullptr && *cancelled_) cancel();
   on_.here();
+  busy_ = true;
   return stream_;
 }
 

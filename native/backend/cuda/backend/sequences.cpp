@@ -57,13 +57,10 @@ void CudaBackend::sampleRows(DevF32 logits, int64_t n, int64_t vocabulary, int64
   std::vector<SampleRow> rows;
   rows.reserve(params.size());
   for (const SampleParams& each : params) rows.push_back(sampleRow(each));
-  constexpr size_t kAlignment = 256;
-  const size_t rowBytes = (rows.size() * sizeof(SampleRow) + kAlignment - 1) / kAlignment * kAlignment;
+  const DevicePtr<const std::byte> there = sentAhead(rows.data(), rows.size() * sizeof(SampleRow));
   const size_t bytes = sampleWorkspaceBytes(n, vocabulary);
-  const DevicePtr<std::byte> room = workspace(rowBytes + bytes);
-  staging_.upload(room.raw(), rows.data(), rows.size() * sizeof(SampleRow), next());
-  cuda::sampleRows(logits, n, vocabulary, usable, room.as<const SampleRow>(), tokens, logprobs,
-                   room + static_cast<int64_t>(rowBytes), bytes, next());
+  cuda::sampleRows(logits, n, vocabulary, usable, there.as<const SampleRow>(), tokens, logprobs, workspace(bytes),
+                   bytes, next());
 }
 
 }  // namespace mlit::cuda

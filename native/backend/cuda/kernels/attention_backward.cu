@@ -19,6 +19,7 @@ struct BackwardArguments {
   int documents, total;
   int heads, headsPerKv, headDim, window;
   float scale;
+  int filler = 0;  // parameters have no padding
 };
 
 // --- delta = out · dout of each row and head -----------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ struct NormShape {
   unsigned groups, heads;
   int64_t ld;
   int dim;
+  int filler = 0;  // parameters have no padding
 };
 
 // Where this thread's group stands: which (row, head), or none.

@@ -26,7 +26,7 @@ DEVICE int firstTileOf(const List<T, kInline>& list, int index) {
 
 // The last slice that begins at this tile or before. Slices without tiles stand before the one that begins where they do.
 DEVICE int sliceOfTile(const SliceList& list, int tile) {
-  int low = 0, high = list.count - 1;
+  int low = 0, high = static_cast<int>(list.count) - 1;
   while (low < high) {
     const int middle = (low + high + 1) / 2;
     if (firstTileOf(list, middle) <= tile) {

@@ -34,7 +34,7 @@ struct Slice {
   int32_t column = 0, width = 0, rankBegin = 0, rank = 0;
   int32_t parts = 1;  // out of the rank: so many slices from here on add to the same columns; the others have 0
   int32_t firstTile = 0;
-  int8_t wide = 0, thin = 0;  // which of the call's two
+  int16_t wide = 0, thin = 0;  // which of the call's two
 };
 
 // The two wide and the two thin matrices of a call, of one type each.
@@ -61,9 +61,15 @@ template <class T, int kInline>
 struct List {
   static constexpr int kMost = kInline;
   const T* more;
-  int32_t count;
+  int64_t count;
   T first[kInline];
 };
+// Of a recording: items behind the last say nothing.
+template <class T, int kInline>
+size_t tellingBytes(const List<T, kInline>& list) {
+  const auto inside = static_cast<size_t>(list.more == nullptr ? list.count : 0);
+  return sizeof list - sizeof list.first + inside * sizeof(T);
+}
 using SliceList = List<Slice, 32>;
 using RangeList = List<RowRange, 64>;
 
@@ -72,7 +78,7 @@ template <class L, class T>
 L listOf(const std::vector<T>& items, const T* uploaded) {
   L list = {};
   list.more = uploaded;
-  list.count = static_cast<int32_t>(items.size());
+  list.count = static_cast<int64_t>(items.size());
   if (uploaded == nullptr) std::copy(items.begin(), items.end(), list.first);
   return list;
 }
