@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 // A checkpoint is whole or not there: whatever fails or is damaged, the newest whole one is found and the rest is named.
+import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
