@@ -305,6 +305,7 @@ function drawing(all: Workload[], cards: NativeCard[]): string {
     );
   }
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="11">
+<title>Roofs of five cards, and the predicted range of each step on an H100</title>
 <rect width="${width}" height="${height}" fill="#fff"/>
 ${parts.join('\n')}
 <text x="${(left + width - 120) / 2}" y="${height - 12}" text-anchor="middle">FLOP a byte of the card's memory</text>
