@@ -4,6 +4,7 @@
 #include "sample/engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <mutex>
 #include <unordered_set>
@@ -98,6 +99,7 @@ struct SampleEngine::Impl {
   void publishPages(Sequence& sequence, int32_t tokens);
   void buildBatch();
   void addRows(size_t index, int32_t count);
+  void refuseWhatIsNoNumber() const;
   std::vector<SampleEvent> collect();
   void retire(Sequence& sequence);
   void dropEverything();
@@ -279,6 +281,20 @@ void SampleEngine::Impl::buildBatch() {
   batch.adapterRows = mergeAdapterRows(batch.adapterRows);
 }
 
+// A token was drawn all the same; its log-probability is what tells, and costs nothing to look at.
+void SampleEngine::Impl::refuseWhatIsNoNumber() const {
+  for (size_t i = 0; i < outputOwners.size(); ++i) {
+    if (std::isfinite(logprobs[i])) continue;
+    const Sequence& s = running[outputOwners[i]];
+    const std::string id = std::to_string(s.request.id), token = std::to_string(s.generated + 1);
+    const std::string adapter = s.request.adapter < 0 ? "" : " with adapter " + std::to_string(s.request.adapter);
+    throw Error(ErrorCode::kNotFinite,
+                "sample request " + id + adapter + ": the logits of its new token " + token +
+                    " are not finite; the weights give no numbers, as those of a training that has diverged",
+                {{"request", id}, {"token", token}});
+  }
+}
+
 std::vector<SampleEvent> SampleEngine::Impl::collect() {
   std::vector<SampleEvent> events;
   std::vector<size_t> finished;
@@ -340,6 +356,7 @@ std::vector<SampleEvent> SampleEngine::step() {
   impl.buildBatch();
   try {
     impl.decoder.run(impl.batch, impl.drawn, impl.logprobs, impl.cancelFlag);
+    impl.refuseWhatIsNoNumber();
   } catch (...) {
     impl.dropEverything();
     throw;

@@ -61,7 +61,7 @@ class SampleEngine {
   // Drops a request, running or waiting; no further events. Unknown ids are ignored.
   void cancel(int64_t id);
   bool idle() const;
-  // Admits what fits, computes, returns this step's tokens.
+  // Admits what fits, computes, returns this step's tokens. kNotFinite where a row's logits are no numbers: every sequence is dropped.
   std::vector<SampleEvent> step();
   const MemoryPlan& memory() const;
   SampleStats stats() const;  // not while a step runs

@@ -137,6 +137,22 @@ TEST_P(SampleEngineTest, ACancelFlagDropsEverythingAndTheEngineGoesOnAfterwards)
   EXPECT_EQ(runAll(engine).at(1).tokens.size(), 8u);
 }
 
+TEST_P(SampleEngineTest, LogitsThatAreNoNumbersEndTheStep) {
+  const auto broken = Adapter::load(family.model, fixture(family.name + "/adapter"));
+  const std::vector<float> good = broken->toHost();
+  std::vector<float> bad = good;
+  bad[bad.size() / 2] = std::numeric_limits<float>::quiet_NaN();
+  broken->fromHost(bad);
+  SampleEngine engine(family.model, {broken}, {.maxRows = 2, .cacheTokens = 256});
+  engine.submit(request(7, {5, 6, 7}, 8));
+  engine.submit(request(8, {5, 6, 7}, 8, 0));
+  expectError(ErrorCode::kNotFinite, {"request 8", "adapter 0", "token 1"}, [&] { engine.step(); });
+  EXPECT_TRUE(engine.idle());
+  broken->fromHost(good);
+  engine.submit(request(9, {5, 6, 7}, 8, 0));
+  EXPECT_EQ(runAll(engine).at(9).tokens.size(), 8u);
+}
+
 TEST_P(SampleEngineTest, ThePlanIsWhatIsAllocated) {
   const SampleOptions options{.maxRows = 3, .cacheTokens = 100, .prefillTokens = 17};
   const SampleEngine engine(family.model, {family.adapter}, options);

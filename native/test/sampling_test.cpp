@@ -243,6 +243,24 @@ TEST_P(SamplingTest, SurvivesWhatIsNotANumber) {
   }
 }
 
+// Whoever samples looks at the log-probability alone: one logit that is no number, or too large for one, has to show there.
+TEST_P(SamplingTest, OneLogitThatIsNoNumberShowsInTheLogprob) {
+  for (const int64_t vocabulary : {7, 600, 9001}) {
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      for (const int64_t place : {int64_t{0}, vocabulary / 2, vocabulary - 1}) {
+        for (const float temperature : {0.0f, 0.8f}) {
+          std::vector<float> row = randomFloats(vocabulary, 3);
+          row[static_cast<size_t>(place)] = bad;
+          const Sampled got =
+              sample(backend(), row, vocabulary, vocabulary - 1, {SampleParams{temperature, 0.9f, 0, 0, 1, 2}});
+          EXPECT_FALSE(std::isfinite(got.logprobs[0])) << bad << " at " << place << " of " << vocabulary;
+          EXPECT_LT(got.tokens[0], vocabulary - 1);
+        }
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, SamplingTest, ::testing::ValuesIn(backendFactories()), factoryName);
 
 }  // namespace
