@@ -173,7 +173,7 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch) {
   };
 
   b.rmsNormForward(x, hidden, w.attentionNorm, c.rmsEps, normed, s.hidden, {}, {});
-  b.linearForward(w.qkv, normed, s.hidden, rows, qkv, s.qkv, groups(index, LinearGroup::kQkv, batch), p);
+  b.linearSample(w.qkv, normed, s.hidden, rows, qkv, s.qkv, groups(index, LinearGroup::kQkv, batch), p);
   if (w.qkvBias) b.addToRows(qkv, s.qkv, rows, w.qkvBias, s.qkv);
   if (c.qkNorm) {
     b.rmsNormForward(q, queries, w.qNorm, c.rmsEps, q, s.qkv, {}, {});
@@ -186,14 +186,14 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch) {
   b.kvStore(shape, k, v, s.qkv, rows, m.i(10) + 2 * int64_t{limits_.rows}, m.i(10) + 3 * int64_t{limits_.rows}, pool);
   b.attentionCached(shape, q, s.qkv, rows, positions, m.i(10) + 4 * int64_t{limits_.rows}, m.i(11), batch.maxPosition,
                     pool, attention, s.query);
-  b.linearForward(w.o, attention, s.query, rows, out, s.hidden, groups(index, LinearGroup::kO, batch), p);
+  b.linearSample(w.o, attention, s.query, rows, out, s.hidden, groups(index, LinearGroup::kO, batch), p);
   residual(w.postAttentionNorm);
 
   b.rmsNormForward(x, hidden, w.mlpNorm, c.rmsEps, normed, s.hidden, {}, {});
-  b.linearForward(w.gateUp, normed, s.hidden, rows, gateUp, 2 * s.feedForward,
-                  groups(index, LinearGroup::kGateUp, batch), p);
+  b.linearSample(w.gateUp, normed, s.hidden, rows, gateUp, 2 * s.feedForward,
+                 groups(index, LinearGroup::kGateUp, batch), p);
   b.gatedForward(c.activation, gateUp, rows, s.feedForward, act);
-  b.linearForward(w.down, act, s.feedForward, rows, out, s.hidden, groups(index, LinearGroup::kDown, batch), p);
+  b.linearSample(w.down, act, s.feedForward, rows, out, s.hidden, groups(index, LinearGroup::kDown, batch), p);
   residual(w.postMlpNorm);
 }
 
@@ -220,8 +220,8 @@ void Decoder::draw(const DecodeBatch& batch) {
   for (int64_t at = 0; at < outputs; at += kLogitRows) {
     const int64_t n = std::min(kLogitRows, outputs - at);
     const auto ranges = adapterRowsWithin(adapterRows, static_cast<int32_t>(at), static_cast<int32_t>(at + n));
-    b.linearForward(model_->head(), normed + at * s.hidden, s.hidden, n, logits, s.vocabulary,
-                    lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.r(7));
+    b.linearSample(model_->head(), normed + at * s.hidden, s.hidden, n, logits, s.vocabulary,
+                   lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.r(7));
     b.sampleRows(logits, n, s.vocabulary, usable,
                  std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
                  m.drawn(limits_) + at, m.drawnLogprobs(limits_) + at);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "backend/cuda/kernels/few_rows.h"
 #include "backend/cuda/kernels/nf4.h"
 #include "backend/cuda/kernels/weights.h"
 #include "backend/cuda/weights.h"
@@ -138,6 +139,22 @@ void CudaWeights::forward(WeightId id, DevConstReal x, int64_t ldx, int64_t rows
                           Stream& stream) {
   const Weight& w = weightAt(id);
   multiply({w, true, x, ldx, rows, y, ldy, false, sliceRows(w)}, stream);
+}
+
+// Rows that can't be read where they lie are packed, as many at a time as there is room for.
+void CudaWeights::sample(WeightId id, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                         Stream& stream) {
+  const Weight& w = weightAt(id);
+  if (w.format == WeightFormat::kF32) return forward(id, x, ldx, rows, y, ldy, stream);
+  const NarrowWeight weight{w.format, w.at(0), isQuantised(w.format) ? w.scalesAt(0) : nullptr, w.out, w.in};
+  if (takesRows(x, ldx)) return fewRows(weight, x, ldx, rows, y, ldy, stream);
+  const DevReal packed = packedAt(in_, LtType::kBF16);
+  const int64_t ld = roundedUp(w.in, 8), most = static_cast<int64_t>(sizes_.in) / (ld * 2);
+  for (int64_t row = 0; row < rows; row += most) {
+    const int64_t count = std::min(most, rows - row);
+    convertRows(x + row * ldx, ldx, count, w.in, packed, ld, stream);
+    fewRows(weight, packed, ld, count, y + row * ldy, ldy, stream);
+  }
 }
 
 void CudaWeights::backward(WeightId id, DevConstReal dy, int64_t lddy, int64_t rows, DevReal dx, int64_t lddx,

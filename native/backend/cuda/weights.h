@@ -34,6 +34,8 @@ class CudaWeights {
   // y [rows, out] = x [rows, in] · Wᵀ. Reals of either type, aligned or not; x and y are apart. All but float32 weights are multiplied as bfloat16, so a
   // float32 x is rounded first; float32 weights as float32. Sums are float32 in any case, rounded once.
   void forward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy, Stream& stream);
+  // The same product for a sampler: narrow weights by a kernel of our own (kernels/few_rows.h), in another order of sums.
+  void sample(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy, Stream& stream);
   // dx [rows, in] = dy [rows, out] · W, or += where accumulate.
   void backward(WeightId weight, DevConstReal dy, int64_t lddy, int64_t rows, DevReal dx, int64_t lddx, bool accumulate,
                 Stream& stream);

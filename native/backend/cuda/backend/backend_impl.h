@@ -66,6 +66,8 @@ class CudaBackend final : public Backend {
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) override;
   void linearForward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
                      std::span<const LoraGroup> groups, DevReal p) override;
+  void linearSample(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                    std::span<const LoraGroup> groups, DevReal p) override;
   void linearBackward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy,
                       DevReal dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevReal p,
                       DevReal u) override;
@@ -114,6 +116,9 @@ class CudaBackend final : public Backend {
  private:
   // The stream of an op that is about to be enqueued; throws kCancelled instead where that was asked for.
   Stream& next();
+  // linear.cpp: y += what the groups' adapters make of x.
+  void addAdapters(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                   std::span<const LoraGroup> groups, DevReal p);
   [[noreturn]] void cancel();
   // The workspace, for an op that wants so much of it.
   DevicePtr<std::byte> workspace(size_t bytes);

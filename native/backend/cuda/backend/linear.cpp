@@ -44,6 +44,18 @@ void CudaBackend::linearForward(WeightId weight, DevConstReal x, int64_t ldx, in
                                 std::span<const LoraGroup> groups, DevReal p) {
   if (rows == 0) return;
   weights_.forward(weight, x, ldx, rows, y, ldy, next());
+  addAdapters(weight, x, ldx, rows, y, ldy, groups, p);
+}
+
+void CudaBackend::linearSample(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                               std::span<const LoraGroup> groups, DevReal p) {
+  if (rows == 0) return;
+  weights_.sample(weight, x, ldx, rows, y, ldy, next());
+  addAdapters(weight, x, ldx, rows, y, ldy, groups, p);
+}
+
+void CudaBackend::addAdapters(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                              std::span<const LoraGroup> groups, DevReal p) {
   if (groups.empty()) return;
   const size_t bytes = loraBytes(groups);
   loraForward(x, ldx, rows, weights_.columns(weight), y, ldy, groups, p, workspace(bytes), static_cast<int64_t>(bytes),

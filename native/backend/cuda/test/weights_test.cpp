@@ -4,6 +4,7 @@
 
 #include "backend/cuda/test/weights_support.h"
 #include "core/error.h"
+#include "test/nf4_oracle.h"
 
 namespace mlit::test {
 namespace {
@@ -14,6 +15,7 @@ using Doubles = std::vector<double>;
 std::vector<float> keptBy(WeightFormat format, std::vector<float> values, int64_t in) {
   if (format == WeightFormat::kBF16) return roundedTo(ElementType::kBF16, values);
   if (format == WeightFormat::kF32) return values;
+  if (format == WeightFormat::kNF4) return nf4Rounded(values, in);
   const auto width = static_cast<size_t>(in);
   for (size_t row = 0; row < values.size(); row += width) {
     float largest = 0;
@@ -29,7 +31,7 @@ std::vector<float> keptBy(WeightFormat format, std::vector<float> values, int64_
 // And what a product sees of it.
 std::vector<float> multipliedAs(WeightFormat format, const std::vector<float>& values, int64_t in) {
   const std::vector<float> kept = keptBy(format, values, in);
-  return format == WeightFormat::kI8Channel ? roundedTo(ElementType::kBF16, kept) : kept;
+  return format == WeightFormat::kF32 ? kept : roundedTo(ElementType::kBF16, kept);
 }
 
 // base + x [rows, depth] · W, forward: W [width, depth] transposed, else W [depth, width].
@@ -51,14 +53,15 @@ Doubles productOf(bool forward, const std::vector<float>& w, const std::vector<f
 struct Shape {
   int64_t out, in, rows;
 };
-constexpr Shape kShapes[] = {{1, 1, 1}, {5, 3, 2}, {24, 16, 4}, {37, 40, 9}, {50, 33, 23}, {16, 64, 40}};
+// The last: NF4's rows are two blocks, the second of them half full.
+constexpr Shape kShapes[] = {{1, 1, 1}, {5, 3, 2}, {24, 16, 4}, {37, 40, 9}, {50, 33, 23}, {16, 64, 40}, {9, 80, 3}};
 
 class Weights : public OnDevice {};
 
 TEST_F(Weights, ProductsAgreeWithFloat64) {
-  // Sums of at most 64 products in float32: 64 half units in the last place of their magnitudes, which are a few times the root
+  // Sums of at most 80 products in float32: 80 half units in the last place of their magnitudes, which are a few times the root
   // mean square.
-  constexpr double kTolerance = 64 * 0x1p-24 * 4;
+  constexpr double kTolerance = 80 * 0x1p-24 * 4;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     for (const Shape& s : kShapes) {
       for (const WeightFormat format : kFormats) {
@@ -136,6 +139,72 @@ TEST_F(Weights, ARowsBitsAreItsOwn) {
   }
 }
 
+// What a sampler's products see: int8 quotients are multiplied as they are, and scaled afterwards.
+std::vector<float> sampledAs(WeightFormat format, const std::vector<float>& values, int64_t in) {
+  return format == WeightFormat::kI8Channel ? keptBy(format, values, in) : multipliedAs(format, values, in);
+}
+
+// Up to 300 columns: several of a lane's steps for a warp. The last has more outputs than a block of many rows takes.
+constexpr Shape kSampled[] = {{1, 1, 1},    {5, 3, 2},    {24, 16, 8},   {37, 41, 9},  {50, 33, 17},
+                              {17, 300, 5}, {9, 1100, 3}, {16, 128, 40}, {66, 72, 70}, {131, 88, 33}};
+
+TEST_F(Weights, SampledProductsAgreeWithFloat64) {
+  // As above, of 1,100 products at most, and int8's scale once more.
+  constexpr double kTolerance = 1101 * 0x1p-24 * 4;
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    for (const Shape& s : kSampled) {
+      for (const WeightFormat format : kFormats) {
+        begin(seed);
+        Rig rig(kWideSizes);
+        const std::vector<float> values = randomFloats(s.out * s.in, seed), w = sampledAs(format, values, s.in);
+        const WeightId id = rig.make(s.out, s.in, format, values);
+        const ElementType from = kTypes[seed % 3 == 0 ? 0 : 1], to = kTypes[seed % 2];
+        const int64_t ldx = s.in + static_cast<int64_t>(seed % 3) * 4, ldy = s.out + static_cast<int64_t>(seed % 4);
+        const std::vector<float> x = roundedTo(from, randomFloats(s.rows * s.in, seed + 50));
+        const DeviceReals in(from, spread(x, s.rows, ldx)),
+            out(to, spread(randomFloats(s.rows * s.out, seed + 90), s.rows, ldy));
+        rig.weights.sample(id, in.get(), ldx, s.rows, out.get(), ldy, rig.stream);
+        rig.stream.synchronize();
+        const std::vector<float> seen = format == WeightFormat::kF32 ? x : roundedTo(ElementType::kBF16, x);
+        expectReals(
+            to, gather(out.read(), s.rows, s.out),
+            productOf(true, w, seen, s.rows, s.in, s.out, std::vector<float>(static_cast<size_t>(s.rows * s.out))),
+            kTolerance,
+            "format " + std::to_string(static_cast<int>(format)) + " [" + std::to_string(s.out) + ", " +
+                std::to_string(s.in) + "] rows " + std::to_string(s.rows) + " " + typeName(from) + " to " +
+                typeName(to) + " seed " + std::to_string(seed));
+      }
+    }
+  }
+}
+
+// Of every number of rows that has a kernel of its own, packed first or not: each row alone has the bits that it has among all.
+TEST_F(Weights, ASampledRowsBitsAreItsOwn) {
+  constexpr int64_t kRows = 71, kOut = 70, kIn = 328;
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    for (const WeightFormat format : kFormats) {
+      begin(seed);
+      Rig rig(kWideSizes);
+      const WeightId id = rig.make(kOut, kIn, format, randomFloats(kOut * kIn, seed));
+      const std::vector<float> values = randomFloats(kRows * kIn, seed + 1);
+      const DeviceReals x(ElementType::kBF16, values), odd(ElementType::kBF16, spread(values, kRows, kIn + 1)),
+          y(ElementType::kF32, size_t{kRows * kOut}), again(ElementType::kF32, size_t{kRows * kOut});
+      rig.weights.sample(id, x.get(), kIn, kRows, y.get(), kOut, rig.stream);
+      rig.stream.synchronize();
+      const std::vector<float> together = y.read();
+      for (const int64_t count : {1, 7, 12, 20, 33}) {
+        const bool packed = count == 7 || count == 33;
+        for (int64_t r = 0; r < kRows; r += count) {
+          rig.weights.sample(id, packed ? odd.get() + r * (kIn + 1) : x.get() + r * kIn, packed ? kIn + 1 : kIn,
+                             std::min(count, kRows - r), again.get() + r * kOut, kOut, rig.stream);
+        }
+        rig.stream.synchronize();
+        ASSERT_EQ(again.read(), together) << count << " at a time, format " << static_cast<int>(format);
+      }
+    }
+  }
+}
+
 // More rows than one call takes, and than some algorithms take at all.
 TEST_F(Weights, ManyRowsAreMultipliedInTurns) {
   constexpr int64_t kRows = cuda::Matmul::kMostRows + 3;
@@ -177,6 +246,23 @@ TEST_F(Weights, ProductsOfAlignedRowsAreOneCall) {
   rig.stream.synchronize();
 }
 
+// One launch and nothing else, however a weight is kept: no row of it is widened into memory.
+TEST_F(Weights, ASampledProductIsOneLaunch) {
+  for (const WeightFormat format : {WeightFormat::kBF16, WeightFormat::kI8Channel, WeightFormat::kNF4}) {
+    begin(1);
+    Rig rig;
+    const WeightId id = rig.make(64, 64, format, randomFloats(64 * 64, 1));
+    const DeviceReals x(ElementType::kBF16, randomFloats(4 * 64, 2)), y(ElementType::kBF16, size_t{4} * 64);
+    auto expected = device::kernelCounts();
+    rig.weights.sample(id, x.get(), 64, 4, y.get(), 64, rig.stream);
+    if (const auto counts = device::kernelCounts()) {
+      ++expected->launches["fewRows"];
+      EXPECT_EQ(counts->launches, expected->launches);
+    }
+    rig.stream.synchronize();
+  }
+}
+
 std::vector<float> rowsOf(Rig& rig, WeightId id, const std::vector<int32_t>& ids, int64_t in, float scale) {
   const DeviceArray<int32_t> which(ids);
   const DeviceArray<float> out(ids.size() * static_cast<size_t>(in));
@@ -188,7 +274,7 @@ std::vector<float> rowsOf(Rig& rig, WeightId id, const std::vector<int32_t>& ids
 
 TEST_F(Weights, RowsAreSetInPartsAndGathered) {
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    for (const int64_t in : {40, 33}) {
+    for (const int64_t in : {40, 33, 88}) {
       for (const WeightFormat format : kFormats) {
         begin(seed);
         Rig rig;
@@ -247,7 +333,9 @@ TEST_F(Weights, WhatDoesNotExistOrFitIsRefused) {
   EXPECT_THROW(rig.weights.createWeight(0, 8, WeightFormat::kF32, rig.stream), Error);
   EXPECT_THROW(rig.weights.createWeight(1, 2049, WeightFormat::kF32, rig.stream), Error);       // a row to upload
   EXPECT_THROW(rig.weights.createWeight(8, 136, WeightFormat::kI8Channel, rig.stream), Error);  // eight rows
+  EXPECT_THROW(rig.weights.createWeight(8, 136, WeightFormat::kNF4, rig.stream), Error);
   EXPECT_NO_THROW(rig.weights.createWeight(128, 128, WeightFormat::kI8Channel, rig.stream));
+  EXPECT_NO_THROW(rig.weights.createWeight(128, 128, WeightFormat::kNF4, rig.stream));
   rig.weights.destroyWeight(id);
   EXPECT_THROW(rig.weights.destroyWeight(id), Error);
 }
