@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { DEVICE_PATTERN, type ModelLoadOptions } from '../model/model';
+import { BASE_DTYPES, DEVICE_PATTERN, type ModelLoadOptions } from '../model/model';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import type { NativeCard } from '../native/types';
@@ -86,8 +86,8 @@ export function addCommonFlags(command: Command): Command {
     .addOption(
       new Option(
         '--base-dtype <dtype>',
-        'how frozen weights are kept: auto, f32, bf16 (default: auto, which is bf16 on a card and for bf16 files)',
-      ).choices(['auto', 'f32', 'bf16']),
+        'how frozen weights are kept: auto, f32, bf16, int8 or nf4 (default: auto, which is bf16 on a card and for bf16 files)',
+      ).choices([...BASE_DTYPES]),
     )
     .addOption(new Option('--json', 'results as JSON on stdout'))
     .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'));
@@ -102,7 +102,7 @@ export const commonOptions = {
   threads: z.union([z.literal('auto'), z.int().min(1)]).default('auto'),
   device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
   compute: z.string().default('f32'),
-  baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
+  baseDtype: z.enum(BASE_DTYPES).default('auto'),
 };
 
 /** Those of them that loading a model takes. */

@@ -126,6 +126,9 @@ export function describePlan(plan: TrainPlan, card?: NativeCard): string {
     `micro-batch ${plan.microTokens} tokens, recompute ${plan.recompute}`,
     table(['memory', ''], rows),
     ...(fits(plan) ? [] : ['this does not fit']),
-    ...plan.waysOut.map(({ flags, nativeBytes }) => `${flags} takes ${size(nativeBytes)}`),
+    ...plan.waysOut.map(
+      ({ flags, nativeBytes }) =>
+        `${flags} takes ${size(nativeBytes)}${nativeBytes > plan.availableBytes ? ', still too much' : ''}`,
+    ),
   ].join('\n');
 }

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { DEVICE_PATTERN } from '../model/model';
+import { BASE_DTYPES, DEVICE_PATTERN } from '../model/model';
 import { isTemplateFile } from '../model/template';
 import { MlitError } from '../native/errors';
 import { shallow } from '../native/untrusted';
@@ -122,7 +122,7 @@ export const experimentSchema = z.strictObject({
   /** `auto`, `cpu`, `cuda` or `cuda:N`, as in `mlit train`. */
   device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
   threads: z.union([z.literal('auto'), count]).default('auto'),
-  baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
+  baseDtype: z.enum(BASE_DTYPES).default('auto'),
   /** The folder of jobs and results, shared by experiments that may share jobs. */
   store: z.string().min(1).default('runs'),
 });

@@ -1,5 +1,6 @@
 // `mlit export` as a function: a model, with an adapter merged into it or not, in a form that other programs load.
-import { basename, resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import { explainMisfit, refuseNoAdapter } from '../model/kinds';
 import { loadTokenizer, type ModelSource, resolveModel } from '../model/source';
 import { loadAddon } from '../native/addon';
@@ -98,6 +99,18 @@ async function compareBase(
   const { baseModel } = await loadAddon().readPeftConfig(adapter);
   if (baseModel !== '' && baseModel !== source.baseName)
     onNote?.(`${adapter} was trained on ${baseModel}; here it is put on ${source.baseName}`);
+  const dtype = await roundedBase(adapter);
+  if (dtype !== undefined)
+    onNote?.(
+      `${adapter} was trained over weights in ${dtype}; it goes with the original ones here, so that answers differ a little from those of mlit sample --base-dtype ${dtype}`,
+    );
+}
+
+/** What its model card says of the weights that an adapter of ours was trained over, where they were rounded to int8 or nf4. */
+async function roundedBase(adapter: string): Promise<string | undefined> {
+  const card = await readFile(join(adapter, 'README.md'), 'utf8').catch(() => '');
+  const [, head = ''] = /^---\n([\s\S]*?)\n---\n/.exec(card) ?? [];
+  return /^ *- base-(int8|nf4)$/m.exec(head)?.[1];
 }
 
 async function ownDtype(source: ModelSource, onNote: ExportOptions['onNote']): Promise<ExportDtype> {

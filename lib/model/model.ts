@@ -1,6 +1,6 @@
 // A frozen base in memory with its tokenizer: what adapters, sessions, samplers and scores share.
 import { loadAddon } from '../native/addon';
-import type { NativeLoadOptions, NativeModel, NativeModelConfig } from '../native/types';
+import type { NativeLoadOptions, NativeModel, NativeModelConfig, WeightFormat } from '../native/types';
 import { refuseUnknownOptions } from '../text/options';
 import type { HubOptions } from './hub/snapshot';
 import { loadTokenizer, type ModelSource, resolveModel } from './source';
@@ -8,6 +8,12 @@ import type { Tokenizer } from './tokenizer';
 
 /** What a device may be called: `auto`, `cpu`, `cuda` (the first card) or `cuda:N`. */
 export const DEVICE_PATTERN = /^(?:auto|cpu|cuda(?::\d{1,3})?)$/;
+
+/** What `--base-dtype` takes. */
+export const BASE_DTYPES = ['auto', 'f32', 'bf16', 'int8', 'nf4'] as const satisfies readonly (
+  | 'auto'
+  | WeightFormat
+)[];
 
 /** Which model is loaded, and how it is kept. */
 export interface ModelLoadOptions {
@@ -19,8 +25,11 @@ export interface ModelLoadOptions {
   threads?: number | 'auto';
   /** `auto`, or an instruction set's name as `mlit doctor` lists them. Default `auto`. */
   isa?: string;
-  /** How the frozen weights are kept. Default `auto`: bf16 on a card and where every matrix of the checkpoint is bf16, else f32. */
-  baseDtype?: 'auto' | 'f32' | 'bf16';
+  /**
+   * How the frozen weights are kept. Default `auto`: bf16 on a card and where every matrix of the checkpoint is bf16, else f32.
+   * `int8` and `nf4` round the matrices of the layers to 8 and 4.5 bits a weight; embedding and head are bf16 then.
+   */
+  baseDtype?: 'auto' | WeightFormat;
   signal?: AbortSignal | undefined;
   /** Fraction loaded, 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined;
@@ -126,7 +135,7 @@ export class Model implements AsyncDisposable {
   }
 
   /** How the frozen weights are kept: what `auto` came to. */
-  get baseDtype(): 'f32' | 'bf16' {
+  get baseDtype(): WeightFormat {
     return this.native.format;
   }
 

@@ -63,11 +63,15 @@ export type NativeMemoryPlan = { name: string; bytes: number }[];
 /** What of each layer is computed again in the backward rather than kept: nothing, the widest activations, everything. Same bits. */
 export type Recompute = 'none' | 'activations' | 'layer';
 
+/** How the matrices of a base are kept; beside int8 and nf4 ones the embedding and the head are bf16. */
+export type WeightFormat = 'f32' | 'bf16' | 'int8' | 'nf4';
+
 export interface NativeTrainOptions {
   maxTokens: number;
   /** Rows with a target in a micro-batch at most; 0 = maxTokens. Default 0. */
   maxTargets?: number;
-  logitsBytes: number;
+  /** Of logits held at once. Default: the backend's (64 MiB on the processor, up to 512 MiB on a card). */
+  logitsBytes?: number;
   recompute: Recompute;
   /** Trains the model itself: no adapters, and adapter index 0 means the model, which the session has to itself. */
   full: boolean;
@@ -108,8 +112,7 @@ export interface NativeHandle {
 export interface NativeModel extends NativeHandle {
   readonly config: NativeModelConfig;
   readonly bytes: number;
-  /** How the frozen weights are kept. */
-  readonly format: 'f32' | 'bf16';
+  readonly format: WeightFormat;
   readonly path: string;
   /** `cpu` or `cuda:N`. */
   readonly device: string;
@@ -248,7 +251,7 @@ export interface NativeLoadOptions {
   /** 'auto' | 'avx512' | 'avx2' | 'neon' */
   isa: string;
   /** auto: bf16 on a card and where every matrix of the file is bf16, else f32. */
-  format: 'auto' | 'f32' | 'bf16';
+  format: 'auto' | WeightFormat;
   /** Called up to a hundred times, the last time with 1. What it throws ends the load and is what the promise rejects with. */
   onProgress?: (fraction: number) => void;
 }
@@ -321,7 +324,7 @@ export interface NativeAddon {
   readGgufMetadata(path: string): Promise<GgufMetadata>;
   readModelConfig(path: string): Promise<NativeModelConfig>;
   /** What loading with format auto comes to on a device. */
-  automaticFormat(path: string, device: string): Promise<'f32' | 'bf16'>;
+  automaticFormat(path: string, device: string): Promise<WeightFormat>;
   /** Memory of the device's own that a plan may use; -1 where it computes in the process's. A card's name counts as a device. */
   deviceBytes(device: string): Promise<number>;
   /** Those that a plan can be made for without one. */

@@ -35,6 +35,7 @@ const LOCAL = new Set([
 export function modelCard(facts: ModelCardFacts): string {
   const { options, data, best } = facts;
   const full = options.method === 'full';
+  const rounded = options.baseDtype === 'int8' || options.baseDtype === 'nf4';
   const base = hubName(facts.baseName);
   const shown = base ?? basename(facts.baseName);
   const ours = base === undefined ? 'MODEL' : `hf:${base}`;
@@ -47,7 +48,7 @@ export function modelCard(facts: ModelCardFacts): string {
       library_name: full ? 'transformers' : 'peft',
       pipeline_tag: 'text-generation',
       ...(codes.length > 0 && { language: codes }),
-      tags: full ? ['mlit'] : ['lora', 'mlit'],
+      tags: full ? ['mlit'] : ['lora', 'mlit', ...(rounded ? [`base-${options.baseDtype}`] : [])],
     },
     { version: '1.1' },
   );
@@ -75,7 +76,7 @@ file before you share the ${full ? 'model' : 'adapter'}.
 ## Use
 
 ${full ? useOfModel : useOfAdapter(ours)}
-Prompts were rendered with ${describeTemplate(template)}; use the same.
+${rounded ? roundedBase(options.baseDtype) : ''}Prompts were rendered with ${describeTemplate(template)}; use the same.
 
 ## Training data
 
@@ -122,6 +123,13 @@ With mlit:
 mlit sample --model ${base} --adapter path/to/this/folder --prompts prompts.jsonl
 mlit export --model ${base} --adapter path/to/this/folder --out merged --format safetensors
 \`\`\`
+`;
+
+const roundedBase = (
+  dtype: string,
+): string => `It was trained over the base's matrices in ${dtype} (\`--base-dtype ${dtype}\`), and gives its exact answers over those alone; over the
+original ones, and merged into them, it differs a little.
+
 `;
 
 /** A name of the hub, or nothing where the base is known by its place only. */

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture/spec';
 import { canonicalTarget, TARGETS } from '../model/adapter';
-import { DEVICE_PATTERN } from '../model/model';
+import { BASE_DTYPES, DEVICE_PATTERN } from '../model/model';
 import type { Recompute } from '../native/types';
 import { describeIssues } from '../text/issues';
 import { SCHEDULES } from './schedule';
@@ -54,7 +54,7 @@ export const trainFields = z.strictObject({
   device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
   /** `auto` is f32 in this version. */
   compute: z.enum(['f32', 'auto']).default('f32'),
-  baseDtype: z.enum(['auto', 'f32', 'bf16']).default('auto'),
+  baseDtype: z.enum(BASE_DTYPES).default('auto'),
   /** `lora` trains an adapter on a frozen base, `full` the model itself. */
   method: z.enum(['lora', 'full']).default('lora'),
   rank: count.default(16),
@@ -128,12 +128,11 @@ export const trainOptionsSchema = z.preprocess((input, context) => {
   if (given?.method !== 'full') return input;
   for (const key of LORA_OPTIONS.filter((each) => given[each] !== undefined))
     context.addIssue({ code: 'custom', path: [key], message: ONLY_OF_LORA });
-  if (given.baseDtype === 'bf16') {
-    const message = 'full tuning needs the weights in f32';
+  if (given.baseDtype === 'int8' || given.baseDtype === 'nf4') {
+    const message = 'full tuning needs the weights in f32, or on a card in bf16';
     context.addIssue({ code: 'custom', path: ['baseDtype'], message });
   }
-  // Weights that are trained stay f32 where `auto` would keep a bf16 file's.
-  return { ...given, baseDtype: 'f32', learningRate: given.learningRate ?? FULL_LEARNING_RATE };
+  return { ...given, learningRate: given.learningRate ?? FULL_LEARNING_RATE };
 }, trainFields);
 
 /** Why an option of LoRA cannot be given. */

@@ -10,9 +10,11 @@ import { MlitError } from '../native/errors';
 import type {
   NativeAdapterSpec,
   NativeDoctor,
+  NativeLoadOptions,
   NativeMemoryPlan,
   NativeModelConfig,
   Recompute,
+  WeightFormat,
 } from '../native/types';
 import type { DevContext, DevEvaluator } from './evaluator';
 import { RECOMPUTE, type TrainOptions } from './options';
@@ -21,7 +23,6 @@ import type { Ranks } from './ranks';
 
 /** Tokens of a micro-batch where nothing else is asked for: large enough for full-speed products, small in memory. */
 const MICRO_TOKENS = 2048;
-export const LOGITS_BYTES = 64 * 2 ** 20;
 
 /** Memory by name in bytes, and the steps to come. */
 export interface TrainPlan {
@@ -72,46 +73,52 @@ export async function planRun(
   const full = options.method === 'full';
   const spec = full ? undefined : await adapterSpec(options);
   const microTokens = chooseMicroTokens(options, data);
-  const { tokens: most, targets } = largestBatch(batchesOf(data, ranks), microTokens);
-  const largest = { tokens: Math.max(1, most), targets: Math.max(1, targets) }; // a rank may have no share at all
+  const largestOf = (micro: number): ReturnType<typeof largestBatch> => {
+    const { tokens, targets } = largestBatch(batchesOf(data, ranks), micro);
+    return { tokens: Math.max(1, tokens), targets: Math.max(1, targets) }; // a rank may have no share at all
+  };
+  const largest = largestOf(microTokens);
   const deviceBytes = await addon.deviceBytes(options.device);
   const onDevice = deviceBytes >= 0;
   const available = onDevice ? deviceBytes : availableBytes() / (ranks?.local.size ?? 1);
   const config = await addon.readModelConfig(source.path);
 
-  const planWith = (recompute: Recompute, { tokens, targets } = largest): Promise<NativeMemoryPlan> =>
+  const planWith = (
+    recompute: Recompute,
+    { tokens, targets } = largest,
+    format = load.format,
+  ): Promise<NativeMemoryPlan> =>
     addon.planTraining(
       source.path,
       spec ? [spec] : [],
       {
         maxTokens: tokens,
         maxTargets: targets,
-        logitsBytes: LOGITS_BYTES,
         recompute,
         full,
         training: true,
       },
-      load,
+      { ...load, format },
     );
   const measuring = await planMeasuring(evaluator, options, data, { path: source.path, adapter: spec, load });
   const left = available - totalBytes(measuring);
   const { recompute, memory: training } = await chooseRecompute(options.recompute, left, planWith);
   const memory = [...training, ...measuring];
-  const ways =
-    totalBytes(memory) <= available
+  const needed = totalBytes(memory);
+  const waysOut =
+    needed <= available
       ? []
-      : [
-          ...RECOMPUTE.map((level) => ({ flags: `--recompute ${level}`, plan: () => planWith(level) })),
-          ...halfOf(microTokens, data).map((half) => ({
-            flags: `--micro-tokens ${half}`,
-            plan: () => planWith(recompute, largestBatch(batchesOf(data, ranks), half)),
-          })),
-        ];
-  const waysOut: TrainPlan['waysOut'] = [];
-  for (const { flags, plan } of ways) {
-    const nativeBytes = totalBytes(await plan()) + totalBytes(measuring);
-    if (nativeBytes < totalBytes(memory)) waysOut.push({ flags, nativeBytes });
-  }
+      : await findWaysOut({
+          needed,
+          available,
+          levels: RECOMPUTE.slice(RECOMPUTE.indexOf(recompute) + 1),
+          formats: full ? [] : smallerFormats(load.format),
+          microTokens: halfOf(microTokens, data),
+          bytesWith: async ({ level = recompute, format, half }) => {
+            const batch = half === undefined ? largest : largestOf(half);
+            return totalBytes([...(await planWith(level, batch, format)), ...measuring]);
+          },
+        });
 
   const tokens = sum(data.train.map((example) => example.tokens.length));
   const supervisedTokens = sum(data.train.map((example) => countTargets(example.weights)));
@@ -138,6 +145,60 @@ export async function planRun(
     flops: passes * stepFlops(config, spec, tokens, supervisedTokens, recompute),
   };
   return { plan, microTokens, recompute };
+}
+
+interface Change {
+  level?: Recompute | undefined;
+  format?: WeightFormat | undefined;
+  half?: number | undefined;
+}
+
+/**
+ * Each single change that takes less, in the order in which they cost: time, the base's last bits, speed. Where none of them is enough
+ * by itself, the least that can be had by all of them at once.
+ */
+async function findWaysOut({
+  needed,
+  available,
+  levels,
+  formats,
+  microTokens,
+  bytesWith,
+}: {
+  needed: number;
+  available: number;
+  levels: readonly Recompute[];
+  formats: readonly WeightFormat[];
+  microTokens: readonly number[];
+  bytesWith: (change: Change) => Promise<number>;
+}): Promise<TrainPlan['waysOut']> {
+  const ways: TrainPlan['waysOut'] = [];
+  const add = async (change: Change): Promise<void> => {
+    const nativeBytes = await bytesWith(change);
+    if (nativeBytes < needed) ways.push({ flags: flagsOf(change), nativeBytes });
+  };
+  for (const level of levels) await add({ level });
+  for (const format of formats) await add({ format });
+  for (const half of microTokens) await add({ half });
+  const last = { level: levels.at(-1), format: formats.at(-1), half: microTokens.at(-1) };
+  if (ways.length > 1 && ways.every(({ nativeBytes }) => nativeBytes > available)) await add(last);
+  return ways;
+}
+
+function flagsOf({ level, format, half }: Change): string {
+  return [
+    level !== undefined && `--recompute ${level}`,
+    format !== undefined && `--base-dtype ${format}`,
+    half !== undefined && `--micro-tokens ${half}`,
+  ]
+    .filter(Boolean)
+    .join(' ');
+}
+
+/** From the most exact to the smallest. */
+function smallerFormats(now: NativeLoadOptions['format']): WeightFormat[] {
+  const formats = ['f32', 'bf16', 'int8', 'nf4'] as const;
+  return formats.slice(formats.indexOf(now === 'auto' ? 'f32' : now) + 1);
 }
 
 /** Half of a micro-batch, where every example still fits into it. */
@@ -182,14 +243,20 @@ export function checkMemory(plan: TrainPlan, heldBytes = 0): void {
   if (plan.nativeBytes - heldBytes <= plan.availableBytes) return;
   const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(2)} GiB`;
   const parts = plan.memory.map((item) => `${item.name} ${gib(item.bytes)}`).join(', ');
-  const ways = plan.waysOut.map(({ flags, nativeBytes }) => `${flags} needs ${gib(nativeBytes)}`);
+  const ways = plan.waysOut.map(
+    ({ flags, nativeBytes }) =>
+      `${flags} needs ${gib(nativeBytes)}${nativeBytes > plan.availableBytes ? ' (still too much)' : ''}`,
+  );
   const [where, there] = plan.onDevice
     ? [` of ${plan.device}'s own memory`, 'free there']
     : ['', 'available'];
-  const base = plan.onDevice ? 'take a card with more memory' : '--base-dtype bf16'; // a card's is bf16 by itself
+  const last =
+    plan.method === 'full'
+      ? 'tune an adapter instead (--method lora)'
+      : `take ${plan.onDevice ? 'a card' : 'a machine'} with more memory`;
   throw new MlitError(
     'OUT_OF_MEMORY',
-    `the run needs ${gib(plan.nativeBytes)}${where} (${parts}) and ${gib(plan.availableBytes)} are ${there}; ${ways.length > 0 ? `${ways.join(', ')}; ` : ''}lower --micro-tokens (now ${plan.microTokens}) or --max-length, use --recompute activations or layer, or ${plan.method === 'full' ? 'tune an adapter instead (--method lora)' : base}`,
+    `the run needs ${gib(plan.nativeBytes)}${where} (${parts}) and ${gib(plan.availableBytes)} are ${there}; ${ways.length > 0 ? `${ways.join(', ')}; ` : ''}lower --micro-tokens (now ${plan.microTokens}) or --max-length, or ${last}`,
     { fields: { neededBytes: plan.nativeBytes, availableBytes: plan.availableBytes } },
   );
 }

@@ -2,8 +2,11 @@
 // of it that are written out here and nowhere else. Predicted, never measured: no figure of this file comes from a card.
 import { loadAddon } from '../native/addon';
 import type { NativeCard, NativeCosts } from '../native/types';
-import { adapterSpec, LOGITS_BYTES } from './plan';
+import { adapterSpec } from './plan';
 import type { TrainingPrepared } from './trainer';
+
+/** Of logits at once, as predictions count them; a card of 16 GiB or more takes larger chunks, and so reads the head less often. */
+export const LOGITS_BYTES = 64 * 2 ** 20;
 
 /** What is assumed of every card: the better end, then the worse. */
 export const ASSUMED = {

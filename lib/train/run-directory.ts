@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { makeFolder, syncFolder, whyNotWritten, writeFileAtomic } from '../native/files';
 import { FolderLock, LOCK_FILE, takeoverNote } from '../native/folder-lock';
-import type { Recompute } from '../native/types';
+import type { Recompute, WeightFormat } from '../native/types';
 import { shallow } from '../native/untrusted';
 import { describeIssues } from '../text/issues';
 import type { BestSoFar } from './checkpoint';
@@ -24,7 +24,7 @@ export interface RunChoices {
   microTokens: number;
   recompute: Recompute;
   /** How the weights are kept: what `auto` came to. */
-  baseDtype: 'f32' | 'bf16';
+  baseDtype: WeightFormat;
   totalSteps: number;
   /** What the model is told by, see modelIdentity. */
   modelIdentity: string;
@@ -43,7 +43,7 @@ const choicesSchema = z.looseObject({
   isa: z.string(),
   microTokens: z.int().min(1),
   recompute: z.enum(RECOMPUTE),
-  baseDtype: z.enum(['f32', 'bf16']),
+  baseDtype: z.enum(['f32', 'bf16', 'int8', 'nf4']),
   totalSteps: z.int().min(0),
   modelIdentity: z.string(),
   modelCommit: z.string().optional(),

@@ -14,7 +14,7 @@ export interface TrainingSessionOptions {
   /** The adapters that a batch's `adapters` array indexes. Default: none. */
   adapters?: readonly Adapter[];
   /**
-   * Trains the model itself, which the batch's adapter index 0 then means: no adapters, weights in f32, and no other session
+   * Trains the model itself, which the batch's adapter index 0 then means: no adapters, weights in f32 (or bf16 on a card), and no other session
    * or adapter on this model while the session lives. A Sampler on it answers with the weights as they are. Default false.
    */
   full?: boolean;
@@ -22,7 +22,7 @@ export interface TrainingSessionOptions {
   microTokens?: number;
   /** Targets in a micro-batch at most. What comes after the last layer's attention is computed, and kept, for these alone. Default: microTokens. */
   maxTargets?: number;
-  /** Bytes of logits held at once. Default 64 MiB. */
+  /** Bytes of logits held at once. Default: 64 MiB on the processor, on a card a 64th of its memory and 512 MiB at most. */
   logitsBytes?: number;
   /** `activations` computes gate and up again, `layer` everything but each layer's input. Same bits. Default `none`. */
   recompute?: Recompute;
@@ -99,7 +99,7 @@ export class TrainingSession implements AsyncDisposable {
       {
         maxTokens: options.microTokens ?? 2048,
         maxTargets: options.maxTargets ?? 0,
-        logitsBytes: options.logitsBytes ?? 64 * 2 ** 20,
+        ...(options.logitsBytes !== undefined && { logitsBytes: options.logitsBytes }),
         recompute: options.recompute ?? 'none',
         full,
         training: options.training ?? true,

@@ -10,6 +10,7 @@ import { type ModelSource, resolveModel } from '../model/source';
 import { modelIdentity } from '../model/weight-files';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
+import type { WeightFormat } from '../native/types';
 import { packageVersion } from '../native/version';
 import { type OptionNames, refuseUnknownOptions } from '../text/options';
 import { type Checkpoint, latestCheckpoint, type TrainerState } from './checkpoint';
@@ -137,6 +138,7 @@ export async function planTraining(
   const device = context.card ?? loadAddon().resolveDevice(asked, 'auto');
   refuseIdleOptions(options);
   if (context.startedAt === undefined) for (const note of overruled(input)) onNote?.(note);
+  refuseRoundedWeights(options, device);
   if (options.select !== 'loss' && evaluator?.measures !== options.select)
     throw new RangeError(
       `train options: select is ${options.select}, which needs an evaluator that measures it`,
@@ -146,8 +148,9 @@ export async function planTraining(
   const startedAt = context.startedAt ?? new Date().toISOString();
   const data = await prepareData(options, source, { ...context, clock: context.clock ?? startedAt });
   context.signal?.throwIfAborted();
+  const baseDtype = await chooseBaseDtype(options, source.path, device);
   const { plan, microTokens, recompute } = await planRun(
-    { ...options, device },
+    { ...options, device, baseDtype },
     source,
     data,
     evaluator,
@@ -164,10 +167,7 @@ export async function planTraining(
     isa: (device === 'cpu' && doctor.cpu.isas.find((isa) => isa.usable)?.name) || 'none',
     microTokens,
     recompute,
-    baseDtype:
-      options.baseDtype === 'auto'
-        ? await loadAddon().automaticFormat(source.path, device)
-        : options.baseDtype,
+    baseDtype,
     totalSteps: data.steps.length,
     modelIdentity: await modelIdentity(source.path, source.kind),
     ...(source.commit !== undefined && { modelCommit: source.commit }),
@@ -175,6 +175,27 @@ export async function planTraining(
     startedAt,
   };
   return { options, chosen, data, plan, source };
+}
+
+/**
+ * What `auto` comes to. Weights that are trained are float32 beside the model; the model itself keeps them as its device multiplies
+ * them, so on the processor not as a bf16 file has them.
+ */
+async function chooseBaseDtype(
+  { baseDtype, method }: TrainOptions,
+  path: string,
+  device: string,
+): Promise<WeightFormat> {
+  if (baseDtype !== 'auto') return baseDtype;
+  if (method === 'full' && device === 'cpu') return 'f32';
+  return loadAddon().automaticFormat(path, device);
+}
+
+function refuseRoundedWeights({ method, baseDtype }: TrainOptions, device: string): void {
+  if (method !== 'full' || baseDtype !== 'bf16' || device !== 'cpu') return;
+  throw new RangeError(
+    'train options: baseDtype is bf16, but full tuning on the processor needs the weights in f32; leave it out',
+  );
 }
 
 /** A training run from options to adapter: data, plan, checkpoints, dev set. */

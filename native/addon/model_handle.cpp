@@ -34,7 +34,7 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
     Napi::Object handle = wrap(target, state);
     setReadOnly(handle, "config", configValue(target, model.config()));
     setReadOnly(handle, "bytes", Napi::Number::New(target, static_cast<double>(model.bytes())));
-    setReadOnly(handle, "format", Napi::String::New(target, model.format() == WeightFormat::kBF16 ? "bf16" : "f32"));
+    setReadOnly(handle, "format", Napi::String::New(target, formatName(model.format())));
     setReadOnly(handle, "device", Napi::String::New(target, device));
     setReadOnly(handle, "path", Napi::String::New(target, model.path()));
     return handle;

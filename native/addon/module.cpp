@@ -149,9 +149,7 @@ Napi::Value automaticFormatOf(const Napi::CallbackInfo& info) {
       [path = textArgument(info[0], "path"), device = textArgument(info[1], "device")] {
         return automaticFormat(path, *sizesOf(device, 0, "auto"));
       },
-      [](Napi::Env env, WeightFormat format) {
-        return Napi::String::New(env, format == WeightFormat::kBF16 ? "bf16" : "f32");
-      });
+      [](Napi::Env env, WeightFormat format) { return Napi::String::New(env, formatName(format)); });
 }
 
 Napi::Value deviceBytesOf(const Napi::CallbackInfo& info) {

@@ -13,6 +13,8 @@ namespace mlit::addon {
 namespace {
 
 constexpr int32_t kMaxThreads = 1024;
+constexpr WeightFormat kFormats[] = {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kI8Channel,
+                                     WeightFormat::kNF4};
 
 template <class Array, class T>
 Array typedValue(Napi::Env env, const std::vector<T>& values) {
@@ -54,8 +56,8 @@ LoadOptions loadOptions(Napi::Value value, const std::string& name) {
   if (!reader.get("device").IsUndefined()) options.device = reader.text("device");
   options.threads = threadsArgument(reader.get("threads"), reader.path("threads"));
   options.isa = reader.text("isa");
-  const auto format = reader.oneOf("format", {"auto", "f32", "bf16"});
-  if (format > 0) options.format = format == 1 ? WeightFormat::kF32 : WeightFormat::kBF16;
+  const auto format = reader.oneOf("format", {"auto", "f32", "bf16", "int8", "nf4"});
+  if (format > 0) options.format = kFormats[format - 1];
   return options;
 }
 
@@ -91,7 +93,9 @@ TrainOptions trainOptions(Napi::Value value, const std::string& name) {
   const OptionsReader reader(value, name);
   TrainOptions options;
   options.maxTokens = reader.int32("maxTokens", 1);
-  options.logitsBytes = static_cast<size_t>(reader.integer("logitsBytes", 1, kMaxSafeInteger));
+  if (!reader.get("logitsBytes").IsUndefined()) {
+    options.logitsBytes = static_cast<size_t>(reader.integer("logitsBytes", 1, kMaxSafeInteger));
+  }
   options.recompute = static_cast<Recompute>(reader.oneOf("recompute", {"none", "activations", "layer"}));
   options.full = reader.boolean("full");
   options.training = reader.boolean("training");

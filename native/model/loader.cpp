@@ -158,6 +158,27 @@ void ModelLoader::refuseOtherBiases() const {
   }
 }
 
+// A device's memory is all there is: what does not fit is told before any of it is taken, with what would.
+void ModelLoader::refuseWhatDoesNotFit() const {
+  const Backend& backend = *model_->backend_;
+  if (backend.deviceBytes() < 0) return;
+  const auto bytesIn = [&](WeightFormat format) { return Model::plannedBytes(model_->config_, backend, format); };
+  const size_t needed = bytesIn(model_->format_), held = backend.fixedBytes();
+  const size_t free = std::max(static_cast<size_t>(backend.deviceBytes()), held) - held;
+  if (needed <= free) return;
+  const auto mib = [](size_t bytes) { return std::to_string((bytes + (1u << 20) - 1) >> 20) + " MiB"; };
+  std::string ways;
+  for (const WeightFormat format : {WeightFormat::kBF16, WeightFormat::kI8Channel, WeightFormat::kNF4}) {
+    if (bytesIn(format) >= needed) continue;
+    ways += std::string(ways.empty() ? "" : ", ") + "as " + formatName(format) + " they take " + mib(bytesIn(format));
+  }
+  throw Error(ErrorCode::kOutOfMemory,
+              "the weights of " + model_->path_ + " take " + mib(needed) + " as " + formatName(model_->format_) +
+                  ", and " + mib(free) + " of " + backend.name() + "'s memory are free; " +
+                  (ways.empty() ? "take a device with more memory" : ways + " (--base-dtype)"),
+              {{"neededBytes", std::to_string(needed)}, {"availableBytes", std::to_string(free)}});
+}
+
 void ModelLoader::advance(int64_t elements) {
   if (options_.cancel != nullptr && options_.cancel->load(std::memory_order_relaxed)) {
     throw Error(ErrorCode::kCancelled, "loading " + model_->path_ + " was cancelled");
@@ -176,12 +197,12 @@ void ModelLoader::readBlock(const TensorInfo& tensor, int64_t first, int64_t cou
   });
 }
 
-void ModelLoader::loadWeight(WeightId& weight, int64_t in, const std::vector<Part>& parts) {
+void ModelLoader::loadWeight(WeightId& weight, int64_t in, WeightFormat format, const std::vector<Part>& parts) {
   int64_t out = 0;
   for (const Part& part : parts) out += part.rows;
   for (const Part& part : parts) require(part.name, {part.rows, in});
   Backend& backend = *model_->backend_;
-  weight = backend.createWeight(out, in, model_->format_);
+  weight = backend.createWeight(out, in, format);
   int64_t at = 0;
   for (const Part& part : parts) {
     const TensorInfo& tensor = *source_->find(part.name);
@@ -253,14 +274,16 @@ void ModelLoader::loadVectors() {
 std::shared_ptr<Model> ModelLoader::load() {
   const ModelConfig& c = model_->config_;
   refuseOtherBiases();
+  refuseWhatDoesNotFit();
   model_->layers_.resize(static_cast<size_t>(c.layers));
   loadVectors();
   advance(0);
-  loadWeight(model_->embedding_, c.hidden, {{names_.embedding, c.vocabulary}});
+  const WeightFormat format = model_->format_, table = tableFormat(format);
+  loadWeight(model_->embedding_, c.hidden, table, {{names_.embedding, c.vocabulary}});
   if (c.tiedHead) {
     model_->head_ = model_->embedding_;
   } else {
-    loadWeight(model_->head_, c.hidden, {{names_.head, c.vocabulary}});
+    loadWeight(model_->head_, c.hidden, table, {{names_.head, c.vocabulary}});
   }
   const int64_t qHeads = names_.rotaryPairsInterleaved ? c.heads : 0,
                 kHeads = names_.rotaryPairsInterleaved ? c.kvHeads : 0;
@@ -268,11 +291,11 @@ std::shared_ptr<Model> ModelLoader::load() {
     LayerWeights& w = model_->layers_[static_cast<size_t>(layer)];
     const auto name = [&](const std::string& below) { return layerName(layer, below); };
     loadWeight(
-        w.qkv, c.hidden,
+        w.qkv, c.hidden, format,
         {{name(names_.q), c.queryDim(), qHeads}, {name(names_.k), c.kvDim(), kHeads}, {name(names_.v), c.kvDim()}});
-    loadWeight(w.o, c.queryDim(), {{name(names_.o), c.hidden}});
-    loadWeight(w.gateUp, c.hidden, {{name(names_.gate), c.feedForward}, {name(names_.up), c.feedForward}});
-    loadWeight(w.down, c.feedForward, {{name(names_.down), c.hidden}});
+    loadWeight(w.o, c.queryDim(), format, {{name(names_.o), c.hidden}});
+    loadWeight(w.gateUp, c.hidden, format, {{name(names_.gate), c.feedForward}, {name(names_.up), c.feedForward}});
+    loadWeight(w.down, c.feedForward, format, {{name(names_.down), c.hidden}});
   }
   return model_;
 }

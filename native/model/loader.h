@@ -55,9 +55,10 @@ class ModelLoader {
     int64_t heads = 0;
   };
 
-  void loadWeight(WeightId& weight, int64_t in, const std::vector<Part>& parts);
+  void loadWeight(WeightId& weight, int64_t in, WeightFormat format, const std::vector<Part>& parts);
   void loadVectors();
   void refuseOtherBiases() const;
+  void refuseWhatDoesNotFit() const;
   const TensorInfo& require(const std::string& name, const Shape& shape) const;
   void readBlock(const TensorInfo& tensor, int64_t first, int64_t count, int64_t in);
   void advance(int64_t elements);

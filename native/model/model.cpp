@@ -40,7 +40,7 @@ size_t Model::plannedBytes(const ModelConfig& config, const BackendSizes& backen
   const size_t layer = backend.weightBytes(config.qkvDim(), d, format) +
                        backend.weightBytes(d, config.queryDim(), format) + backend.weightBytes(2 * f, d, format) +
                        backend.weightBytes(d, f, format);
-  const size_t table = backend.weightBytes(config.vocabulary, d, format);
+  const size_t table = backend.weightBytes(config.vocabulary, d, tableFormat(format));
   return static_cast<size_t>(config.layers) * layer + table * (config.tiedHead ? 1 : 2) +
          vectorFloats(config) * sizeof(float);
 }
@@ -72,6 +72,25 @@ ModelUse::~ModelUse() {
   } else {
     --model_->sharedUses_;
   }
+}
+
+const char* formatName(WeightFormat format) {
+  switch (format) {
+    case WeightFormat::kF32:
+      return "f32";
+    case WeightFormat::kBF16:
+      return "bf16";
+    case WeightFormat::kI8Channel:
+      return "int8";
+    case WeightFormat::kNF4:
+      return "nf4";
+  }
+  return "f32";
+}
+
+WeightFormat tableFormat(WeightFormat format) {
+  const bool quantised = format == WeightFormat::kI8Channel || format == WeightFormat::kNF4;
+  return quantised ? WeightFormat::kBF16 : format;
 }
 
 ModelConfig readModelConfig(const std::string& path) {

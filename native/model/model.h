@@ -94,6 +94,10 @@ class ModelUse {
   Kind kind_;
 };
 
+const char* formatName(WeightFormat format);  // "f32", "bf16", "int8", "nf4"
+// How the embedding and the head are kept beside layers in `format`: quantised bases keep them in bf16, as QLoRA does. A table is
+// looked up row by row, and its errors would be those of every token.
+WeightFormat tableFormat(WeightFormat format);
 // config of a checkpoint without loading its weights.
 ModelConfig readModelConfig(const std::string& path);
 // bf16 where every matrix of the checkpoint is bf16, else f32.

@@ -130,6 +130,7 @@ inline std::vector<LinearCase> linearCases() {
   constexpr auto kF32 = WeightFormat::kF32;
   constexpr auto kBF16 = WeightFormat::kBF16;
   constexpr auto kI8 = WeightFormat::kI8Channel;
+  constexpr auto kNF4 = WeightFormat::kNF4;
   return {
       {"one_by_one", 1, 1, 1, kF32, 0, false, true, {}},
       {"one_by_one_adapter", 1, 1, 1, kF32, 3, false, true, {{0, 1, 2.0f, {{0, 1, 1}}}}},
@@ -166,6 +167,8 @@ inline std::vector<LinearCase> linearCases() {
       {"bf16_deep", 4, 1400, 700, kBF16, 0, true, true, {}},
       {"int8", 21, 131, 77, kI8, 3, true, true, {{3, 18, 2.0f, {{0, 131, 6}}}}},
       {"int8_deep", 4, 1400, 700, kI8, 0, false, true, {}},
+      {"nf4", 21, 131, 77, kNF4, 3, true, true, {{3, 18, 2.0f, {{0, 131, 6}}}}},
+      {"nf4_deep", 4, 1400, 700, kNF4, 0, false, true, {}},
   };
 }
 

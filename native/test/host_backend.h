@@ -18,14 +18,16 @@ namespace mlit::test {
 
 class HostBackend final : public Backend {
  public:
-  explicit HostBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  // deviceBytes: what it says of its memory.
+  explicit HostBackend(std::unique_ptr<Backend> inner, int64_t deviceBytes = -1)
+      : inner_(std::move(inner)), deviceBytes_(deviceBytes) {}
   ~HostBackend() override;
 
   std::string name() const override { return "host"; }
   std::string description() const override { return "queued, over " + inner_->description(); }
   ElementType activationType() const override { return inner_->activationType(); }
   size_t fixedBytes() const override { return inner_->fixedBytes(); }
-  int64_t deviceBytes() const override { return -1; }
+  int64_t deviceBytes() const override { return deviceBytes_; }
   size_t pendingOps() const { return queue_.size(); }
   size_t liveBytes() const {
     size_t bytes = 0;
@@ -151,6 +153,7 @@ class HostBackend final : public Backend {
   void enqueue(std::function<void()> op) { queue_.push_back(std::move(op)); }
 
   std::unique_ptr<Backend> inner_;
+  int64_t deviceBytes_;
   std::map<uint64_t, Allocation> allocations_;  // by address, live ones only
   std::vector<Allocation> released_;            // freed when the ops that wait have run
   std::map<int32_t, Weight> weights_;

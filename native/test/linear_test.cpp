@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "test/backend_cases.h"
+#include "test/nf4_oracle.h"
 
 namespace mlit::test {
 namespace {
@@ -330,7 +331,8 @@ LinearData rowsOfCase(const LinearData& all, int64_t begin, int64_t count) {
 
 TEST_P(LinearTest, ARowKeepsItsBitsInAnyCompany) {
   const auto backend = GetParam().create();
-  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kI8Channel}) {
+  for (const WeightFormat format :
+       {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kI8Channel, WeightFormat::kNF4}) {
     LinearCase c{"rows", 100, 710, 203, format, 1, false, true, {}};
     c.groups = {{0, 37, 2.0f, {{0, 300, 8}, {300, 710, 5}}}, {41, 100, 0.5f, {{100, 710, 16}}}};
     const LinearData all(c);
@@ -422,6 +424,13 @@ TEST_P(LinearTest, StoredFormatsComputeWithTheirExactValues) {
   const LinearResult quantised = runLinear(*backend, int8);
   EXPECT_TRUE(sameBytes(quantised.w, exact.w));
   EXPECT_TRUE(quantised == runLinear(*backend, exact));
+
+  LinearData nf4 = source;
+  nf4.spec.format = WeightFormat::kNF4;
+  exact.w = nf4Rounded(source.w, c.in);
+  const LinearResult fourBit = runLinear(*backend, nf4);
+  EXPECT_TRUE(sameBytes(fourBit.w, exact.w));
+  EXPECT_TRUE(fourBit == runLinear(*backend, exact));
 }
 
 TEST_P(LinearTest, RowsOfAWeightMaySetInAnyPieces) {
@@ -431,7 +440,8 @@ TEST_P(LinearTest, RowsOfAWeightMaySetInAnyPieces) {
   std::vector<int32_t> ids;
   for (int32_t i = 0; i < out; ++i) ids.push_back((i * 77 + 3) % static_cast<int32_t>(out));
   const DeviceArray<int32_t> rows(*backend, ids);
-  for (const WeightFormat format : {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kI8Channel}) {
+  for (const WeightFormat format :
+       {WeightFormat::kF32, WeightFormat::kBF16, WeightFormat::kI8Channel, WeightFormat::kNF4}) {
     std::vector<std::vector<float>> seen;
     for (const int64_t piece : {out, int64_t{1}, int64_t{7}, int64_t{64}, int64_t{90}}) {
       const WeightId weight = backend->createWeight(out, in, format);
@@ -459,6 +469,7 @@ TEST_P(LinearTest, WeightBytesGrowWithTheFormat) {
   EXPECT_GE(f32, size_t{1000} * 333 * 4);
   EXPECT_GE(f32, backend->weightBytes(1000, 333, WeightFormat::kBF16) * 2 - 4096);
   EXPECT_LT(backend->weightBytes(1000, 333, WeightFormat::kI8Channel), f32 / 3);
+  EXPECT_LT(backend->weightBytes(1000, 333, WeightFormat::kNF4), f32 / 6);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, LinearTest, ::testing::ValuesIn(backendFactories()), factoryName);

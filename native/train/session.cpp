@@ -31,9 +31,12 @@ std::vector<std::shared_ptr<Adapter>> checked(const Model& model, std::vector<st
     throw Error(ErrorCode::kInvalidArgument, "a session that only scores has nothing to tune: leave full out",
                 {{"field", "full"}});
   }
-  if (options.full && model.format() != WeightFormat::kF32) {
+  // In bf16 the model is a shadow of the parameters, which are float32 in any case; only where products are in bf16 anyway.
+  const bool shadowed = model.format() == WeightFormat::kBF16 && model.backend().activationType() == ElementType::kBF16;
+  if (options.full && model.format() != WeightFormat::kF32 && !shadowed) {
     throw Error(ErrorCode::kInvalidArgument,
-                "full tuning needs the model's weights in float32; load " + model.path() + " with dtype f32",
+                "full tuning needs the model's weights in float32 (on a card in bfloat16 or float32); load " +
+                    model.path() + " with dtype f32",
                 {{"field", "dtype"}, {"expected", "f32"}});
   }
   for (size_t i = 0; i < adapters.size(); ++i) {
@@ -59,6 +62,11 @@ bool sameInputs(const Batch& a, const Batch& b) {
          a.weights == b.weights;
 }
 
+TrainOptions decided(TrainOptions options, const BackendSizes& backend) {
+  if (options.logitsBytes == 0) options.logitsBytes = backend.logitsBytes();
+  return options;
+}
+
 MemoryPlan withArena(MemoryPlan plan, const Arena& arena) {
   plan.insert(plan.end(), arena.items().begin(), arena.items().end());
   return plan;
@@ -69,7 +77,7 @@ MemoryPlan withArena(MemoryPlan plan, const Arena& arena) {
 TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<Adapter>> a, const TrainOptions& o)
     : model(std::move(m)),
       adapters(checked(*model, std::move(a), o)),
-      options(o),
+      options(decided(o, model->backend())),
       use(model, o.full ? ModelUse::Kind::kTuning : ModelUse::Kind::kShared),
       body(model, adapters, buffers, o),
       head(model, adapters, buffers) {
@@ -283,7 +291,7 @@ MemoryPlan TrainSession::plan(const ModelConfig& config, const BackendSizes& bac
                               const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                               WeightFormat format) {
   Arena counting(backend.activationType());
-  placeBuffers(counting, config, adapters, options);
+  placeBuffers(counting, config, adapters, decided(options, backend));
   size_t adapterBytes = 0;
   for (const AdapterSpec& spec : adapters)
     adapterBytes += static_cast<size_t>(AdapterLayout(config, spec).parameterCount()) * sizeof(float);

@@ -37,9 +37,9 @@ enum class Recompute {
 };
 
 struct TrainOptions {
-  int64_t maxTokens = 2048;        // of a micro-batch
-  int64_t maxTargets = 0;          // of a micro-batch: rows that the loss is taken of; 0 = maxTokens
-  size_t logitsBytes = 64u << 20;  // budget of one chunk of logits
+  int64_t maxTokens = 2048;  // of a micro-batch
+  int64_t maxTargets = 0;    // of a micro-batch: rows that the loss is taken of; 0 = maxTokens
+  size_t logitsBytes = 0;    // budget of one chunk of logits; 0 = the backend's
   Recompute recompute = Recompute::kNone;
   bool full = false;     // trains the model itself, in float32: no adapters, and adapter index 0 means the model
   uint64_t seed = 0;     // of dropout's masks

@@ -234,6 +234,28 @@ describe('--device', () => {
     });
   });
 
+  it('refuses a run that the card has no room for, with the ways out, before anything is written or read', () => {
+    const asked = [...train, '--out', 'too-large', '--device', 'cuda', '--base-dtype', 'f32'];
+    const ended = mlit([...asked, '--recompute', 'none'], double('mib=1'));
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toMatch(/needs .* GiB of cuda:0's own memory \(backend .*base .*free there/);
+    expect(ended.stderr).toMatch(
+      /--recompute layer needs .*--base-dtype bf16 needs .*--base-dtype nf4 needs/,
+    );
+    expect(ended.stderr).toMatch(/--recompute layer --base-dtype nf4.* needs .*OUT_OF_MEMORY/s);
+    expect(existsSync(join(folder, 'too-large'))).toBe(false);
+    const plan = mlit(['plan', ...asked.slice(1), '--recompute', 'none'], double('mib=1'));
+    expect(plan.code, plan.stderr).toBe(0);
+    expect(plan.stdout).toMatch(/this does not fit\n--recompute activations takes .*--base-dtype nf4 takes/s);
+  });
+
+  it('refuses weights that the card has no room for, with what would fit', () => {
+    const ended = mlit(['score', '--model', model, '--data', data, '--device', 'cuda'], double('mib=0'));
+    expect(ended.stderr).toMatch(/the weights of .* take \d+ MiB as f32, and 0 MiB of .*as nf4 they take/);
+    expect(ended.stderr).toContain('OUT_OF_MEMORY');
+    expect(ended.code).toBe(1);
+  });
+
   it('doctor tests every usable backend, and lists every card', () => {
     const ended = mlit(['doctor'], driven('13000 0 9.0.0 7.5.0'));
     expect(ended.code, ended.stderr).toBe(0);

@@ -3,8 +3,14 @@
 import { join } from 'node:path';
 import { loadAddon } from '../../lib/native/addon';
 import type { NativeCard, NativeCosts, NativeModelConfig, Recompute } from '../../lib/native/types';
-import { LOGITS_BYTES } from '../../lib/train/plan';
-import { ASSUMED, boundsOf, predictSeconds, type Range, totalsOf } from '../../lib/train/roofline';
+import {
+  ASSUMED,
+  boundsOf,
+  LOGITS_BYTES,
+  predictSeconds,
+  type Range,
+  totalsOf,
+} from '../../lib/train/roofline';
 import { root } from './fixtures';
 import { impliedBytes } from './roofline-floor';
 

@@ -178,7 +178,8 @@ describe('what full tuning refuses', () => {
     [{ alpha: 8 }, /alpha.*method is full/],
     [{ target: 'all-linear' as const }, /target.*method is full/],
     [{ initAdapter: fixture('smol-tiny', 'adapter') }, /initAdapter.*method is full/],
-    [{ baseDtype: 'bf16' as const }, /baseDtype.*f32/],
+    [{ baseDtype: 'bf16' as const, device: 'cpu' }, /baseDtype.*f32/],
+    [{ baseDtype: 'nf4' as const }, /baseDtype.*f32/],
   ])('%j', async (wrong, message) => {
     const run = out();
     await expect(Trainer.create({ ...base, ...wrong, out: run })).rejects.toThrow(message);

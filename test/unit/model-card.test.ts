@@ -70,6 +70,13 @@ describe('a model card', () => {
     expect(card).not.toMatch(/adapter|peft|lora/i);
   });
 
+  it('of an adapter over a rounded base says which, where a program finds it too', () => {
+    const options = resolveTrainOptions({ model: 'm', data: ['d.jsonl'], baseDtype: 'nf4' });
+    const card = modelCard(facts({ options }));
+    expect(headOf(card).tags).toEqual(['lora', 'mlit', 'base-nf4']);
+    expect(card).toContain("over the base's matrices in nf4 (`--base-dtype nf4`)");
+  });
+
   it('claims no base by a path', () => {
     const card = modelCard(facts({ baseName: './models/tiny' }));
     expect(headOf(card)).not.toHaveProperty('base_model');

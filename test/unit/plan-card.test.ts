@@ -85,18 +85,39 @@ describe('a run that is too large for a card', () => {
     expect(plan.nativeBytes).toBeGreaterThan(plan.availableBytes);
     const { nativeBytes: activations } = await planWith({ recompute: 'activations' });
     const { nativeBytes: layer } = await planWith({ recompute: 'layer' });
+    const { nativeBytes: int8 } = await planWith({ baseDtype: 'int8' });
+    const { nativeBytes: nf4 } = await planWith({ baseDtype: 'nf4' });
     const { nativeBytes: half } = await planWith({ microTokens: 64 });
+    const all = await planWith({ recompute: 'layer', baseDtype: 'nf4', microTokens: 64 });
+    expect(all.nativeBytes).toBeGreaterThan(all.availableBytes);
+    expect(all.waysOut).toEqual([]);
     expect(plan.waysOut).toEqual([
       { flags: '--recompute activations', nativeBytes: activations },
       { flags: '--recompute layer', nativeBytes: layer },
+      { flags: '--base-dtype int8', nativeBytes: int8 },
+      { flags: '--base-dtype nf4', nativeBytes: nf4 },
       { flags: '--micro-tokens 64', nativeBytes: half },
+      { flags: '--recompute layer --base-dtype nf4 --micro-tokens 64', nativeBytes: all.nativeBytes },
     ]);
+    // 4.5 bits of 16 a weight, and rows of this narrow model filled up to blocks of 64.
+    expect(bytesOf(await planWith({ baseDtype: 'nf4' }), 'base') / bytesOf(plan, 'base')).toBeLessThan(0.45);
+  });
+
+  it('of full tuning is told of no format that can not be trained, and keeps a shadow in bf16', async () => {
+    const full = await planWith({ method: 'full' });
+    expect(full.waysOut.map(({ flags }) => flags)).toEqual([
+      '--recompute activations',
+      '--recompute layer',
+      '--micro-tokens 64',
+      '--recompute layer --micro-tokens 64',
+    ]);
+    expect(bytesOf(full, 'base') / bytesOf(full, 'parameters')).toBeCloseTo(0.5, 2);
   });
 
   it('is refused with them', () => {
     expect(() => checkMemory(plan)).toThrow(
-      /GiB of rtx-3090-24gb's own memory .* free there; --recompute activations needs .*, --micro-tokens 64 needs/,
+      /GiB of rtx-3090-24gb's own memory .* free there; --recompute activations needs .* \(still too much\), .*--micro-tokens 64 needs/,
     );
-    expect(describePlan(plan)).toMatch(/this does not fit\n--recompute activations takes/);
+    expect(describePlan(plan)).toMatch(/this does not fit\n--recompute activations takes .*, still too much/);
   });
 });

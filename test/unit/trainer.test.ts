@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   Adapter,
+  exportModel,
   Model,
   planTraining,
   Sampler,
@@ -273,6 +274,28 @@ describe('what is refused', () => {
     const trainer = await Trainer.create({ out, resume: true } as TrainerOptions);
     expect(trainer.step).toBe(trainer.plan().steps);
     await trainer.dispose();
+  });
+
+  it('trains over a base in nf4, stays with it, and an export says that the adapter came from there', async () => {
+    const run = out();
+    const events = await finish({ ...base, out: run, baseDtype: 'nf4' });
+    const losses = events.filter((event) => event.type === 'step').map(({ loss }) => loss);
+    expect(losses.at(-1)!).toBeLessThan(losses[0]! * 0.9);
+    expect(readFileSync(join(run, 'run.yaml'), 'utf8').match(/baseDtype: nf4$/gm)).toHaveLength(2);
+    const { plan } = await planTraining({ ...base, baseDtype: 'nf4' });
+    const bytesOf = ({ memory }: typeof plan): number => memory.find(({ name }) => name === 'base')!.bytes;
+    expect(bytesOf(plan)).toBeLessThan(bytesOf((await planTraining(base)).plan));
+    await using model = await Model.load({ model: base.model, threads: 2, baseDtype: 'nf4' });
+    expect(model.bytes).toBe(bytesOf(plan));
+    const notes: string[] = [];
+    await exportModel({
+      model: base.model,
+      adapter: join(run, 'adapter'),
+      out: join(run, 'merged'),
+      format: 'safetensors',
+      onNote: (note) => notes.push(note),
+    });
+    expect(notes.join()).toMatch(/was trained over weights in nf4; it goes with the original ones here/);
   });
 
   it('every dispose waits for the end: the run that is under way is stopped and its folder free', async () => {

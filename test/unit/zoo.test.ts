@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Example } from '../../lib/data/example';
 import { renderExample, renderPrompt } from '../../lib/data/render';
 import { writeModelFolder } from '../../lib/export/model-folder';
-import { Adapter, ChatTemplate, Model, Sampler } from '../../lib/index';
+import { Adapter, ChatTemplate, Model, Sampler, TrainingSession } from '../../lib/index';
 import { resolveModel } from '../../lib/model/source';
 import { fixture, fixtureJson, scratch, ZOO } from '../support/fixtures';
 
@@ -161,5 +161,33 @@ describe('the base’s precision', () => {
       await using full = await Model.load({ model: fixture('zoo', 'qwen2', form), threads: 2 });
       expect(full.baseDtype).toBe('f32');
     }
+  });
+
+  it.each([
+    ['int8', 0.02],
+    ['nf4', 0.3],
+  ] as const)('in %s is a fraction of the memory, and near the same model', async (baseDtype, nats) => {
+    const source = fixture('zoo', 'llama3-scaled', 'model');
+    await using wide = await Model.load({ model: source, threads: 2, baseDtype: 'f32' });
+    await using small = await Model.load({ model: source, threads: 2, baseDtype });
+    expect(small.baseDtype).toBe(baseDtype);
+    expect(small.bytes).toBeLessThan(0.6 * wide.bytes); // half of this model is tables, which are bf16
+    const ids = Int32Array.from(small.tokenizer.encode('The house is red and the cat is white.'));
+    const nll = async (model: Model): Promise<number> => {
+      await using session = await TrainingSession.create({ model, training: false, microTokens: ids.length });
+      const batch = {
+        tokens: ids,
+        positions: ids.map((_, i) => i),
+        cuSeqlens: Int32Array.of(0, ids.length),
+        targets: ids.map((_, i) => ids[i + 1] ?? -1),
+        weights: Float32Array.from(ids, (_, i) => (i + 1 < ids.length ? 1 : 0)),
+        adapters: Int32Array.of(-1),
+      };
+      const { loss, weight } = await session.score(batch);
+      return loss / weight;
+    };
+    const [exact, rounded] = [await nll(wide), await nll(small)];
+    expect(Math.abs(rounded - exact)).toBeLessThan(nats);
+    expect(rounded).not.toBe(exact);
   });
 });

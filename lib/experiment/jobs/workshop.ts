@@ -2,7 +2,7 @@
 // evaluation sets that were read.
 import { ParallelTable } from '../../data/mixture/table';
 import { readExamples } from '../../data/read';
-import { Model } from '../../model/model';
+import { type BASE_DTYPES, Model } from '../../model/model';
 import { ChatTemplate } from '../../model/template';
 import { type Identify, loadIdentifier } from '../../text/identify';
 import { type Evaluation, loadEvaluation } from '../inputs';
@@ -18,7 +18,7 @@ export interface WorkshopOptions {
   /** As resolved: `cpu` or `cuda:N`. */
   device: string;
   threads: number | 'auto';
-  baseDtype: 'auto' | 'f32' | 'bf16';
+  baseDtype: (typeof BASE_DTYPES)[number];
   signal?: AbortSignal | undefined;
   onNote?: ((note: string) => void) | undefined;
 }

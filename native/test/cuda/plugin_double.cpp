@@ -19,7 +19,9 @@ mlit::Backend* create(int32_t device) {
   if (told() == "create-fails") {
     throw mlit::Error(mlit::ErrorCode::kOutOfMemory, "the card has 3 bytes left", {{"device", std::to_string(device)}});
   }
-  return new mlit::test::HostBackend(mlit::createCpuBackend(1));
+  // "mib=N": of its own memory so much is free.
+  const int64_t bytes = told().starts_with("mib=") ? std::stoll(told().substr(4)) << 20 : -1;
+  return new mlit::test::HostBackend(mlit::createCpuBackend(1), bytes);
 }
 
 }  // namespace

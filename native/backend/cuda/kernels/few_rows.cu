@@ -63,18 +63,22 @@ DEVICE uint4 loadColumns(const __nv_bfloat16* row, int64_t column, int64_t in, b
   return make_uint4(two(0), two(2), two(4), two(6));
 }
 
+// Without padding: a recorded launch is told from another by every byte of its arguments.
+struct Matrix {
+  const std::byte* data;
+  const float* scales;
+  int64_t out, in;
+};
 struct Rows {
   const __nv_bfloat16* x;
-  int64_t ldx;
-  int rows;
+  int64_t ldx, rows;
   void* y;
-  int64_t ldy;
-  bool floats;  // y's type
+  int64_t ldy, floats;  // floats: y's type
 };
 
 // A block's share: 16 kM outputs (y of the grid) of 8 kN rows (x of the grid, so that blocks of one weight's part run together).
 template <WeightFormat kFormat, int kM, int kN>
-__global__ void __launch_bounds__(kThreads) fewRowsKernel(NarrowWeight weight, int64_t rowBytes, Rows io) {
+__global__ void __launch_bounds__(kThreads) fewRowsKernel(Matrix weight, int64_t rowBytes, Rows io) {
   using Format = Lanes<kFormat>;
   using Partial = float[kWarps][8 * kN][kSumsLd];
   constexpr int kGroups = Format::kGroups, kPerLane = 8 * kGroups, kStep = 4 * kPerLane;
@@ -85,7 +89,7 @@ __global__ void __launch_bounds__(kThreads) fewRowsKernel(NarrowWeight weight, i
     fillLevels(levels);
     __syncthreads();
   }
-  const int firstRow = static_cast<int>(blockIdx.x) * 8 * kN;
+  const int64_t firstRow = int64_t{blockIdx.x} * 8 * kN;
   const int64_t firstOut = int64_t{blockIdx.y} * 16 * kM, in = weight.in, blocks = nf4Blocks(in);
 
   float sums[kM][kN][4] = {};
@@ -120,7 +124,7 @@ __global__ void __launch_bounds__(kThreads) fewRowsKernel(NarrowWeight weight, i
       }
       UNROLL
       for (int n = 0; n < kN; ++n) {
-        const int row = firstRow + 8 * n + g;
+        const int64_t row = firstRow + 8 * n + g;
         const uint4 x = loadColumns(io.x + row * io.ldx, column + 8 * i, in, row < io.rows);
         const unsigned first[2] = {x.x, x.y}, second[2] = {x.z, x.w};
         UNROLL
@@ -144,14 +148,14 @@ __global__ void __launch_bounds__(kThreads) fewRowsKernel(NarrowWeight weight, i
     }
     __syncthreads();
     for (int i = thread; i < 16 * 8 * kN; i += kThreads) {
-      const int row = firstRow + i / 16;
+      const int64_t row = firstRow + i / 16;
       const int64_t o = firstOut + 16 * m + i % 16;
       if (row >= io.rows || o >= weight.out) continue;
       float sum = partial[0][i / 16][i % 16];
       UNROLL
       for (int from = 1; from < kWarps; ++from) sum += partial[from][i / 16][i % 16];
       if constexpr (kFormat == WeightFormat::kI8Channel) sum *= weight.scales[o];
-      if (io.floats) {
+      if (io.floats != 0) {
         static_cast<float*>(io.y)[row * io.ldy + o] = sum;
       } else {
         static_cast<__nv_bfloat16*>(io.y)[row * io.ldy + o] = __float2bfloat16_rn(sum);
@@ -164,8 +168,8 @@ template <WeightFormat kFormat, int kM, int kN>
 void start(const NarrowWeight& weight, const Rows& io, Stream& stream) {
   const Dim3 grid{static_cast<unsigned>((io.rows + 8 * kN - 1) / (8 * kN)),
                   static_cast<unsigned>((weight.out + 16 * kM - 1) / (16 * kM))};
-  launch(fewRowsKernel<kFormat, kM, kN>, "fewRows", grid, {kThreads}, 0, stream, weight, rowBytes(weight.in, kFormat),
-         io);
+  launch(fewRowsKernel<kFormat, kM, kN>, "fewRows", grid, {kThreads}, 0, stream,
+         Matrix{weight.data, weight.scales, weight.out, weight.in}, rowBytes(weight.in, kFormat), io);
 }
 
 // The share of a block decides speed alone. Decoded numbers want registers as well.
