@@ -33,7 +33,7 @@ class Watch {
 
 constexpr size_t kBatches = 4;  // that steps take in turn
 
-const char* formatName(WeightFormat format) {
+const char* shownFormat(WeightFormat format) {
   switch (format) {
     case WeightFormat::kF32:
       return "float32";
@@ -83,7 +83,7 @@ class Bench {
     return {{"name", shape_.name},
             {"config", configJson(shape_)},
             {"parameters", parameterCount(model_->config())},
-            {"format", formatName(o_.format)},
+            {"format", shownFormat(o_.format)},
             {"rank", o_.rank},
             {"loadSeconds", loadSeconds_}};
   }

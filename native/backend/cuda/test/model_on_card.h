@@ -45,6 +45,13 @@ inline std::shared_ptr<Model> onCpu(const bench::Shape& shape, WeightFormat form
   return bench::seededModel(shape, 1, createCpuBackend(1), format);
 }
 
+// A committed model, for tests of the emulator alone.
+inline std::shared_ptr<Model> onCard(const Fixture& f) {
+  Model::Options options;
+  options.format = WeightFormat::kBF16;
+  return Model::load(f.path("model"), cardBackend(), options);
+}
+
 inline AdapterSpec smallSpec() {
   AdapterSpec spec;
   spec.rank = 3;
