@@ -15,6 +15,7 @@ export const rules = [
   { kernels: /^(?:intoRank|outOfRank)Kernel<\w+, \(Load\)1>$/, have: product },
   { kernels: /^overRowsKernel<(?!float, float)\w+, \w+, \(Load\)0, /, have: piped },
   { kernels: /^overRowsKernel<\w+, \w+, \(Load\)1, /, have: product },
+  { kernels: /^fewRowsKernel</, have: ['mma'] }, // from memory to registers, through no shared memory
   { kernels: /^overRowsKernel<float, float, \(Load\)0, /, have: product }, // nothing to copy that is not converted
 ];
 

@@ -16,6 +16,7 @@ const whole: Kernel[] = [
   'overRowsKernel<bf16, bf16, (Load)0, BlockShape<64, 64, 1, 4, true> >',
   'overRowsKernel<bf16, float, (Load)1, BlockShape<64, 64, 1, 4, true> >',
   'overRowsKernel<float, float, (Load)0, BlockShape<128, 128, 2, 4, false> >',
+  'fewRowsKernel<(WeightFormat)3, 1, 4>',
 ].map((kernel) => ({ kernel, counts: { mma: 32, ldmatrix: 20, 'cp.async': 8 } }));
 
 const without = (kernel: string, kind: string): Kernel[] =>
