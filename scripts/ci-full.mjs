@@ -10,6 +10,8 @@ const steps = {
   tsan: 'training with sampling beside it, the thread pool and the loader, under ThreadSanitizer',
   ptx: 'the CUDA kernels as nvcc wrote them: its PTX as C++, on the emulator',
   'failing-calls': 'a training on the emulated card in which each call of the driver fails in turn',
+  emulation: 'the CUDA backend on its emulator, 200 seeds of everything',
+  mutations: 'one-token mistakes in the CUDA kernels, 250 a day: does a test see each?',
   soak: 'ten minutes of models, runs, samples and scores made and disposed, with flat memory (two hours: node scripts/soak.mjs)',
   'plan-memory':
     'twenty-odd combinations of families and options: what mlit plan says against what each process took',

@@ -48,6 +48,8 @@ struct Options {
 
 // Forgets everything: allocations, findings, counts. No Stream, Event or allocation of before may be used again.
 void reset(const Options& options);
+// The device stays as it is; what is drawn from here on is drawn from this seed.
+void reseed(uint64_t seed);
 
 const std::vector<Finding>& findings();
 std::vector<Finding> takeFindings();

@@ -95,6 +95,11 @@ void reset(const Options& options) {
   machine.opPlace.assign(ops, 0);
 }
 
+void reseed(uint64_t seed) {
+  machine.options.seed = seed;
+  machine.random.seed(seed);
+}
+
 const Stats& stats() { return machine.stats; }
 uint64_t callCount() { return faults.calls; }
 void failCall(uint64_t nth, const std::string& cuda) {

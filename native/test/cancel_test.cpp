@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/thread_pool.h"
+#include "host_backend.h"
 #include "model_support.h"
 #include "op_support.h"
 #include "sample_support.h"

@@ -1,29 +1,16 @@
-// What attention's tests share: bfloat16 rows on the device, inputs of a packed case, and how far rounding may lead.
+// What attention's tests share: bfloat16 rows on the device, and inputs of a packed case.
 #pragma once
 
 #include <limits>
 
-#include "backend/cuda/test/attention_reference.h"
 #include "backend/cuda/test/support.h"
+#include "test/ops/attention_reference.h"
 
 namespace mlit::test {
 
 using Floats = std::vector<float>;
 
 inline Floats asFloats(const std::vector<double>& values) { return {values.begin(), values.end()}; }
-
-// Every term of the sums has a factor that was rounded to bfloat16, at most half a unit (2^-8) off, and the sum is rounded once
-// more. What float32 and the exponentials add is a thousandth of that.
-inline void expectRounded(const Floats& got, const Sums& want, const std::string& what) {
-  ASSERT_EQ(got.size(), want.value.size()) << what;
-  for (size_t i = 0; i < got.size(); ++i) {
-    const double most = 1.01 * 0x1p-8 * (want.magnitude[i] + std::abs(want.value[i]));
-    if (std::abs(got[i] - want.value[i]) <= most) continue;
-    ADD_FAILURE() << what << " element " << i << ": got " << got[i] << ", expected " << want.value[i] << " within "
-                  << most;
-    return;
-  }
-}
 
 inline Floats randomBf16(int64_t n, uint64_t seed) { return roundedTo(ElementType::kBF16, randomFloats(n, seed)); }
 

@@ -436,7 +436,7 @@ TEST_F(Lora, SmallProductsAgreeWithFloat64) {
 }
 
 TEST_F(Lora, LargeProductsAgreeWithFloat64) {
-  for (uint64_t seed = 1; seed <= 5; ++seed) expectAgreement(largeCases(), seed, 86);
+  for (uint64_t seed = 1; seed <= seedsOr(5); ++seed) expectAgreement(largeCases(), seed, 86);
 }
 
 // One nonzero among each 16 neighbours: whatever order an mma adds in, only what the kernel does between them can change a bit.
@@ -545,7 +545,7 @@ TEST_F(WeightGradient, AgreesWithFloat64) {
                           {70, 136, 264, 8, kBF16, kBF16, 5}, {33, 130, 129, 1, kF32, kF32, 5},
                           {530, 16, 24, 0, kBF16, kBF16, 5},  {1100, 8, 5, 1, kBF16, kBF16, 5}};
   for (const Shape& s : shapes) {
-    for (uint64_t seed = 1; seed <= s.seeds; ++seed) {
+    for (uint64_t seed = 1; seed <= seedsOr(s.seeds); ++seed) {
       begin(seed);
       const std::vector<float> x = narrowedFloats(s.rows * s.in, seed), dy = narrowedFloats(s.rows * s.out, seed + 1),
                                start = randomFloats(s.out * s.in, seed + 2);

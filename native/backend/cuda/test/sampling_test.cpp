@@ -144,12 +144,12 @@ class Sampling : public OnDevice {};
 TEST_F(Sampling, TokensAreThoseOfASortedVocabulary) {
   for (const int64_t vocabulary : {1, 7, 512, 513, 1000}) {
     const int64_t usable = std::max<int64_t>(1, vocabulary - 5);
-    const int seeds = vocabulary == 7 ? 20 : 3;
-    for (int seed = 1; seed <= seeds; ++seed) {
-      begin(static_cast<uint64_t>(seed));
+    const uint64_t seeds = seedsOr(vocabulary == 7 ? 20 : 3);
+    for (uint64_t seed = 1; seed <= seeds; ++seed) {
+      begin(seed);
       Params params = kAsked;
-      for (SampleParams& p : params) p.seed = static_cast<uint64_t>(seed);
-      Floats logits = modelLogits(vocabulary * static_cast<int64_t>(params.size()), static_cast<uint64_t>(seed));
+      for (SampleParams& p : params) p.seed = seed;
+      Floats logits = modelLogits(vocabulary * static_cast<int64_t>(params.size()), seed);
       for (size_t i = 0; i < logits.size(); ++i) {  // what must not be chosen
         if (static_cast<int64_t>(i) % vocabulary >= usable) logits[i] = 30;
       }

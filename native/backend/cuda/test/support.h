@@ -14,14 +14,13 @@
 
 #include "backend/cuda/runtime.h"
 #include "backend/cuda/test/device_under_test.h"
+#include "backend/cuda/test/seeds.h"
 #include "backend/device_pointer.h"
 #include "core/half.h"
 #include "core/philox.h"
 
 namespace mlit::test {
 inline namespace on_device {  // apart from what native/test has of the same names
-
-inline constexpr uint64_t kSeeds = 20;
 
 class OnDevice : public ::testing::Test {
  protected:

@@ -208,7 +208,7 @@ TEST_F(Weights, ASampledRowsBitsAreItsOwn) {
 // More rows than one call takes, and than some algorithms take at all.
 TEST_F(Weights, ManyRowsAreMultipliedInTurns) {
   constexpr int64_t kRows = cuda::Matmul::kMostRows + 3;
-  for (uint64_t seed = 1; seed <= 5; ++seed) {
+  for (uint64_t seed = 1; seed <= seedsOr(5); ++seed) {
     begin(seed);
     Rig rig;
     const WeightId id = rig.make(8, 24, WeightFormat::kBF16, randomFloats(8 * 24, seed));

@@ -16,15 +16,15 @@ const ProductShape kProducts[] = {{1, 1, 1, 0},    {3, 5, 7, 2},    {5, 67, 33, 
 
 std::vector<float> weightGradientOn(Backend& backend, const ProductShape& s, const std::vector<float>& x,
                                     const std::vector<float>& dy, const std::vector<float>& start) {
-  DeviceMatrix left(backend, s.rows, s.in, s.padding, x), right(backend, s.rows, s.out, s.padding + 1, dy);
+  RealMatrix left(backend, s.rows, s.in, s.padding, x), right(backend, s.rows, s.out, s.padding + 1, dy);
   DeviceFloats dW(backend, start);
   backend.weightGradient(left.ptr(), left.ld(), s.rows, right.ptr(), right.ld(), s.out, s.in, dW.ptr());
   return dW.read();
 }
 
 TEST_P(GradientsTest, OfAMatrix) {
-  for (const ProductShape& s : kProducts) {
-    const std::vector<float> x = randomFloats(s.rows * s.in, 1), dy = randomFloats(s.rows * s.out, 2),
+  forEach(kProducts, [&](const ProductShape& s) {
+    const std::vector<float> x = randomReals(s.rows * s.in, 1), dy = randomReals(s.rows * s.out, 2),
                              start = randomFloats(s.out * s.in, 3);
     Doubles want = toDoubles(start);
     for (int64_t o = 0; o < s.out; ++o) {
@@ -37,8 +37,8 @@ TEST_P(GradientsTest, OfAMatrix) {
     }
     const std::vector<float> got = weightGradientOn(backend(), s, x, dy, start);
     expectClose(got, want, 2e-6, "dW " + std::to_string(s.rows) + "x" + std::to_string(s.out), 0.5);
-    expectSameBytes(got, weightGradientOn(*createCpuBackend(2, isa()), s, x, dy, start), "dW on two threads");
-  }
+    expectSameBytes(got, weightGradientOn(other(), s, x, dy, start), "dW on another");
+  });
 }
 
 struct NormShape {
@@ -48,10 +48,10 @@ struct NormShape {
 };
 
 TEST_P(GradientsTest, OfANorm) {
-  for (const NormShape& s :
-       {NormShape{1, 1, 1, 0}, NormShape{3, 2, 7, 2}, NormShape{129, 3, 33, 1}, NormShape{300, 1, 650, 0}}) {
+  const NormShape shapes[] = {{1, 1, 1, 0}, {3, 2, 7, 2}, {129, 3, 33, 1}, {300, 1, 650, 0}};
+  forEach(shapes, [&](const NormShape& s) {
     const int64_t width = int64_t{s.heads} * s.dim;
-    const std::vector<float> x = randomFloats(s.rows * width, 4), dy = randomFloats(s.rows * width, 5),
+    const std::vector<float> x = randomReals(s.rows * width, 4), dy = randomReals(s.rows * width, 5),
                              inverse = randomFloats(s.rows * s.heads, 6), start = randomFloats(s.dim, 7);
     Doubles want = toDoubles(start);
     for (size_t i = 0; i < x.size(); ++i) {
@@ -59,7 +59,7 @@ TEST_P(GradientsTest, OfANorm) {
                                               static_cast<double>(inverse[i / static_cast<size_t>(s.dim)]);
     }
     const auto on = [&](Backend& backend) {
-      DeviceMatrix in(backend, s.rows, width, s.padding, x), grad(backend, s.rows, width, s.padding + 2, dy);
+      RealMatrix in(backend, s.rows, width, s.padding, x), grad(backend, s.rows, width, s.padding + 2, dy);
       DeviceFloats invRms(backend, inverse), dWeight(backend, start);
       backend.rmsNormWeightGradient(grad.ptr(), grad.ld(), in.ptr(), {s.rows, in.ld(), s.heads, s.dim}, invRms.ptr(),
                                     dWeight.ptr());
@@ -67,13 +67,13 @@ TEST_P(GradientsTest, OfANorm) {
     };
     const std::vector<float> got = on(backend());
     expectClose(got, want, 2e-6, "norm " + std::to_string(s.rows) + "x" + std::to_string(s.dim), 0.5);
-    expectSameBytes(got, on(*createCpuBackend(2, isa())), "norm on two threads");
-  }
+    expectSameBytes(got, on(other()), "norm on another");
+  });
 }
 
 TEST_P(GradientsTest, OfANormIsItsSlope) {
   const int64_t rows = 3, dim = 5;
-  const std::vector<float> x = randomFloats(rows * dim, 8), dy = randomFloats(rows * dim, 9),
+  const std::vector<float> x = randomReals(rows * dim, 8), dy = randomReals(rows * dim, 9),
                            weight = randomFloats(dim, 10);
   const auto loss = [&](const Doubles& w) {
     double sum = 0;
@@ -89,8 +89,8 @@ TEST_P(GradientsTest, OfANormIsItsSlope) {
     }
     return sum;
   };
-  DeviceFloats in(backend(), x), grad(backend(), dy), w(backend(), weight), y(backend(), rows * dim, kPoison),
-      inverse(backend(), rows, kPoison), dWeight(backend(), dim, 0.0f);
+  DeviceReals in(backend(), x), grad(backend(), dy), y(backend(), rows * dim, kPoison);
+  DeviceFloats w(backend(), weight), inverse(backend(), rows, kPoison), dWeight(backend(), dim, 0.0f);
   const HeadRows shape{rows, dim, 1, static_cast<int32_t>(dim)};
   backend().rmsNormForward(in.ptr(), shape, w.ptr(), 1e-6f, y.ptr(), dim, {}, inverse.ptr());
   backend().rmsNormWeightGradient(grad.ptr(), dim, in.ptr(), shape, inverse.ptr(), dWeight.ptr());
@@ -104,19 +104,23 @@ TEST_P(GradientsTest, OfANormIsItsSlope) {
 }
 
 TEST_P(GradientsTest, OfABias) {
-  for (const auto& [rows, n, padding] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 0}, {129, 67, 3}, {400, 200, 0}}) {
-    const std::vector<float> dy = randomFloats(rows * n, 11), start = randomFloats(n, 12);
+  const std::tuple<int64_t, int64_t, int64_t> shapes[] = {{1, 1, 0}, {129, 67, 3}, {400, 200, 0}};
+  forEach(shapes, [&](const auto& shape) {
+    const auto& [rows, n, padding] = shape;
+    const std::vector<float> dy = randomReals(rows * n, 11), start = randomFloats(n, 12);
     Doubles want = toDoubles(start);
     for (size_t i = 0; i < dy.size(); ++i) want[i % static_cast<size_t>(n)] += static_cast<double>(dy[i]);
-    DeviceMatrix grad(backend(), rows, n, padding, dy);
+    RealMatrix grad(backend(), rows, n, padding, dy);
     DeviceFloats dBias(backend(), start);
     backend().biasGradient(grad.ptr(), grad.ld(), rows, n, dBias.ptr());
     expectClose(dBias.read(), want, 2e-6, "bias " + std::to_string(rows) + "x" + std::to_string(n), 0.5);
-  }
+  });
 }
 
 TEST_P(GradientsTest, OfGatheredRowsThatRepeat) {
-  for (const auto& [n, d, table] : {std::tuple<int64_t, int64_t, int64_t>{1, 1, 1}, {50, 33, 7}, {300, 64, 500}}) {
+  const std::tuple<int64_t, int64_t, int64_t> shapes[] = {{1, 1, 1}, {50, 33, 7}, {300, 64, 500}};
+  forEach(shapes, [&](const auto& shape) {
+    const auto& [n, d, table] = shape;
     const std::vector<float> dy = randomFloats(n * d, 13), start = randomFloats(table * d, 14);
     std::vector<int32_t> ids;
     Doubles want = toDoubles(start);
@@ -125,7 +129,7 @@ TEST_P(GradientsTest, OfGatheredRowsThatRepeat) {
       for (int64_t j = 0; j < d; ++j)
         want[static_cast<size_t>(ids.back() * d + j)] += 1.75 * static_cast<double>(dy[static_cast<size_t>(i * d + j)]);
     }
-    const auto on = [&](Backend& backend) {
+    const auto on = [&, n = n, d = d](Backend& backend) {
       DeviceFloats grad(backend, dy), dTable(backend, start);
       DeviceArray<int32_t> list(backend, ids);
       backend.gatherGradient(grad.ptr(), list.ptr(), n, d, 1.75f, dTable.ptr());
@@ -133,8 +137,8 @@ TEST_P(GradientsTest, OfGatheredRowsThatRepeat) {
     };
     const std::vector<float> got = on(backend());
     expectClose(got, want, 2e-6, "table of " + std::to_string(table), 0.5);
-    expectSameBytes(got, on(*createCpuBackend(2, isa())), "table on two threads");
-  }
+    expectSameBytes(got, on(other()), "table on another");
+  });
 }
 
 TEST_P(GradientsTest, RefreshedRowsAreTheRowsThatWereSet) {

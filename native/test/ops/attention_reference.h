@@ -1,11 +1,14 @@
-// Attention and its gradients in float64, as the formula is written: what the device's kernels are held against.
+// Attention and its gradients in float64, as the formula is written: what every backend is held against.
 #pragma once
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "backend/backend.h"
@@ -38,6 +41,19 @@ struct Sums {
     magnitude[at] += std::abs(term) + kFloatPart * std::abs(subtracted);
   }
 };
+
+// Every term of the sums has a factor that was rounded to bfloat16, at most half a unit (2^-8) off, and the sum is rounded once
+// more. What float32 and the exponentials add is a thousandth of that.
+inline void expectRounded(const std::vector<float>& got, const Sums& want, const std::string& what) {
+  ASSERT_EQ(got.size(), want.value.size()) << what;
+  for (size_t i = 0; i < got.size(); ++i) {
+    const double most = 1.01 * 0x1p-8 * (want.magnitude[i] + std::abs(want.value[i]));
+    if (std::abs(got[i] - want.value[i]) <= most) continue;
+    ADD_FAILURE() << what << " element " << i << ": got " << got[i] << ", expected " << want.value[i] << " within "
+                  << most;
+    return;
+  }
+}
 
 // Rows without gaps: q, out, dout, dq [rows, heads * dim], k, v, dk, dv [rows, kvHeads * dim], lse [heads, rows].
 struct AttentionValues {
