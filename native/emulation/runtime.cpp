@@ -7,6 +7,7 @@
 
 #include "backend/cuda/recording.h"
 #include "core/error.h"
+#include "emulation/asked.h"
 #include "emulation/launch.h"
 #include "emulation/memory.h"
 #include "emulation/streams.h"
@@ -20,6 +21,8 @@ struct Faults {
   uint64_t calls = 0, nth = 0;
   std::string error, sticky;
 } faults;
+
+std::map<std::string, size_t> dynamicBytesByName;
 
 [[noreturn]] void raise(const char* call, const std::string& cuda) {
   const ErrorCode code = cuda == "cudaErrorMemoryAllocation" ? ErrorCode::kOutOfMemory
@@ -126,6 +129,8 @@ void enqueueLibrary(cuda::Stream& stream, const char* name, std::function<void()
   enqueue(raw(stream), name, std::move(work), true);
 }
 
+const std::map<std::string, size_t>& dynamicBytes() { return dynamicBytesByName; }
+
 void enqueueKernel(const char* name, cuda::Dim3 grid, cuda::Dim3 block, size_t sharedBytes, cuda::Stream& stream,
                    Call call) {
   enter(name);
@@ -151,6 +156,7 @@ void enqueueKernel(const char* name, cuda::Dim3 grid, cuda::Dim3 block, size_t s
     refuse("a block of " + std::to_string(threads) + " threads, not whole warps", false);
     return;
   }
+  dynamicBytesByName[name] = sharedBytes;
   Launch launch;
   launch.name = name;
   launch.grid = grid;

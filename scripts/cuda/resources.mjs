@@ -1,8 +1,9 @@
 // What ptxas made of each kernel: registers, stack, static shared memory, threads of a block, and which instructions of the tensor cores
 // and of asynchronous copies are there. Read from the plug-in by cuobjdump; no card is needed.
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SetupError } from '../setup/common.mjs';
+import { root, SetupError } from '../setup/common.mjs';
 
 function output(command, args, input) {
   const { status, stdout, stderr, error } = spawnSync(command, args, {
@@ -95,21 +96,19 @@ export function kernelThreads(bin, file, arch) {
   return bySymbol;
 }
 
-/** Bytes that a kernel's launcher asks for beyond what is static, as the sources of native/backend/cuda/kernels have them. */
+const dynamic = JSON.parse(readFileSync(join(root, 'scripts', 'cuda', 'dynamic-shared.json'), 'utf8'));
+
+/**
+ * Bytes that a kernel's launcher asks for beyond what is static: by name, and where that is not enough by how a template argument begins.
+ * The emulator's tests hold the list to what launchers ask for (`DynamicShared.*`).
+ */
 export function dynamicShared(kernel) {
-  const attention = /^attention(Forward|QueryGradient|KeyGradient|Cached)Kernel<(\d+)/.exec(kernel);
-  if (attention) {
-    const dim = Number(attention[2]);
-    if (attention[1] === 'Forward') return 2 * dim * (64 + 2 * (dim > 128 ? 32 : 64));
-    if (attention[1] === 'QueryGradient') return 4 * dim * (64 + (dim > 64 ? 32 : 64));
-    if (attention[1] === 'Cached') return 2 * dim * (16 + 2 * 4 * 16);
-    const keys = dim > 128 ? 32 : 64;
-    const queries = dim > 128 ? 16 : 32;
-    return 4 * dim * keys + 8 * dim * queries + 4 * keys * queries + 16 * queries;
-  }
-  if (/^(?:intoRank|outOfRank)Kernel/.test(kernel)) return 2 * 2 * 8192;
-  const block = /^overRowsKernel<.*BlockShape<(\d+), (\d+)/.exec(kernel);
-  return block ? 2 * (Number(block[1]) / 64 + Number(block[2]) / 64) * 8192 : 0;
+  const [, name, args = ''] = /^(\w+)Kernel(?:<(.*)>)?$/.exec(kernel) ?? [];
+  const listed = dynamic[name] ?? 0;
+  if (typeof listed === 'number') return listed;
+  const found = Object.keys(listed).find((argument) => `, ${args},`.includes(`, ${argument},`));
+  if (found === undefined) throw new SetupError(`scripts/cuda/dynamic-shared.json knows no ${kernel}`);
+  return listed[found];
 }
 
 /** Sentences about kernels that keep values in memory for want of registers; none where all is well. */

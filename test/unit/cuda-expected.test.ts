@@ -73,6 +73,8 @@ describe('blocks of a processor', () => {
     expect(dynamicShared('overRowsKernel<bf16, bf16, (Load)0, BlockShape<128, 128, 2, 4, false> >')).toBe(
       65536,
     );
+    expect(dynamicShared('attentionPromptKernel<256, false>')).toBe(81920);
+    expect(() => dynamicShared('attentionPromptKernel<512, false>')).toThrow(/dynamic-shared.json knows no/);
     expect(dynamicShared('rmsNormForwardKernel<32, 4, bf16, bf16>')).toBe(0);
   });
 });

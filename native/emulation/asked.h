@@ -1,0 +1,13 @@
+// What launches asked for, for a list of it that stands elsewhere.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+
+namespace mlit::emulation {
+
+// Dynamic shared memory of the latest launch of each name since the process began.
+const std::map<std::string, size_t>& dynamicBytes();
+
+}  // namespace mlit::emulation
