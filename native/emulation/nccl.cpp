@@ -42,14 +42,15 @@ struct Transfer {
 thread_local int depth = 0;
 thread_local std::vector<Transfer> group;
 
-// The rank's turn passes to others until this is true; false where that will never be.
+// The rank's turn passes to others until this is true; false where that will never be. What is true already is so for a rank that
+// wakes after another has aborted, too.
 template <class Condition>
 bool lend(const World& world, const Condition& condition) {
   std::unique_lock held(all, std::adopt_lock);
   moved.notify_all();
   moved.wait(held, [&] { return world.broken || condition(); });
   held.release();
-  return !world.broken;
+  return condition();
 }
 
 }  // namespace
