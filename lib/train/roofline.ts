@@ -27,6 +27,7 @@ export const ASSUMED = {
 } as const;
 
 const OURS = new Set([
+  'linearSample',
   'weightGradient',
   'attentionForward',
   'attentionBackward',

@@ -1,5 +1,6 @@
-// What products move and do: the base's, those of adapters (kernels/lora.cu's slices) and attention's, tile by tile as the kernels walk.
+// What products move and do: the base's and those of adapters (kernels/lora.cu's slices), tile by tile as the kernels walk.
 #include <algorithm>
+#include <bit>
 #include <map>
 
 #include "backend/cuda/costs.h"
@@ -17,7 +18,8 @@ double ceiling(int64_t n, int64_t step) {
   const int64_t parts = (n + step - 1) / step;
   return static_cast<double>(parts);
 }
-constexpr int64_t roundUp16(int64_t n) { return (n + 15) / 16 * 16; }
+constexpr int64_t roundUp(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+constexpr int64_t roundUp16(int64_t n) { return roundUp(n, 16); }
 
 constexpr double kThin = 2;               // bytes of an element of p and u
 constexpr int32_t kFewTiles = 64;         // of into_rank.cu
@@ -69,81 +71,37 @@ Cost overRowsCost(const std::map<const float*, Gradient>& gradients) {
   return cost;
 }
 
-// --- attention -------------------------------------------------------------------------------------------------------------------
-
-int64_t compiledHead(int32_t headDim) { return headDim <= 32 ? 32 : headDim <= 64 ? 64 : headDim <= 128 ? 128 : 256; }
-
-// run(length) for each document.
-template <class Run>
-void eachDocument(std::span<const int32_t> cuSeqlens, Run run) {
-  for (size_t i = 1; i < cuSeqlens.size(); ++i) run(int64_t{cuSeqlens[i]} - cuSeqlens[i - 1]);
-}
-
-// 16 rows of queries by a tile of keys: how often the kernels that own queries form such a product for one head.
-double queryTiles(std::span<const int32_t> cuSeqlens, int64_t window, int64_t tile) {
-  constexpr int64_t kQueries = 64;
-  double seen = 0;
-  eachDocument(cuSeqlens, [&](int64_t length) {
-    for (int64_t first = 0; first < length; first += kQueries) {
-      const int64_t lastKey = std::min(first + kQueries, length) - 1;
-      const int64_t firstKey = window > 0 ? std::max<int64_t>(0, first - window + 1) / tile * tile : 0;
-      for (int64_t row = first; row < first + kQueries; row += 16) {
-        for (int64_t key = firstKey; key <= lastKey; key += tile) {
-          seen += key <= row + 15 && (window <= 0 || key + tile - 1 > row - window);
-        }
-      }
-    }
-  });
-  return seen;
-}
-
-// 16 keys by a tile of queries, of the kernel that owns keys.
-double keyTiles(std::span<const int32_t> cuSeqlens, int64_t window, int64_t keys, int64_t tile) {
-  double seen = 0;
-  eachDocument(cuSeqlens, [&](int64_t length) {
-    for (int64_t first = 0; first < length; first += keys) {
-      const int64_t end = window > 0 ? std::min(length, first + keys + window - 1) : length;
-      for (int64_t row = first; row < first + keys; row += 16) {
-        for (int64_t query = first; query < end; query += tile) {
-          seen += query + tile - 1 >= row && (window <= 0 || query < row + 15 + window);
-        }
-      }
-    }
-  });
-  return seen;
-}
-
-// attention_cached.cu's parts of what a row at this position sees; one part leaves nothing to be put together.
-double cachedParts(int64_t position, int64_t window) {
-  constexpr int64_t kPartTokens = 512, kParts = 8;
-  const int64_t first = window > 0 && position >= window ? position - window + 1 : 0;
-  int64_t tokens = kPartTokens;
-  while (tokens * kParts < position - first + 1) tokens *= 2;
-  const int64_t firstPart = first / tokens, lastPart = position / tokens;
-  return static_cast<double>(lastPart - firstPart + 1);
-}
-
-double documentBytes(std::span<const int32_t> cuSeqlens) { return 4 * static_cast<double>(cuSeqlens.size()); }
-
 }  // namespace
 
 // The base's product: rows of `depth` times a weight, to rows of `width`. What is not of the product's types is brought to them and back, as
-// many rows as there is room for at a time, and the weight is read for each such turn.
-Cost CostBackend::baseProduct(WeightId weight, DevConstReal x, int64_t depth, DevReal y, int64_t width, int64_t rows,
+// many rows as there is room for at a time, and the weight is read for each such turn. A quantised weight is widened a slice of its rows at
+// a time: forward a slice gives columns of y, backward a part of y's sums.
+Cost CostBackend::baseProduct(WeightId weight, DevConstReal x, DevReal y, int64_t rows, bool forward,
                               bool accumulate) const {
-  const bool floats = weightAt(weight).format == WeightFormat::kF32;
+  const Weight& w = weightAt(weight);
+  const int64_t depth = forward ? w.in : w.out, width = forward ? w.out : w.in;
+  const bool floats = w.format == WeightFormat::kF32, widened = isQuantised(w.format);
+  const int64_t wideRow = 2 * roundUp(w.in, 8);
+  const int64_t sliceRows = widened ? static_cast<int64_t>(WeightWorkspace{}.slice) / wideRow / 8 * 8 : w.out;
+  const int64_t slices = (w.out + sliceRows - 1) / sliceRows;
+  const bool summed = !forward && slices > 1;  // by the product, in float32
   const bool convertsIn = (x.type() == ElementType::kF32) != floats;
-  const bool convertsOut = floats && y.type() != ElementType::kF32;  // sums of bfloat16 are written as float32 as well
+  const bool convertsOut = (floats || summed) && y.type() != ElementType::kF32;
   const int64_t inBytes = floats ? 4 : 2;
   const auto outBytes = convertsOut ? 4.0 : size(y);
   int64_t most = rows;
   if (convertsIn) most = std::min(most, static_cast<int64_t>(WeightWorkspace{}.in) / (depth * inBytes));
   if (convertsOut) most = std::min(most, static_cast<int64_t>(WeightWorkspace{}.out) / (width * 4));
   const int64_t turns = most < 1 ? 1 : (rows + most - 1) / most;
-  const double in = product(rows, depth), out = product(rows, width);
-  Cost cost{bytesOf(weight) * static_cast<double>(turns) + in * static_cast<double>(inBytes) +
-                (accumulate ? out * outBytes : 0),
-            out * outBytes, 2 * elementsOf(weight) * static_cast<double>(rows), turns};
+  const double in = product(rows, depth), out = product(rows, width), wide = product(w.out, wideRow);
+  const double readIn = (forward ? static_cast<double>(slices) : 1) * in * static_cast<double>(inBytes);
+  const auto written = summed ? static_cast<double>(slices) : 1.0;  // times
+  Cost cost{(widened ? 2 * elementsOf(weight) : bytesOf(weight)) * static_cast<double>(turns) + readIn +
+                (written - (accumulate ? 0 : 1)) * out * outBytes,
+            written * out * outBytes, 2 * elementsOf(weight) * static_cast<double>(rows), turns * slices};
+  if (widened) {
+    cost += {bytesOf(weight) * static_cast<double>(turns), wide * static_cast<double>(turns), 0, turns * slices};
+  }
   if (convertsIn) cost += {in * size(x), in * static_cast<double>(inBytes), 0, turns};
   if (convertsOut) cost += {out * outBytes, out * size(y), 0, turns};
   if (convertsOut && accumulate) cost += {out * size(y), out * outBytes, 0, turns};
@@ -153,9 +111,34 @@ Cost CostBackend::baseProduct(WeightId weight, DevConstReal x, int64_t depth, De
 void CostBackend::linearForward(WeightId weight, DevConstReal x, int64_t, int64_t rows, DevReal y, int64_t,
                                 std::span<const LoraGroup> groups, DevReal) {
   if (rows == 0) return;
+  note(weightAt(weight).format == WeightFormat::kF32 ? "linearForwardFloat32" : "linearForward",
+       baseProduct(weight, x, y, rows, true, false));
+  addAdapters(weight, x, y, groups);
+}
+
+// few_rows.cu: a block's outputs and rows, and the columns of a step, are padded to what one takes.
+void CostBackend::linearSample(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                               std::span<const LoraGroup> groups, DevReal p) {
   const Weight& w = weightAt(weight);
-  note(w.format == WeightFormat::kF32 ? "linearForwardFloat32" : "linearForward",
-       baseProduct(weight, x, w.in, y, w.out, rows, false));
+  if (w.format == WeightFormat::kF32) return linearForward(weight, x, ldx, rows, y, ldy, groups, p);
+  if (rows == 0) return;
+  const bool bf16 = w.format == WeightFormat::kBF16, converts = x.type() == ElementType::kF32;
+  const int64_t ofRows = std::clamp<int64_t>(static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(rows))), 8, 64);
+  const int64_t ofOut = ofRows < 64 ? 16 : bf16 ? 64 : 32;
+  const int64_t columns = bf16 ? 32 : w.format == WeightFormat::kI8Channel ? 64 : 128;
+  const int64_t most = converts ? static_cast<int64_t>(WeightWorkspace{}.in) / (2 * roundUp(w.in, 8)) : rows;
+  const int64_t turns = (rows + most - 1) / most;
+  const double in = product(rows, w.in);
+  Cost cost{bytesOf(weight) * static_cast<double>(turns) + 2 * in, product(rows, w.out) * size(y),
+            2 * product(roundUp(w.out, ofOut), roundUp(rows, ofRows)) * static_cast<double>(roundUp(w.in, columns)),
+            turns};
+  if (converts) cost += {4 * in, 2 * in, 0, turns};
+  note("linearSample", cost);
+  addAdapters(weight, x, y, groups);
+}
+
+void CostBackend::addAdapters(WeightId weight, DevConstReal x, DevReal y, std::span<const LoraGroup> groups) {
+  const Weight& w = weightAt(weight);
   Cost cost;
   SliceLaunch into;
   bool out = false;
@@ -186,7 +169,7 @@ void CostBackend::linearBackward(WeightId weight, DevConstReal x, int64_t, int64
   const Weight& w = weightAt(weight);
   if (dx) {
     note(w.format == WeightFormat::kF32 ? "linearBackwardFloat32" : "linearBackward",
-         baseProduct(weight, dy, w.out, dx, w.in, rows, accumulate));
+         baseProduct(weight, dy, dx, rows, false, accumulate));
   }
   if (groups.empty()) return;
   // Slices by the type of what is wide, as the launches are: 0 for x's, 1 for dy's where that is another.
@@ -249,77 +232,6 @@ void CostBackend::weightGradient(DevConstReal x, int64_t, int64_t rows, DevConst
   const double sums = 4 * product(out, in);
   note("weightGradient", {product(rows, in) * size(x) + product(rows, out) * size(dy) + sums, sums,
                           2 * product(m, n) * static_cast<double>(roundUp16(rows)), 1});
-}
-
-void CostBackend::attentionForward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstReal q,
-                                   int64_t, DevConstReal k, DevConstReal, int64_t, DevReal out, int64_t, DevF32) {
-  const int64_t rows = cuSeqlens.back(), head = compiledHead(shape.headDim), tile = head > 128 ? 32 : 64;
-  if (rows == 0) return;
-  const double queries = product(rows, shape.heads), keys = product(rows, shape.kvHeads);
-  note("attentionForward",
-       {shape.headDim * (queries * size(q) + 2 * keys * size(k)) + documentBytes(cuSeqlens),
-        shape.headDim * queries * size(out) + 4 * queries,
-        shape.heads * queryTiles(cuSeqlens, shape.window, tile) * 2 * 2 * 16 * product(tile, head), 1});
-}
-
-void CostBackend::attentionBackward(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, DevConstReal q,
-                                    int64_t, DevConstReal k, DevConstReal, int64_t, DevConstReal out, DevConstReal dout,
-                                    int64_t, DevConstF32, DevF32, DevReal dq, int64_t, DevReal dk, DevReal, int64_t) {
-  const int64_t rows = cuSeqlens.back(), head = compiledHead(shape.headDim);
-  if (rows == 0) return;
-  const double queries = product(rows, shape.heads), keys = product(rows, shape.kvHeads), dim = shape.headDim;
-  const double both = dim * (queries * (size(q) + size(dout)) + 2 * keys * size(k)) + 8 * queries;
-  Cost cost{dim * queries * (size(out) + size(dout)), 4 * queries, 0, 1};  // delta
-  const int64_t ownKeys = head > 128 ? 32 : 64, queryTile = head > 128 ? 16 : 32, keyTile = head > 64 ? 32 : 64;
-  cost +=
-      {both + documentBytes(cuSeqlens), 2 * dim * keys * size(dk),
-       shape.heads * keyTiles(cuSeqlens, shape.window, ownKeys, queryTile) * 4 * 2 * 16 * product(queryTile, head), 1};
-  cost += {both + documentBytes(cuSeqlens), dim * queries * size(dq),
-           shape.heads * queryTiles(cuSeqlens, shape.window, keyTile) * 3 * 2 * 16 * product(keyTile, head), 1};
-  note("attentionBackward", cost);
-}
-
-void CostBackend::kvStore(const AttentionShape& shape, DevConstReal k, DevConstReal, int64_t, int64_t rows, DevConstI32,
-                          DevConstI32, DevReal) {
-  const double n = 2 * product(rows, shape.kvHeads) * shape.headDim * size(k);
-  note("kvStore", {n + 8 * static_cast<double>(rows), n, 0, rows > 0});
-}
-
-// Rows of one sequence read its tokens together, 16 rows and heads at a time.
-void CostBackend::attentionCached(const AttentionShape& shape, DevConstReal q, int64_t, int64_t rows,
-                                  DevConstI32 positions, DevConstI32 rowTables, DevConstI32, int32_t maxPosition,
-                                  DevConstReal pool, DevReal out, int64_t) {
-  constexpr int64_t kRows = 16;
-  if (rows == 0) return;
-  const std::span<const int32_t> at = integersAt(positions, rows), tables = integersAt(rowTables, rows);
-  const int64_t perKv = shape.heads / shape.kvHeads, together = kRows / std::min(kRows, perKv);
-  const auto position = [&](int64_t row) { return at.empty() ? maxPosition : at[static_cast<size_t>(row)]; };
-  const auto table = [&](int64_t row) { return tables.empty() ? row : int64_t{tables[static_cast<size_t>(row)]}; };
-  const auto seenFrom = [&](int64_t row) {
-    return shape.window > 0 ? std::max<int64_t>(0, int64_t{position(row)} - shape.window + 1) : 0;
-  };
-  double tokens = 0, tiles = 0, parts = 0;
-  for (int64_t row = 0; row < rows;) {
-    int64_t end = row + 1;  // of the sequence's rows
-    while (end < rows && table(end) == table(row)) ++end;
-    const int64_t firstTile = seenFrom(row) / kRows;
-    tokens += static_cast<double>(position(end - 1) + 1 - firstTile * kRows);
-    for (; row < end; ++row) {
-      if (const double of = cachedParts(position(row), shape.window); of > 1) parts += of;
-      const bool taken = row % together != 0 && row > 0 && table(row) == table(row - 1);
-      if (taken) continue;
-      const int64_t last = std::min(end, row / together * together + together) - 1;
-      const int64_t lastTile = position(last) / kRows;
-      const int64_t startTile = seenFrom(row) / kRows;
-      tiles += static_cast<double>(lastTile - startTile + 1);
-    }
-  }
-  const double queries = product(rows, shape.heads) * shape.headDim;
-  const double partial = parts * shape.heads * (shape.headDim + 2) * 4;
-  const double flops =
-      shape.kvHeads * ceiling(perKv, kRows) * tiles * 2 * 2 * product(kRows * kRows, compiledHead(shape.headDim));
-  note("attentionCached", {queries * size(q) + 2 * tokens * shape.kvHeads * shape.headDim * size(pool) + partial,
-                           queries * size(out) + partial, flops, parts > 0 ? 2 : 1});  // the second puts parts together
 }
 
 }  // namespace mlit::cuda

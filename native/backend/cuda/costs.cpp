@@ -1,4 +1,4 @@
-// What ops on rows, the loss, sampling and the optimiser move; attention and adapters' products are in cost_products.cpp.
+// What ops on rows, the loss, sampling and the optimiser move; products are in cost_products.cpp, attention in cost_attention.cpp.
 #include "backend/cuda/costs.h"
 
 #include <algorithm>
@@ -103,8 +103,9 @@ void CostBackend::refreshWeightRows(WeightId weight, int64_t, int64_t count, Dev
 
 void CostBackend::gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float, DevF32) {
   const Weight& w = weightAt(weight);
-  note("gatherWeightRows", {product(differentAt(ids, n), rowBytes(w.in, w.format)) + 4.0 * static_cast<double>(n),
-                            4 * product(n, w.in), 0, n > 0});
+  const int64_t row = rowBytes(w.in, w.format) + 4 * rowScales(w.in, w.format);
+  note("gatherWeightRows",
+       {product(differentAt(ids, n), row) + 4.0 * static_cast<double>(n), 4 * product(n, w.in), 0, n > 0});
 }
 
 void CostBackend::rmsNormWeightGradient(DevConstReal dy, int64_t, DevConstReal x, HeadRows rows, DevConstF32, DevF32) {

@@ -52,6 +52,8 @@ class CostBackend final : public Backend {
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) override;
   void linearForward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
                      std::span<const LoraGroup> groups, DevReal p) override;
+  void linearSample(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
+                    std::span<const LoraGroup> groups, DevReal p) override;
   void linearBackward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy,
                       DevReal dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevReal p,
                       DevReal u) override;
@@ -101,8 +103,8 @@ class CostBackend final : public Backend {
   const Weight& weightAt(WeightId weight) const { return weights_[static_cast<size_t>(weight.index)]; }
   double elementsOf(WeightId weight) const;
   double bytesOf(WeightId weight) const;
-  Cost baseProduct(WeightId weight, DevConstReal x, int64_t depth, DevReal y, int64_t width, int64_t rows,
-                   bool accumulate) const;
+  Cost baseProduct(WeightId weight, DevConstReal x, DevReal y, int64_t rows, bool forward, bool accumulate) const;
+  void addAdapters(WeightId weight, DevConstReal x, DevReal y, std::span<const LoraGroup> groups);
   void note(const char* op, const Cost& cost) { costs_[op] += cost; }
   // What was uploaded there last: positions and tables decide what attention reads.
   std::span<const int32_t> integersAt(DevConstI32 at, int64_t n) const;

@@ -226,6 +226,12 @@ std::shared_ptr<Model> withWeights(const ModelConfig& c, const std::shared_ptr<B
 
 AdapterSpec rankSixteen() { return {}; }
 
+// Two families have a base in other formats, so that each format is seen.
+WeightFormat formatOf(Architecture family) {
+  if (family == Architecture::kLlama) return WeightFormat::kNF4;
+  return family == Architecture::kQwen2 ? WeightFormat::kI8Channel : WeightFormat::kBF16;
+}
+
 BatchData someDocuments() {
   std::vector<Document> documents;
   for (const int length : {41, 14, 12}) {
@@ -243,7 +249,7 @@ TEST_P(Costs, OfATrainingAreWhatTheEmulatorSees) {
   if (GetParam() == Architecture::kQwen3) levels = {Recompute::kActivations, Recompute::kLayer};
   for (const Recompute level : levels) {
     const auto both = std::make_shared<BothBackends>();
-    const auto model = withWeights(smallModel(GetParam()), both);
+    const auto model = withWeights(smallModel(GetParam()), both, formatOf(GetParam()));
     TrainOptions options = smallOptions(70, 32, model->config().vocabulary);
     options.recompute = level;
     TrainSession session(model, {Adapter::create(model, rankSixteen(), 1)}, options);
@@ -268,7 +274,7 @@ TEST_P(Costs, OfFullTuningAreWhatTheEmulatorSees) {
 
 TEST_P(Costs, OfASamplingAreWhatTheEmulatorSees) {
   const auto both = std::make_shared<BothBackends>();
-  const auto model = withWeights(smallModel(GetParam()), both);
+  const auto model = withWeights(smallModel(GetParam()), both, formatOf(GetParam()));
   SampleOptions options;
   options.maxRows = 16;
   options.cacheTokens = 16 * 32;
@@ -284,37 +290,62 @@ TEST_P(Costs, OfASamplingAreWhatTheEmulatorSees) {
     request.params.topP = 0.9f;
     engine.submit(request);
   }
-  engine.step();
+  both->ops.clear();
+  engine.step();  // prompts
+  expectBooksRight(both->ops);
   both->ops.clear();
   engine.step();  // each row one token
   expectBooksRight(both->ops);
 }
 
+struct CachedRow {
+  int32_t position, sequence;
+};
+
+// One call over a cache of sequences of 640 tokens at most.
+void expectCachedAttentionRight(const AttentionShape& shape, const std::vector<CachedRow>& of) {
+  constexpr int32_t kPages = 20;  // of each of three sequences
+  BothBackends both;
+  const auto rows = static_cast<int64_t>(of.size());
+  const int64_t width = int64_t{shape.heads} * shape.headDim;
+  const int64_t page = int64_t{2} * kKvPageTokens * shape.kvHeads * shape.headDim;
+  const auto filled = [&](int64_t elements) {
+    const auto bytes = static_cast<size_t>(elements) * 2;
+    const std::vector<uint16_t> halves(static_cast<size_t>(elements), 0x3F00);  // 0.5
+    const DevicePtr<std::byte> at = both.allocate(bytes);
+    both.upload(at, halves.data(), bytes);
+    return DevReal(at, ElementType::kBF16);
+  };
+  std::vector<int32_t> integers;  // positions, tables; then the pages
+  int32_t last = 0;
+  for (const CachedRow& row : of) integers.push_back(row.position), last = std::max(last, row.position);
+  for (const CachedRow& row : of) integers.push_back(row.sequence * kPages);
+  for (int32_t i = 0; i < 3 * kPages; ++i) integers.push_back(i);
+  const DevicePtr<std::byte> ints = both.allocate(integers.size() * sizeof(int32_t));
+  both.upload(ints, integers.data(), integers.size() * sizeof(int32_t));
+  const DevI32 at = ints.as<int32_t>();
+  const DevReal q = filled(rows * width), out = filled(rows * width), pool = filled(3 * kPages * page);
+  both.ops.clear();
+  both.attentionCached(shape, q, width, rows, at, at + rows, at + 2 * rows, last, pool, out, width);
+  expectBooksRight(both.ops);
+  for (const DevReal each : {q, out, pool}) both.release(each.bytes(), 0);
+  both.release(ints, 0);
+}
+
 // Sequences so long that several blocks share a row, with a window and without.
 TEST_F(OnCardAlone, CostsOfLongSequencesAreWhatTheEmulatorSees) {
-  constexpr int32_t kPages = 20;  // of each of two sequences
-  for (const int32_t window : {0, 512}) {
-    BothBackends both;
-    const AttentionShape shape{4, 2, 16, 0.25f, window};
-    const int64_t width = int64_t{shape.heads} * shape.headDim, page = int64_t{2} * kKvPageTokens * 32;
-    const auto filled = [&](int64_t elements) {
-      const auto bytes = static_cast<size_t>(elements) * 2;
-      const std::vector<uint16_t> halves(static_cast<size_t>(elements), 0x3F00);  // 0.5
-      const DevicePtr<std::byte> at = both.allocate(bytes);
-      both.upload(at, halves.data(), bytes);
-      return DevReal(at, ElementType::kBF16);
-    };
-    std::vector<int32_t> integers = {600, 630, 0, kPages};  // positions, tables; then the pages
-    for (int32_t i = 0; i < 2 * kPages; ++i) integers.push_back(i);
-    const DevicePtr<std::byte> ints = both.allocate(integers.size() * sizeof(int32_t));
-    both.upload(ints, integers.data(), integers.size() * sizeof(int32_t));
-    const DevI32 at = ints.as<int32_t>();
-    const DevReal q = filled(2 * width), out = filled(2 * width), pool = filled(2 * kPages * page);
-    both.ops.clear();
-    both.attentionCached(shape, q, width, 2, at, at + 2, at + 4, 630, pool, out, width);
-    expectBooksRight(both.ops);
-    for (const DevReal each : {q, out, pool}) both.release(each.bytes(), 0);
-    both.release(ints, 0);
+  for (const int32_t window : {0, 512}) expectCachedAttentionRight({4, 2, 16, 0.25f, window}, {{600, 0}, {630, 1}});
+}
+
+// A prompt that goes from one part to two, a short one, and a single row: their runs are shared out among two kernels.
+TEST_F(OnCardAlone, CostsOfPromptsAreWhatTheEmulatorSees) {
+  std::vector<CachedRow> rows;
+  for (int32_t i = 470; i < 540; ++i) rows.push_back({i, 0});
+  for (int32_t i = 0; i < 6; ++i) rows.push_back({i, 1});
+  rows.push_back({630, 2});
+  for (const int32_t window : {0, 100}) {
+    expectCachedAttentionRight({4, 2, 16, 0.25f, window}, rows);
+    expectCachedAttentionRight({8, 1, 72, 0.25f, window}, rows);
   }
 }
 
