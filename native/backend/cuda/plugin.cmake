@@ -71,7 +71,7 @@ if(cuda_wanted)
   set(cuda_definitions ${MLIT_INTERFACE} MLIT_CUDA_TOOLKIT_MAJOR=${toolkit_major} MLIT_CUDA_ARCHS="${cuda_archs}")
   set(cuda_host_options $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Werror -ffp-contract=off>)
   set(cuda_device_options
-    "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings -Xcompiler -Wall -lineinfo --threads 0>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:-Werror all-warnings -Xcompiler -Wall -lineinfo --threads 0 -Xfatbin -compress-all>"
     "$<$<COMPILE_LANGUAGE:CUDA>:${gencode}>")
   foreach(target mlit_cuda_parts mlit_cuda)
     target_include_directories(${target} PRIVATE native)

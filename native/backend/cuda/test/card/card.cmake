@@ -4,8 +4,13 @@ set(card_folder native/backend/cuda/test/card)
 file(GLOB card_bench CONFIGURE_DEPENDS native/bench/gpu/*.cpp)
 file(GLOB card_tests CONFIGURE_DEPENDS native/backend/cuda/test/*.cpp)
 file(GLOB card_kernels CONFIGURE_DEPENDS native/backend/cuda/test/*.cu)
+# The core without what only an export wants: a copy of sources and build has to stay small.
+set(card_core ${core_sources})
+list(FILTER card_core EXCLUDE REGEX "/native/export/")
+add_library(mlit_card_core STATIC EXCLUDE_FROM_ALL ${card_core} ${kernel_objects})
+target_link_libraries(mlit_card_core PUBLIC mlit_flags)
 add_library(mlit_card OBJECT EXCLUDE_FROM_ALL ${card_folder}/card.cpp ${card_folder}/counts.cpp ${card_bench})
-add_library(mlit_card_kernels OBJECT EXCLUDE_FROM_ALL ${card_kernels})  # apart: mlit_core brings options that nvcc has not
+add_library(mlit_card_kernels OBJECT EXCLUDE_FROM_ALL ${card_kernels})  # apart: mlit_flags has options that nvcc has not
 add_executable(mlit_gpu_bench EXCLUDE_FROM_ALL native/bench/gpu/card/main.cpp)
 set(card_programs mlit_gpu_bench)
 find_package(GTest QUIET)
@@ -27,8 +32,8 @@ endforeach()
 foreach(target IN LISTS card_programs)
   set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CUDA)
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:mlit_card> $<TARGET_OBJECTS:mlit_cuda_parts>)
-  target_link_libraries(${target} PRIVATE mlit_core Threads::Threads ${CMAKE_DL_LIBS})
-  target_link_options(${target} PRIVATE -Wl,--gc-sections  # counts.cpp stands in front of these
+  target_link_libraries(${target} PRIVATE mlit_card_core Threads::Threads ${CMAKE_DL_LIBS})
+  target_link_options(${target} PRIVATE -s -Wl,--gc-sections  # counts.cpp stands in front of these
     -Wl,--wrap=cudaMalloc -Wl,--wrap=cudaFree -Wl,--wrap=cudaStreamSynchronize -Wl,--wrap=cudaEventSynchronize
     -Wl,--wrap=cudaDeviceSynchronize)
 endforeach()
