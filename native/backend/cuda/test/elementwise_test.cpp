@@ -56,7 +56,7 @@ TEST_F(Elementwise, GatedActivationsAgreeWithFloat64) {
           stream.synchronize();
           const std::string name = std::to_string(rows) + "x" + std::to_string(f) + " " + typeName(type);
           expectReals(type, out.read(), e.h, 2e-6, name + " h");
-          // 2 units each of ex2.approx and of __fdividef (2^-22 together), and (1 - h) and inner make more of them.
+          // ex2.approx is 2 units off (2^-22), and (1 - h) and inner make more of them.
           expectReals(type, in.read(), e.gradients, 4e-6, name + " gradients");
           EXPECT_EQ(back.read(), out.read()) << name;
           EXPECT_EQ(again.read(), in.read()) << name;
@@ -80,7 +80,7 @@ TEST_F(Elementwise, GatesFarOutAreZeroOrTheLine) {
     const std::vector<float> got = out.read();
     for (size_t i = 0; i < gates.size(); ++i) {
       const float line = std::max(gates[i], 0.0f);
-      // 87 e^-87 is 1.4e-36; __fdividef is 2 units off at most.
+      // 87 e^-87 is 1.4e-36; the sigmoid and its product are a unit off at most.
       EXPECT_NEAR(got[i], line, 2e-36 + 0x1p-22 * static_cast<double>(line)) << gates[i];
     }
   }
