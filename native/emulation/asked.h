@@ -7,7 +7,7 @@
 
 namespace mlit::emulation {
 
-// Dynamic shared memory of the latest launch of each name since the process began.
+// Dynamic shared memory of the latest launch of each name since reset().
 const std::map<std::string, size_t>& dynamicBytes();
 
 }  // namespace mlit::emulation

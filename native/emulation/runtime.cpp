@@ -80,6 +80,7 @@ void (*translated(const char* name, const Call& call))(const void* const*) {
 }  // namespace
 
 void reset(const Options& options) {
+  dynamicBytesByName.clear();
   closeAllStreams();
   resetMemory();
   faults = {};

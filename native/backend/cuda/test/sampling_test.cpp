@@ -215,7 +215,7 @@ TEST_F(Sampling, RowsDoNotKnowEachOther) {
 
 TEST_F(Sampling, FrequenciesAreThoseOfTheFilteredDistribution) {
   const Floats row = modelLogits(23, 10, 1.2f);
-  const size_t calls = 5, perCall = 200;
+  const size_t calls = 2, perCall = 200;
   for (const SampleParams& asked : {SampleParams{1, 1, 0, 0, 77, 0}, SampleParams{1.3f, 0.9f, 12, 0.01f, 78, 0}}) {
     std::vector<double> seen(row.size(), 0);
     for (size_t call = 0; call < calls; ++call) {
