@@ -14,6 +14,9 @@ void begin(uint64_t seed, int architecture) {
   emulation::reset(options);
 }
 
+bool emulated() { return true; }
+void redraw(uint64_t seed) { emulation::reseed(seed); }
+
 void expectNothingFound() {
   for (const emulation::Finding& finding : emulation::takeFindings()) ADD_FAILURE() << emulation::describe(finding);
   EXPECT_EQ(emulation::cublasLtObjects(), 0u) << "objects of cuBLASLt that nobody destroyed";

@@ -1,5 +1,5 @@
 // The device that the CUDA backend's tests run on: an emulated card, which knows more of a run than a card tells, or a card. One
-// source for both, chosen by linking as runtime.h is: native/emulation/test/emulated_device.cpp or card_device.cpp.
+// source for both, chosen by linking as runtime.h is: native/emulation/test/emulated_device.cpp or card/counts.cpp.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,9 @@ namespace mlit::test::device {
 
 // A fresh emulated card of that architecture, whose order of everything comes from the seed. A card stays what it is.
 void begin(uint64_t seed, int architecture = 80);
+bool emulated();
+// From here on the emulated card draws from another seed. A card has none.
+void redraw(uint64_t seed);
 
 // Fails the running test for whatever was found since begin(): on the emulator each mistake of a kernel, on a card an error that
 // a call left behind.

@@ -2,7 +2,7 @@
 # an nvcc is there; built when they are asked for.
 set(card_folder native/backend/cuda/test/card)
 file(GLOB card_bench CONFIGURE_DEPENDS native/bench/gpu/*.cpp)
-file(GLOB card_tests CONFIGURE_DEPENDS native/backend/cuda/test/*.cpp)
+file(GLOB card_tests CONFIGURE_DEPENDS native/backend/cuda/test/*.cpp native/test/ops/*.cpp)
 file(GLOB card_kernels CONFIGURE_DEPENDS native/backend/cuda/test/*.cu)
 # The core without what only an export wants: a copy of sources and build has to stay small.
 set(card_core ${core_sources})

@@ -44,6 +44,9 @@ void device::begin(uint64_t, int) {
   counts = {0, 0, counts.liveBytes, counts.liveBytes};
 }
 
+bool device::emulated() { return false; }
+void device::redraw(uint64_t) {}
+
 device::HostCounts device::hostCounts() {
   const std::lock_guard lock(mutex);
   return counts;

@@ -16,10 +16,10 @@ struct Stage {
 inline constexpr Stage kStages[] = {
     {"layouts", "a warp's instructions, each alone: mma, ldmatrix, cp.async, shuffles", "Layouts.*", true},
     {"rows", "whether the bits of a row of cuBLASLt's products depend on that row alone", "OnCard/ProductRows*", false},
-    {"ops", "every kernel against float64 or against the CPU backend",
-     "Norm*:Elementwise*:Rope*:Rows*:Gradients*:Loss*:Optimizer*:Attention*:Lora*:WeightGradient*:Sampling*:Weights*:"
-     "Nf4*:OpTable*",
+    {"kernels", "every kernel against float64",
+     "Norm*:Elementwise*:Rope*:Rows*:Gradients*:Loss*:Optimizer*:Attention*:Lora*:WeightGradient*:Sampling*:Weights*",
      true},
+    {"ops", "the table that every backend is held to", "Backends/*", true},
     {"memory", "uploads, downloads, waits and cancels", "OnCard.*", true},
     {"families", "logits, gradients and greedy text of each model family against the CPU backend", "OnCard/Families*",
      false},
