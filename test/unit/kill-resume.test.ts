@@ -109,7 +109,7 @@ describe('kill -9 and resume', () => {
   // Killed while a wait is under way, again and again: a wait that began anew with each process would never end.
   it.each([
     ['the loss', { method: 'lora', epochs: 24, more: ['--rank', '4', '--learning-rate', '5e-2'] }],
-    ['responses', { method: 'full', epochs: 24, more: ['--learning-rate', '1e-5', '--select', 'rouge-l'] }],
+    ['responses', { method: 'full', epochs: 24, more: ['--learning-rate', '3e-2', '--select', 'rouge-l'] }],
   ] as [string, Kind][])(
     'ends with the patience of an uninterrupted run: %s',
     { timeout: 400_000 },
