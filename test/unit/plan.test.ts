@@ -110,7 +110,8 @@ describe('checkMemory', () => {
   it('on a device: names it, what would take less', () => {
     const waysOut = [{ flags: '--recompute layer', nativeBytes: 3 * 2 ** 29 }];
     const short = { ...plan, device: 'cuda:1', onDevice: true, availableBytes: 999, waysOut };
-    const expected = /of cuda:1's own memory .* are free there; --recompute layer needs 1\.50 GiB \(still too much\); lower/;
+    const expected =
+      /of cuda:1's own memory .* are free there; --recompute layer needs 1\.50 GiB \(still too much\); lower/;
     expect(() => checkMemory(short)).toThrow(expected);
     expect(() => checkMemory(short, 1)).not.toThrow();
     expect(() => checkMemory({ ...short, availableBytes: 1000 })).not.toThrow();
