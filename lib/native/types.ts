@@ -290,6 +290,8 @@ export interface NativeCard {
   memoryBytes: number;
   /** Of that, what the driver and its context take: an assumption. */
   contextBytes: number;
+  /** Of logits at a time, as the backend takes them there where nobody asks for a number. */
+  logitsBytes: number;
   /** Dense bfloat16 products, 10^12 operations a second. */
   teraflops: number;
   /** Of its memory, 10^9 bytes a second. */

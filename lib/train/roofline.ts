@@ -5,9 +5,6 @@ import type { NativeCard, NativeCosts } from '../native/types';
 import { adapterSpec } from './plan';
 import type { TrainingPrepared } from './trainer';
 
-/** Of logits at once, as predictions count them; a card of 16 GiB or more takes larger chunks, and so reads the head less often. */
-export const LOGITS_BYTES = 64 * 2 ** 20;
-
 /** What is assumed of every card: the better end, then the worse. */
 export const ASSUMED = {
   /** Of the dense bfloat16 rate, that cuBLASLt's products reach. */
@@ -124,7 +121,7 @@ export async function predictRun(
     {
       maxTokens: tokens,
       maxTargets: Math.max(targets, plan.largestBatch.targets),
-      logitsBytes: LOGITS_BYTES,
+      logitsBytes: card.logitsBytes,
       recompute: plan.recompute,
       full,
       training: true,

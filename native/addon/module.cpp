@@ -167,6 +167,7 @@ Napi::Value cardsKnown(const Napi::CallbackInfo& info) {
     value.Set("name", card.name);
     value.Set("memoryBytes", static_cast<double>(card.memoryMiB << 20));
     value.Set("contextBytes", static_cast<double>(cuda::kContextBytes));
+    value.Set("logitsBytes", static_cast<double>(cuda::createCudaSizes(card)->logitsBytes()));
     value.Set("teraflops", card.teraflops);
     value.Set("gigabytesPerSecond", card.gigabytesPerSecond);
     values.Set(values.Length(), value);

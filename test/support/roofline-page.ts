@@ -3,19 +3,14 @@
 import { join } from 'node:path';
 import { loadAddon } from '../../lib/native/addon';
 import type { NativeCard, NativeCosts, NativeModelConfig, Recompute } from '../../lib/native/types';
-import {
-  ASSUMED,
-  boundsOf,
-  LOGITS_BYTES,
-  predictSeconds,
-  type Range,
-  totalsOf,
-} from '../../lib/train/roofline';
+import { ASSUMED, boundsOf, predictSeconds, type Range, totalsOf } from '../../lib/train/roofline';
 import { root } from './fixtures';
 import { impliedBytes } from './roofline-floor';
 
 const SHAPES = { 'gemma-3-270m': 'Gemma 3 270M', 'qwen3-0.6b': 'Qwen3 0.6B', 'llama-3.1-8b': 'Llama 3.1 8B' };
 const CARDS = ['a100-80gb', 'h100-80gb', 'h200-141gb', 'b200-180gb', 'rtx-4090-24gb'];
+/** Whose chunks of logits are taken where a table is of no card. */
+const COUNTED = 'h100-80gb';
 const MICRO_TOKENS = [4096, 16384];
 const DOCUMENT = 512;
 const ROWS = [1, 32, 128];
@@ -33,10 +28,10 @@ interface Workload {
   name: string;
   /** Tokens trained on, or given, by one of it. */
   tokens: number;
-  /** By level of recomputation; of sampling only the first. */
-  costs: Map<Recompute, NativeCosts>;
-  /** The first level that the card has memory for. */
-  levelOn(card: string): Recompute | undefined;
+  /** As on COUNTED, with everything kept. */
+  counted: NativeCosts;
+  /** By a card's name, at the first level of recomputation that it has memory for. */
+  on: Map<string, { level: Recompute; costs: NativeCosts }>;
 }
 
 export interface RooflinePage {
@@ -47,11 +42,16 @@ export interface RooflinePage {
 const pathOf = (shape: string): string => join(root, 'scripts', 'cuda', 'shapes', shape);
 const totalBytes = (plan: { bytes: number }[]): number => plan.reduce((sum, { bytes }) => sum + bytes, 0);
 
-function trainOptions(tokens: number, recompute: Recompute) {
+const cardOf = (name: string): NativeCard =>
+  loadAddon()
+    .cards()
+    .find((card) => card.name === name)!;
+
+function trainOptions(tokens: number, recompute: Recompute, logitsBytes: number) {
   return {
     maxTokens: tokens,
     maxTargets: tokens / 2,
-    logitsBytes: LOGITS_BYTES,
+    logitsBytes,
     recompute,
     full: false,
     training: true,
@@ -59,12 +59,17 @@ function trainOptions(tokens: number, recompute: Recompute) {
 }
 
 /** With the optimiser's step behind each micro-batch. */
-async function trainingOf(shape: string, tokens: number, recompute: Recompute): Promise<NativeCosts> {
+async function trainingOf(
+  shape: string,
+  tokens: number,
+  recompute: Recompute,
+  logitsBytes: number,
+): Promise<NativeCosts> {
   const documents = new Int32Array(tokens / DOCUMENT).fill(DOCUMENT);
   const { microBatch, optimizer } = await loadAddon().trainingCosts(
     pathOf(shape),
     [LORA],
-    trainOptions(tokens, recompute),
+    trainOptions(tokens, recompute, logitsBytes),
     documents,
     tokens / 2,
   );
@@ -87,46 +92,39 @@ async function workloads(): Promise<Workload[]> {
   const found: Workload[] = [];
   for (const shape of Object.keys(SHAPES)) {
     for (const tokens of MICRO_TOKENS) {
-      const levels = new Map<string, Recompute | undefined>();
+      const known = new Map<string, Promise<NativeCosts>>();
+      const costsOf = (level: Recompute, logitsBytes: number): Promise<NativeCosts> => {
+        const key = `${level} ${logitsBytes}`;
+        if (!known.has(key)) known.set(key, trainingOf(shape, tokens, level, logitsBytes));
+        return known.get(key)!;
+      };
+      const on: Workload['on'] = new Map();
       for (const card of CARDS) {
+        const { logitsBytes } = cardOf(card);
         const free = await addon.deviceBytes(card);
-        let level: Recompute | undefined;
-        for (const each of [...LEVELS].reverse()) {
-          const plan = await addon.planTraining(
-            pathOf(shape),
-            [LORA],
-            trainOptions(tokens, each),
-            load(card),
-          );
-          if (totalBytes(plan) <= free) level = each;
+        for (const level of LEVELS) {
+          const options = trainOptions(tokens, level, logitsBytes);
+          const plan = await addon.planTraining(pathOf(shape), [LORA], options, load(card));
+          if (totalBytes(plan) > free) continue;
+          on.set(card, { level, costs: await costsOf(level, logitsBytes) });
+          break;
         }
-        levels.set(card, level);
       }
-      const costs = new Map<Recompute, NativeCosts>();
-      for (const level of new Set(['none', ...levels.values()] as Recompute[]))
-        if (level) costs.set(level, await trainingOf(shape, tokens, level));
       const name = `training, ${tokens.toLocaleString('en')} tokens`;
-      found.push({ shape, name, tokens, costs, levelOn: (card) => levels.get(card) });
+      const counted = await costsOf('none', cardOf(COUNTED).logitsBytes);
+      found.push({ shape, name, tokens, counted, on });
     }
     for (const rows of ROWS) {
       const options = { maxRows: rows, cacheTokens: rows * 1024, prefillTokens: 512, usableTokens: 0 };
-      const fits = new Map<string, boolean>();
+      const counted = await addon.samplingCosts(pathOf(shape), [LORA], rows, CONTEXT);
+      const on: Workload['on'] = new Map();
       for (const card of CARDS) {
         const plan = await addon.planSampling(pathOf(shape), options, LORA.rank, load(card));
-        fits.set(card, totalBytes(plan) <= (await addon.deviceBytes(card)));
+        if (totalBytes(plan) <= (await addon.deviceBytes(card)))
+          on.set(card, { level: 'none', costs: counted });
       }
-      const costs = new Map([['none', await addon.samplingCosts(pathOf(shape), [LORA], rows, CONTEXT)]] as [
-        Recompute,
-        NativeCosts,
-      ][]);
       const name = `decoding, ${rows} row${rows === 1 ? '' : 's'}`;
-      found.push({
-        shape,
-        name,
-        tokens: rows,
-        costs,
-        levelOn: (card) => (fits.get(card) ? 'none' : undefined),
-      });
+      found.push({ shape, name, tokens: rows, counted, on });
     }
   }
   return found;
@@ -155,19 +153,20 @@ const micros = ([better, worse]: readonly [number, number]): string =>
 
 function cardsTable(cards: NativeCard[]): string {
   return table(
-    ['card', 'dense bf16, TFLOP/s', 'memory, GB/s', 'balance, FLOP a byte'],
-    cards.map(({ name, teraflops, gigabytesPerSecond }) => [
+    ['card', 'dense bf16, TFLOP/s', 'memory, GB/s', 'balance, FLOP a byte', 'logits at a time, MiB'],
+    cards.map(({ name, teraflops, gigabytesPerSecond, logitsBytes }) => [
       name,
       teraflops.toLocaleString('en'),
       gigabytesPerSecond.toLocaleString('en'),
       Math.round((teraflops * 1e3) / gigabytesPerSecond),
+      logitsBytes / 2 ** 20,
     ]),
   );
 }
 
 function countsTable(all: Workload[]): string {
-  const rows = all.map(({ shape, name, tokens, costs }) => {
-    const { bytes, tensorFlops, launches, waits } = totalsOf(costs.get('none')!);
+  const rows = all.map(({ shape, name, tokens, counted }) => {
+    const { bytes, tensorFlops, launches, waits } = totalsOf(counted);
     return [
       `${SHAPES[shape as keyof typeof SHAPES]}, ${name}`,
       (bytes / tokens / 1e6).toFixed(2),
@@ -184,12 +183,12 @@ function predictionsTable(all: Workload[], cards: NativeCard[], shape: string): 
   const rows: string[][] = [];
   for (const work of all.filter((each) => each.shape === shape)) {
     for (const card of cards) {
-      const level = work.levelOn(card.name);
-      if (!level) {
+      const there = work.on.get(card.name);
+      if (!there) {
         rows.push([work.name, card.name, 'does not fit', '', '', '', '']);
         continue;
       }
-      const costs = work.costs.get(level)!;
+      const { level, costs } = there;
       const bounds = boundsOf(costs, card);
       const seconds = predictSeconds(costs, card);
       const rate = { least: work.tokens / seconds.most, most: work.tokens / seconds.least };
@@ -220,7 +219,7 @@ function predictionsTable(all: Workload[], cards: NativeCard[], shape: string): 
 
 function opsTable(all: Workload[]): string {
   const chosen = all.filter(({ name }) => name === 'training, 4,096 tokens');
-  const costs = chosen.map((each) => each.costs.get('none')!);
+  const costs = chosen.map(({ counted }) => counted);
   const names = [...new Set(costs.flatMap(({ ops }) => Object.keys(ops)))];
   const bytesOf = (at: number, name: string): number => {
     const op = costs[at]!.ops[name];
@@ -246,10 +245,10 @@ function opsTable(all: Workload[]): string {
 
 async function floorTable(all: Workload[]): Promise<string> {
   const rows: (string | number)[][] = [];
-  for (const { shape, name, tokens, costs } of all) {
+  for (const { shape, name, tokens, counted } of all) {
     if (!name.startsWith('training')) continue;
     const config: NativeModelConfig = await loadAddon().readModelConfig(pathOf(shape));
-    const { bytes } = totalsOf(costs.get('none')!);
+    const { bytes } = totalsOf(counted);
     const { kept, products } = impliedBytes(config, LORA, tokens, tokens / 2);
     rows.push([
       `${SHAPES[shape as keyof typeof SHAPES]}, ${name}`,
@@ -298,10 +297,9 @@ function drawing(all: Workload[], cards: NativeCard[]): string {
     );
   }
   const h100 = cards[1]!;
-  for (const { shape, name, costs } of all) {
-    const each = costs.get('none')!;
-    const { bytes, tensorFlops } = totalsOf(each);
-    const { least, most } = predictSeconds(each, h100);
+  for (const { shape, name, counted } of all) {
+    const { bytes, tensorFlops } = totalsOf(counted);
+    const { least, most } = predictSeconds(counted, h100);
     const place = at(x(tensorFlops / bytes));
     const [better, worse] = [tensorFlops / least / 1e12, tensorFlops / most / 1e12].map((value) =>
       at(y(Math.max(value, lowY))),
@@ -321,12 +319,7 @@ ${parts.join('\n')}
 }
 
 export async function rooflinePage(): Promise<RooflinePage> {
-  const cards = CARDS.map(
-    (name) =>
-      loadAddon()
-        .cards()
-        .find((card) => card.name === name)!,
-  );
+  const cards = CARDS.map(cardOf);
   const all = await workloads();
   const markdown = `# What a card could do with it: predicted, not measured
 
@@ -339,8 +332,9 @@ its tensor cores do and in how many launches. Training and sampling run on it as
 to what the emulator counts of the real kernels, op by op, at small shapes (\`Costs.*\` in \`native/emulation/test/costs_test.cpp\`): bytes and
 operations within 1 %, launches exactly. A byte counts once an op: caches are taken to lose nothing within one op, and to keep nothing between two.
 
-Training: LoRA of rank ${LORA.rank} on all seven projections, base in bfloat16, documents of ${DOCUMENT} tokens, half of the tokens supervised, logits in chunks of ${LOGITS_BYTES / 2 ** 20} MiB, one
-micro-batch and one step of the optimiser. Decoding: one token for each row, behind ${CONTEXT} tokens, with one adapter of rank ${LORA.rank}, drawn with top-p.
+Training: LoRA of rank ${LORA.rank} on all seven projections, base in bfloat16, documents of ${DOCUMENT} tokens, half of the tokens supervised, one
+micro-batch and one step of the optimiser. Logits come in chunks of the size that the backend itself takes on the card, here and in the other tables that name none
+that of an ${COUNTED} (${cardOf(COUNTED).logitsBytes / 2 ** 20} MiB). Decoding: one token for each row, behind ${CONTEXT} tokens, with one adapter of rank ${LORA.rank}, drawn with top-p.
 
 ${countsTable(all)}
 

@@ -58,6 +58,10 @@ describe('a card by its name', () => {
     expect(predictedTime({ least: 200, most: 400 }).text).toMatch(
       /predicted from the data sheet, not measured .docs.cuda-roofline.md/,
     );
+    // As much of logits at a time as the backend takes there, whatever a plan of the same bytes says.
+    expect(h100.logitsBytes).toBe(512 * 2 ** 20);
+    const often = await predictRun(prepared, { ...h100, logitsBytes: 1 });
+    expect(often.least).toBeGreaterThan(1.2 * time.least);
     const longer = await planTraining({ ...options, epochs: 6 }, { card: h100.name });
     const ratio = (await predictRun(longer, h100)).least / time.least;
     expect(ratio).toBeCloseTo(longer.plan.steps / plan.steps, 1);
