@@ -125,6 +125,13 @@ class BackendSizes {
   virtual size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const = 0;
   // Of logits that a loss takes at a time where nobody asks for a number. Never depends on what is free: a step's bits follow it.
   virtual size_t logitsBytes() const { return size_t{64} << 20; }
+  // Whether products with kI8Channel weights are of integers: a row of x or dy is rounded to int8, too.
+  virtual bool integerProducts() const { return false; }
+  // What a product of so many rows, each as wide as its x (forward) or dy (backward), takes beyond fixedBytes().
+  virtual size_t productBytes(int64_t rows, int64_t width) const {
+    static_cast<void>(rows), static_cast<void>(width);
+    return 0;
+  }
   // Memory of the device's own that a plan may use: what is free there, and what the backend itself holds of it. -1 where it
   // computes in the host's memory.
   virtual int64_t deviceBytes() const = 0;
@@ -275,7 +282,7 @@ class CancelScope {
 };
 
 // The reference backend. threads: 0 = usableProcessors(). isa: "auto", or the name of one compiled in ("avx512", "avx2", "neon");
-// throws kDeviceUnavailable where the processor lacks it.
-std::unique_ptr<Backend> createCpuBackend(int threads, const std::string& isa = "auto");
+// throws kDeviceUnavailable where the processor lacks it. integers: what integerProducts() is to be.
+std::unique_ptr<Backend> createCpuBackend(int threads, const std::string& isa = "auto", bool integers = false);
 
 }  // namespace mlit

@@ -203,7 +203,8 @@ int main(int argc, char** argv) {
   std::string isa = argc > 2 ? argv[2] : "auto";
   const int repeats = argc > 3 ? std::atoi(argv[3]) : 9;
   const std::string filter = argc > 4 ? argv[4] : "";
-  const auto backend = createCpuBackend(threads, isa);
+  const bool integers = argc > 5 && std::strcmp(argv[5], "int8") == 0;
+  const auto backend = createCpuBackend(threads, isa, integers);
   isa = backend->description().substr(0, backend->description().find(','));
   ThreadPool pool(threads);
 
@@ -242,7 +243,8 @@ int main(int argc, char** argv) {
       {"decode1_head", 1, 262144, 640, 0, {}, false, 1, kF32},
       {"decode32_head", 32, 262144, 640, 0, {}, false, 1, kF32},
   };
-  for (const Case& c : cases) {
+  for (Case c : cases) {
+    if (integers) c.format = WeightFormat::kI8Channel;
     if (!filter.empty() && std::string(c.name).find(filter) == std::string::npos) continue;
     runCase(*backend, pool, isa, c, std::strstr(c.name, "head") != nullptr ? std::min(repeats, 3) : repeats);
   }

@@ -11,14 +11,16 @@
 
 namespace mlit {
 
-struct CpuWeight;  // weights.cpp
+struct CpuWeight;    // weights.h
+struct RoundedRows;  // rounded_rows.h
 
 class CpuBackend final : public Backend {
  public:
   // Working memory of each thread, 64-byte aligned, for use inside one op.
   static constexpr size_t kThreadScratchBytes = size_t{2} << 20;
 
-  CpuBackend(int threads, const KernelTable& kernels);
+  // integers: products with kI8Channel weights are of integers.
+  CpuBackend(int threads, const KernelTable& kernels, bool integers = false);
   ~CpuBackend() override;
 
   // dispatch.cpp
@@ -27,6 +29,7 @@ class CpuBackend final : public Backend {
   ElementType activationType() const override { return ElementType::kF32; }
   size_t fixedBytes() const override;
   int64_t deviceBytes() const override { return -1; }
+  bool integerProducts() const override { return integers_; }
 
   // memory.cpp
   DevicePtr<std::byte> allocate(size_t bytes) override;
@@ -45,6 +48,9 @@ class CpuBackend final : public Backend {
   void refreshWeightRows(WeightId weight, int64_t firstRow, int64_t count, DevConstF32 rows) override;
   void destroyWeight(WeightId weight) override;
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) override;
+
+  // rounded_rows.cpp
+  size_t productBytes(int64_t rows, int64_t width) const override;
 
   // linear.cpp
   void linearForward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
@@ -105,15 +111,20 @@ class CpuBackend final : public Backend {
  private:
   float* scratch(int thread) const { return scratch_[static_cast<size_t>(thread)].get(); }
   CpuWeight& weightAt(WeightId weight);
+  // Rows of x, times a factor for each of their elements where factors are given; good until the next call.
+  RoundedRows roundRows(const float* x, int64_t ldx, int64_t rows, int64_t width, const float* factors);
 
   struct AlignedFree {
-    void operator()(float* memory) const;
+    void operator()(void* memory) const;
   };
 
   const KernelTable& kernels_;
   ThreadPool pool_;
   std::vector<std::unique_ptr<float[], AlignedFree>> scratch_;  // one a thread
   std::vector<std::unique_ptr<CpuWeight>> weights_;
+  bool integers_;
+  std::unique_ptr<std::byte, AlignedFree> rounded_;  // the rows of the product at hand
+  size_t roundedBytes_ = 0;
 };
 
 }  // namespace mlit

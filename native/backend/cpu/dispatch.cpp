@@ -14,10 +14,10 @@
 namespace mlit {
 namespace {
 
-#define MLIT_KERNEL_TABLE(isa)                                                                                 \
-  KernelTable {                                                                                                \
-#isa, &isa::gemmKernels, &isa::rowKernels, &isa::attentionKernels, &isa::lossKernels, &isa::sampleKernels, \
-        &isa::optimizerKernels, &isa::dropoutKernels                                                           \
+#define MLIT_KERNEL_TABLE(isa)                                                                              \
+  KernelTable {                                                                                             \
+#isa, &isa::gemmKernels, &isa::dotKernels, &isa::rowKernels, &isa::attentionKernels, &isa::lossKernels, \
+        &isa::sampleKernels, &isa::optimizerKernels, &isa::dropoutKernels                                   \
   }
 
 // What the kernels of each instruction set were compiled for (CMakeLists.txt); widest first.
@@ -75,9 +75,10 @@ const KernelTable& kernelTable(const char* isa) {
               {{"isa", isa}});
 }
 
-void CpuBackend::AlignedFree::operator()(float* memory) const { std::free(memory); }
+void CpuBackend::AlignedFree::operator()(void* memory) const { std::free(memory); }
 
-CpuBackend::CpuBackend(int threads, const KernelTable& kernels) : kernels_(kernels), pool_(threads) {
+CpuBackend::CpuBackend(int threads, const KernelTable& kernels, bool integers)
+    : kernels_(kernels), pool_(threads), integers_(integers) {
   for (int thread = 0; thread < threads; ++thread) {
     std::unique_ptr<float[], AlignedFree> memory(static_cast<float*>(std::aligned_alloc(4096, kThreadScratchBytes)));
     if (!memory)
@@ -91,18 +92,18 @@ CpuBackend::~CpuBackend() = default;
 std::string CpuBackend::name() const { return "cpu"; }
 
 std::string CpuBackend::description() const {
-  return std::string(kernels_.isa) + ", " + std::to_string(pool_.threads()) +
+  return std::string(kernels_.isa) + (integers_ ? ", int8, " : ", ") + std::to_string(pool_.threads()) +
          (pool_.threads() == 1 ? " thread" : " threads");
 }
 
 size_t CpuBackend::fixedBytes() const { return kThreadScratchBytes * scratch_.size(); }
 
-std::unique_ptr<Backend> createCpuBackend(int threads, const std::string& isa) {
+std::unique_ptr<Backend> createCpuBackend(int threads, const std::string& isa, bool integers) {
   if (threads < 0) {
     throw Error(ErrorCode::kInvalidArgument,
                 "threads must be 0 (all usable processors) or more, got " + std::to_string(threads));
   }
-  return std::make_unique<CpuBackend>(threads == 0 ? usableProcessors() : threads, kernelTable(isa.c_str()));
+  return std::make_unique<CpuBackend>(threads == 0 ? usableProcessors() : threads, kernelTable(isa.c_str()), integers);
 }
 
 }  // namespace mlit

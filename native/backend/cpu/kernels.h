@@ -6,6 +6,7 @@ namespace mlit {
 
 // Each is defined by kernels/<name>.h and filled in by kernels/<name>.cpp, once per instruction set.
 struct GemmKernels;
+struct DotKernels;
 struct RowKernels;
 struct AttentionKernels;
 struct LossKernels;
@@ -16,6 +17,7 @@ struct DropoutKernels;
 struct KernelTable {
   const char* isa;
   const GemmKernels* gemm;
+  const DotKernels* dot;
   const RowKernels* rows;
   const AttentionKernels* attention;
   const LossKernels* loss;
@@ -28,6 +30,7 @@ struct KernelTable {
 #define MLIT_DECLARE_KERNELS(isa)                 \
   namespace isa {                                 \
   extern const GemmKernels gemmKernels;           \
+  extern const DotKernels dotKernels;             \
   extern const RowKernels rowKernels;             \
   extern const AttentionKernels attentionKernels; \
   extern const LossKernels lossKernels;           \

@@ -18,19 +18,24 @@ namespace {
 
 constexpr int64_t kChunk = 1024;  // inputs converted at a time: [kChunk][kPanel] floats are a quarter of a megabyte
 
-// Of so many elements, whole panels' rows: 64 at least.
-size_t bytesOf(size_t elements, WeightFormat format) {
+// Of one input of a panel.
+size_t inputBytes(WeightFormat format) {
   switch (format) {
     case WeightFormat::kF32:
-      return elements * 4;
+      return kPanel * 4;
     case WeightFormat::kBF16:
-      return elements * 2;
+      return kPanel * 2;
     case WeightFormat::kI8Channel:
-      return elements;
+      return kPanel;
     case WeightFormat::kNF4:
-      return elements / 2;
+      return kPanel / 2;
   }
-  return elements * 4;
+  return kPanel * 4;
+}
+
+size_t panelBytes(int64_t in, WeightFormat format) {
+  const int64_t inputs = format == WeightFormat::kI8Channel ? (in + kDotSteps - 1) / kDotSteps * kDotSteps : in;
+  return static_cast<size_t>(inputs) * inputBytes(format);
 }
 
 // padded: outputs in whole panels.
@@ -114,8 +119,10 @@ void encode(CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t b
         break;
       }
       case WeightFormat::kI8Channel: {
-        auto* to = reinterpret_cast<int8_t*>(w.data) + at;
-        for (int64_t j = begin; j < end; ++j) to[j] = toI8(from[j], w.scales[panel * kPanel + j]);
+        auto* to = reinterpret_cast<uint8_t*>(w.data) + static_cast<size_t>(panel) * panelBytes(w.in, w.format);
+        for (int64_t j = begin; j < end; ++j) {
+          to[dotPlace(first + i, j)] = static_cast<uint8_t>(128 + toI8(from[j], w.scales[panel * kPanel + j]));
+        }
         break;
       }
       case WeightFormat::kNF4: {
@@ -134,17 +141,21 @@ CpuWeight::~CpuWeight() {
   std::free(scales);
 }
 
-const float* CpuWeight::panelRows(const GemmKernels& gemm, int64_t panel, int64_t first, int64_t count,
+const std::byte* CpuWeight::panelAt(int64_t panel) const {
+  return data + static_cast<size_t>(panel) * panelBytes(in, format);
+}
+
+const float* CpuWeight::panelRows(const KernelTable& kernels, int64_t panel, int64_t first, int64_t count,
                                   float* buffer) const {
   const int64_t at = (panel * in + first) * kPanel;
   switch (format) {
     case WeightFormat::kF32:
       return reinterpret_cast<const float*>(data) + at;
     case WeightFormat::kBF16:
-      gemm.decodeBf16(reinterpret_cast<const uint16_t*>(data) + at, count, buffer);
+      kernels.gemm->decodeBf16(reinterpret_cast<const uint16_t*>(data) + at, count, buffer);
       break;
     case WeightFormat::kI8Channel:
-      gemm.decodeI8(reinterpret_cast<const int8_t*>(data) + at, scales + panel * kPanel, count, buffer);
+      kernels.dot->decode(dotRows(panel, first), scales + panel * kPanel, count, buffer);
       break;
     case WeightFormat::kNF4:
       decodeNf4(*this, panel, first, count, buffer);
@@ -154,8 +165,8 @@ const float* CpuWeight::panelRows(const GemmKernels& gemm, int64_t panel, int64_
 }
 
 GemmAhead CpuWeight::stored(int64_t panel, int64_t first, int64_t count, int64_t panelCount) const {
-  const auto bytes = static_cast<int64_t>(bytesOf(kPanel, format));
-  return {data + (panel * in + first) * bytes, count * bytes, in * bytes, panelCount};
+  const auto bytes = static_cast<int64_t>(inputBytes(format));
+  return {panelAt(panel) + first * bytes, count * bytes, static_cast<int64_t>(panelBytes(in, format)), panelCount};
 }
 
 CpuWeight& CpuBackend::weightAt(WeightId weight) {
@@ -167,8 +178,8 @@ CpuWeight& CpuBackend::weightAt(WeightId weight) {
 }
 
 size_t CpuBackend::weightBytes(int64_t out, int64_t in, WeightFormat format) const {
-  const auto padded = static_cast<size_t>((out + kPanel - 1) / kPanel * kPanel);
-  return bytesOf(padded * static_cast<size_t>(in), format) + scaleCount(padded, in, format) * sizeof(float);
+  const auto panels = static_cast<size_t>((out + kPanel - 1) / kPanel);
+  return panels * panelBytes(in, format) + scaleCount(panels * kPanel, in, format) * sizeof(float);
 }
 
 WeightId CpuBackend::createWeight(int64_t out, int64_t in, WeightFormat format) {
@@ -180,8 +191,8 @@ WeightId CpuBackend::createWeight(int64_t out, int64_t in, WeightFormat format) 
   weight->out = out;
   weight->in = in;
   weight->format = format;
-  const auto padded = static_cast<size_t>(weight->panels() * kPanel);
-  const size_t bytes = bytesOf(padded * static_cast<size_t>(in), format), scales = scaleCount(padded, in, format);
+  const auto panels = static_cast<size_t>(weight->panels());
+  const size_t bytes = panels * panelBytes(in, format), scales = scaleCount(panels * kPanel, in, format);
   weight->data = static_cast<std::byte*>(allocatePages(bytes));
   if (scales > 0) weight->scales = static_cast<float*>(allocatePages(scales * sizeof(float)));
   if (weight->data == nullptr || (scales > 0 && weight->scales == nullptr)) {
@@ -192,8 +203,9 @@ WeightId CpuBackend::createWeight(int64_t out, int64_t in, WeightFormat format) 
   }
   // Padding must be zero for good; rows that are never set are zero as well.
   pool_.run(weight->panels(), [&](int64_t panel, int) {
-    const size_t panelBytes = bytesOf(static_cast<size_t>(in * kPanel), format);
-    std::memset(weight->data + static_cast<size_t>(panel) * panelBytes, 0, panelBytes);
+    const size_t size = panelBytes(in, format);
+    const int zero = format == WeightFormat::kI8Channel ? 128 : 0;
+    std::memset(weight->data + static_cast<size_t>(panel) * size, zero, size);
   });
   if (weight->scales != nullptr) std::fill_n(weight->scales, scales, 0.0f);
 
@@ -268,9 +280,8 @@ void CpuBackend::gatherWeightRows(WeightId id, DevConstI32 ids, int64_t n, float
           break;
         case WeightFormat::kI8Channel:
           for (int64_t i = 0; i < w.in; ++i) {
-            const float value =
-                static_cast<float>(reinterpret_cast<const int8_t*>(w.data)[base + i * kPanel]) * w.scales[row];
-            to[i] = scale * value;
+            const int code = w.dotRows(row / kPanel, 0)[dotPlace(i, row % kPanel)];
+            to[i] = scale * (static_cast<float>(code - 128) * w.scales[row]);
           }
           break;
         case WeightFormat::kNF4:

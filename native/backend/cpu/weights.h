@@ -6,14 +6,16 @@
 #include <cstdint>
 
 #include "backend/backend.h"
+#include "backend/cpu/kernels.h"
+#include "backend/cpu/kernels/dot.h"
 #include "backend/cpu/kernels/gemm.h"
 
 namespace mlit {
 
 inline constexpr int64_t kPanel = kGemmPanel;  // outputs a panel
 
-// Element (o, i) of W[out, in] is number (o / kPanel * in + i) * kPanel + o % kPanel, in bfloat16 bf16Place(o % kPanel); the last
-// panel is padded with zeros.
+// Element (o, i) of W[out, in] is number (o / kPanel * in + i) * kPanel + o % kPanel, in bfloat16 bf16Place(o % kPanel); int8 is
+// stored + 128, inputs by four (dotPlace). The last panel is padded with zeros.
 struct CpuWeight {
   int64_t out = 0;
   int64_t in = 0;
@@ -28,12 +30,17 @@ struct CpuWeight {
   CpuWeight& operator=(const CpuWeight&) = delete;
 
   int64_t panels() const { return (out + kPanel - 1) / kPanel; }
+  const std::byte* panelAt(int64_t panel) const;
   // Inputs [first, first + count) of a panel as float32 [count][kPanel]: in place, or decoded into buffer.
-  const float* panelRows(const GemmKernels& gemm, int64_t panel, int64_t first, int64_t count, float* buffer) const;
+  const float* panelRows(const KernelTable& kernels, int64_t panel, int64_t first, int64_t count, float* buffer) const;
   // The same as they are stored, where a product may widen them itself; null otherwise.
   const uint16_t* narrowRows(int64_t panel, int64_t first) const {
     if (format != WeightFormat::kBF16) return nullptr;
     return reinterpret_cast<const uint16_t*>(data) + (panel * in + first) * kPanel;
+  }
+  // kI8Channel: inputs from `first`, a multiple of kDotSteps, as they are stored.
+  const uint8_t* dotRows(int64_t panel, int64_t first) const {
+    return reinterpret_cast<const uint8_t*>(panelAt(panel)) + first * kPanel;
   }
   // The same in their stored form, to be prefetched.
   GemmAhead stored(int64_t panel, int64_t first, int64_t count, int64_t panelCount = 1) const;

@@ -5,6 +5,8 @@
 
 #include <hwy/highway.h>
 
+#include "backend/cpu/kernels/ahead.h"
+
 namespace mlit::MLIT_ISA_NAMESPACE {
 namespace {
 
@@ -42,14 +44,10 @@ struct Tile {
   float* c;
   int64_t ldc;
   bool add;
-  const char*
-      ahead;  // every kPrefetchSteps steps along k, aheadLines cache lines are prefetched; then aheadStep bytes on
-  int64_t aheadLines;
-  int64_t aheadStep;
+  AheadOfTile ahead;  // a slot every kPrefetchSteps steps along k
 };
 
 constexpr int64_t kPrefetchSteps = 4;
-constexpr int64_t kLine = 64;
 constexpr int64_t kTouchSteps = 64;  // so many steps before its end a tile calls its output into L1
 
 // How b is stored: rows of floats anywhere, rows of a float panel, or those of a bfloat16 panel, from an even unit of 16 columns
@@ -109,8 +107,8 @@ void multiply(const Tile& t) {
       MLIT_UNROLL for (int r = 0; r < kRows; ++r) a[r] += steps;
     }
   };
-  const char* ahead = t.ahead;
-  const int64_t aheadLines = t.aheadLines, aheadStep = t.aheadStep;
+  const char* ahead = t.ahead.from;
+  const int64_t aheadLines = t.ahead.lines, aheadStep = t.ahead.step;
   const int64_t touchAt = t.k < kTouchSteps ? t.k : kTouchSteps;
   int64_t left = t.k;
   for (; left >= kPrefetchSteps; left -= kPrefetchSteps) {
@@ -159,54 +157,6 @@ Multiply multiplyFor(int64_t rows, int64_t columns) {
   return multiplyOf<kStep, kUnitK, kFrom>(rows);
 }
 
-// Walks through what is ahead, a piece for each tile: part of a long run, or several short ones.
-class Ahead {
- public:
-  Ahead(const GemmBlock& g, int64_t tiles) : lists_(g.ahead), slots_(g.k / kPrefetchSteps) {
-    int64_t lines = 0;
-    for (const GemmAhead& list : g.ahead) lines += linesOf(list) * list.count;
-    const int64_t slots = tiles * slots_;
-    linesPerSlot_ = lines == 0 || slots == 0 ? 0 : (lines + slots - 1) / slots;
-    if (linesPerSlot_ > kMostLines) linesPerSlot_ = kMostLines;
-  }
-  void next(Tile& tile) {
-    if (linesPerSlot_ == 0) return;
-    while (list_ < 2 && run_ >= lists_[list_].count) {
-      ++list_;
-      run_ = 0;
-      done_ = 0;
-    }
-    if (list_ == 2) return;
-    const GemmAhead& list = lists_[list_];
-    tile.ahead = static_cast<const char*>(list.from) + run_ * list.stride + done_;
-    if (linesOf(list) <= kShortRun) {
-      tile.aheadLines = linesOf(list);
-      tile.aheadStep = list.stride;
-      run_ += slots_;
-      return;
-    }
-    tile.aheadLines = linesPerSlot_;
-    tile.aheadStep = linesPerSlot_ * kLine;
-    done_ += slots_ * linesPerSlot_ * kLine;
-    if (done_ >= list.bytes) {
-      ++run_;
-      done_ = 0;
-    }
-  }
-
- private:
-  static constexpr int64_t kMostLines = 16;
-  static constexpr int64_t kShortRun = 4;  // lines
-  static int64_t linesOf(const GemmAhead& list) { return (list.bytes + kLine - 1) / kLine; }
-
-  const GemmAhead* lists_;
-  int64_t slots_;
-  int64_t linesPerSlot_ = 0;
-  int list_ = 0;
-  int64_t run_ = 0;
-  int64_t done_ = 0;
-};
-
 // b of a tile from some column on.
 struct Source {
   const float* b;
@@ -226,7 +176,7 @@ void wholeColumns(const GemmBlock& g, const Source& source, float* c, int64_t ld
   const int64_t small = g.rows / tiles;
   const int64_t large = g.rows % tiles;  // so many tiles have one row more
   const bool unitK = g.aK == 1;
-  Ahead ahead(g, tiles * ((columns + kTileColumns - 1) / kTileColumns));
+  Ahead ahead(g.ahead, tiles * ((columns + kTileColumns - 1) / kTileColumns), g.k / kPrefetchSteps);
   int64_t row = 0;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int64_t rows = small + (tile < large ? 1 : 0);
@@ -234,9 +184,8 @@ void wholeColumns(const GemmBlock& g, const Source& source, float* c, int64_t ld
       const int64_t width = columns - column < kTileColumns ? columns - column : kTileColumns;
       const Source at = source.from(column);
       const uint16_t* narrow = at.narrow == nullptr ? nullptr : at.narrow + at.unit / 2 * 2 * kUnit;
-      Tile t{g.k, g.a + row * g.aRow, g.aRow, g.aK, at.b, at.ldb, narrow, c + row * ldc + column, ldc, add, nullptr, 0,
-             0};
-      ahead.next(t);
+      Tile t{g.k,    g.a + row * g.aRow,     g.aRow, g.aK, at.b,        at.ldb,
+             narrow, c + row * ldc + column, ldc,    add,  ahead.next()};
       const Multiply multiplyTile = narrow != nullptr  ? at.unit % 2 == 0
                                                              ? multiplyFor<true, From::kNarrowEven>(rows, width)
                                                              : multiplyFor<true, From::kNarrowOdd>(rows, width)
@@ -354,18 +303,6 @@ void decodeBf16(const uint16_t* from, int64_t rows, float* to) {
   }
 }
 
-void decodeI8(const int8_t* from, const float* scales, int64_t rows, float* to) {
-  const hn::RebindToSigned<Floats> wide;
-  const hn::Rebind<int8_t, Floats> narrow;
-  const Floats d;
-  for (int64_t i = 0; i < rows; ++i, from += 64, to += 64) {
-    for (int64_t j = 0; j < 64; j += kLanes) {
-      const auto value = hn::ConvertTo(d, hn::PromoteTo(wide, hn::LoadU(narrow, from + j)));
-      hn::StoreU(hn::Mul(value, hn::LoadU(d, scales + j)), d, to + j);
-    }
-  }
-}
-
 void scaleRows(float* x, int64_t ld, int64_t rows, int64_t columns, float factor) {
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t i = 0; i < columns; ++i) x[r * ld + i] *= factor;
@@ -374,6 +311,6 @@ void scaleRows(float* x, int64_t ld, int64_t rows, int64_t columns, float factor
 
 }  // namespace
 
-const GemmKernels gemmKernels = {gemmBlock, transpose, decodeBf16, decodeI8, scaleRows};
+const GemmKernels gemmKernels = {gemmBlock, transpose, decodeBf16, scaleRows};
 
 }  // namespace mlit::MLIT_ISA_NAMESPACE

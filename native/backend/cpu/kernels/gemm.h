@@ -46,8 +46,6 @@ struct GemmKernels {
   // to[i * width + r] = from[r * ld + i] for r < rows, i < columns; zeros for rows <= r < width. width is a multiple of 16.
   void (*transpose)(const float* from, int64_t ld, int64_t rows, int64_t columns, float* to, int64_t width);
   void (*decodeBf16)(const uint16_t* from, int64_t rows, float* to);  // [rows][kGemmPanel], from the order of bf16Place
-  // to[i * 64 + j] = from[i * 64 + j] * scales[j]
-  void (*decodeI8)(const int8_t* from, const float* scales, int64_t rows, float* to);
   // x[r, 0..columns) *= factor
   void (*scaleRows)(float* x, int64_t ld, int64_t rows, int64_t columns, float factor);
 };

@@ -1,0 +1,112 @@
+// In integers: a panel's bytes are multiplied as they lie, forward; backward through 64 x 64 blocks whose bytes are transposed, as
+// floats are.
+#include <algorithm>
+#include <cstring>
+
+#include "backend/cpu/base_tasks.h"
+
+namespace mlit {
+namespace {
+
+constexpr int64_t kDepth = 2048;  // of a panel: half of L1
+constexpr int64_t kBlockBytes = kPanel * kPanel;
+static_assert(kDepth * kPanel <= kBlockFloats * static_cast<int64_t>(sizeof(float)));
+
+// A function of K alone, in whole blocks.
+int64_t depthOfDot(int64_t k) {
+  return std::max(kDotBlock, ceilDiv(ceilDiv(k, ceilDiv(k, kDepth)), kDotBlock) * kDotBlock);
+}
+
+// dx[r, columns] += the largest element of row r times its row of W; w's scale is in the element.
+void addLargest(const CpuWeight& w, const RoundedRows& dy, Range rows, Range columns, Matrix dx) {
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    const LargestElement& largest = dy.largest[r];
+    const uint8_t* from = w.dotRows(largest.index / kPanel, columns.begin) + largest.index % kPanel * kDotSteps;
+    float* to = dx.data + r * dx.ld + columns.begin;
+    for (int64_t i = 0; i < columns.size(); ++i) {
+      to[i] += largest.value * static_cast<float>(from[i / kDotSteps * kPanel * kDotSteps + i % kDotSteps] - 128);
+    }
+  }
+}
+
+int64_t paddedSteps(int64_t steps) { return ceilDiv(steps, kDotSteps) * kDotSteps; }
+
+}  // namespace
+
+void forwardTask(const DotKernels& dot, const CpuWeight& w, const RoundedRows& x, Matrix y, const ForwardTask& task,
+                 const ForwardAdapters& adapters, const Scratch& scratch) {
+  const Range rows = task.rows, panels = task.panels;
+  const int64_t depth = depthOfDot(w.in);
+  for (int64_t k0 = 0; k0 < w.in; k0 += depth) {
+    const int64_t steps = std::min(depth, w.in - k0);
+    for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+      if (scratch.pool.cancelled()) return;
+      const Range columns{panel * kPanel, std::min(w.out, (panel + 1) * kPanel)};
+      DotBlock block{};
+      block.rows = rows.size(), block.columns = columns.size(), block.k = paddedSteps(steps);
+      x.fill(block, rows.begin, k0);
+      block.b = w.dotRows(panel, k0);
+      block.factors = w.scales + columns.begin;
+      block.c = y.data + rows.begin * y.ld + columns.begin;
+      block.ldc = y.ld;
+      block.add = k0 > 0;
+      block.ahead[0] = task.ahead(w, panel, k0, depth);
+      dot.block(block);
+      if (k0 + steps >= w.in) adapters.add(rows, columns, y, scratch);
+    }
+  }
+}
+
+void backwardTask(const DotKernels& dot, const CpuWeight& w, const RoundedRows& dy, Matrix dx, const BackwardTask& task,
+                  const BackwardAdapters& adapters, const Scratch& scratch) {
+  const auto [rows, blocks, nextBlock, accumulate] = task;
+  auto* const transposed = reinterpret_cast<uint8_t*>(scratch.blocks);
+  const int64_t depth = depthOfDot(w.out);
+  const int64_t passes = ceilDiv(rows.size(), kBackwardPass);
+  for (int64_t k0 = 0; k0 < w.out; k0 += depth) {
+    const int64_t steps = std::min(depth, w.out - k0);
+    for (int64_t block = blocks.begin; block < blocks.end; ++block) {
+      uint8_t* to = transposed + (block - blocks.begin) * depth * kPanel;
+      const int64_t inputBytes = std::min(kPanel, paddedSteps(w.in) - block * kPanel) * kPanel;
+      for (int64_t k = 0; k < steps; k += kPanel, to += kBlockBytes) {
+        const uint8_t* from = w.dotRows((k0 + k) / kPanel, block * kPanel);
+        if (inputBytes < kBlockBytes) {
+          // The last inputs: what lies behind them is another panel's, or nobody's.
+          std::memcpy(scratch.decoded, from, static_cast<size_t>(inputBytes));
+          from = reinterpret_cast<const uint8_t*>(scratch.decoded);
+        }
+        dot.transpose(from, to);
+      }
+    }
+    // On the way: the blocks of the next depth, spread over the passes.
+    const bool last = k0 + steps >= w.out;
+    const int64_t nextPanel = last ? 0 : (k0 + steps) / kPanel;
+    const int64_t nextPanels = std::min(w.panels() - nextPanel, depth / kPanel);
+    const int64_t shift = last ? nextBlock - blocks.begin : 0;
+    for (int64_t pass = 0; pass < passes; ++pass) {
+      const Range own = part(rows.size(), passes, pass, kGemmRows);
+      const Range at{rows.begin + own.begin, rows.begin + own.end};
+      if (scratch.pool.cancelled()) return;
+      for (int64_t b = blocks.begin; b < blocks.end; ++b) {
+        const Range columns{b * kPanel, std::min(w.in, (b + 1) * kPanel)};
+        DotBlock block{};
+        block.rows = at.size(), block.columns = columns.size(), block.k = paddedSteps(steps);
+        dy.fill(block, at.begin, k0);
+        block.b = transposed + (b - blocks.begin) * depth * kPanel;
+        block.c = dx.data + at.begin * dx.ld + columns.begin;
+        block.ldc = dx.ld;
+        block.add = accumulate || k0 > 0;
+        if ((b + shift + 1) * kPanel <= w.in) {
+          const Range share = part(nextPanels, passes, pass);
+          block.ahead[0] = w.stored(nextPanel + share.begin, (b + shift) * kPanel, kPanel, share.size());
+        }
+        dot.block(block);
+        if (!last) continue;
+        if (dy.largest != nullptr) addLargest(w, dy, at, columns, dx);
+        adapters.add(at, columns, dx, scratch);
+      }
+    }
+  }
+}
+
+}  // namespace mlit
