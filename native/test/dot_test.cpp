@@ -1,0 +1,311 @@
+// Products of integers: what is rounded, and how, by an oracle of its own; the products of what was rounded against float64; and
+// the promises of every product (rows, threads, instruction sets), which sums of integers make easy to keep and easy to lose.
+#include "backend/cpu/kernels/dot.h"
+
+#include "backend/cpu/rounded_rows.h"
+#include "test/ops/linear_cases.h"
+
+namespace mlit::test {
+namespace {
+
+struct Rounded {
+  std::vector<int8_t> q;
+  std::vector<float> scales;
+  std::vector<int32_t> starts;
+  LargestElement largest{-1, 0};
+  std::vector<double> values;  // what the row counts as
+};
+
+// The rule in words of one element each.
+Rounded roundedByRule(const std::vector<float>& x, const float* factors, bool exactLargest) {
+  Rounded r;
+  std::vector<float> v(x);
+  for (size_t i = 0; i < v.size() && factors != nullptr; ++i) v[i] *= factors[i];
+  if (exactLargest) {
+    size_t index = 0;
+    for (size_t i = 1; i < v.size(); ++i) {
+      if (std::fabs(v[i]) > std::fabs(v[index])) index = i;
+    }
+    r.largest = {static_cast<int64_t>(index), v[index]};
+  }
+  for (size_t begin = 0; begin < v.size(); begin += kDotBlock) {
+    const size_t end = std::min(v.size(), begin + kDotBlock);
+    float most = 0;
+    for (size_t i = begin; i < end; ++i) {
+      if (static_cast<int64_t>(i) != r.largest.index) most = std::max(most, std::fabs(v[i]));
+    }
+    const float scale = most < 0x1p-100f ? 0 : most / 127.0f;
+    int32_t sum = 0;
+    for (size_t i = begin; i < end; ++i) {
+      const bool left = static_cast<int64_t>(i) == r.largest.index;
+      const auto q = static_cast<int>(left || scale == 0 ? 0 : std::nearbyint(v[i] * (127.0f / most)));
+      r.q.push_back(static_cast<int8_t>(q));
+      r.values.push_back(left ? double{v[i]} : q * double{scale});
+      sum += q;
+    }
+    r.scales.push_back(scale);
+    r.starts.push_back(-128 * sum);
+  }
+  return r;
+}
+
+const DotKernels& kernelsOf(const std::string& isa) { return *kernelTable(isa.c_str()).dot; }
+
+Rounded roundedBy(const DotKernels& kernels, const std::vector<float>& x, const float* factors, bool exactLargest) {
+  Rounded r;
+  const auto k = static_cast<int64_t>(x.size()), blocks = (k + kDotBlock - 1) / kDotBlock;
+  r.q.assign(static_cast<size_t>((k + 63) / 64 * 64), int8_t{99});
+  r.scales.assign(static_cast<size_t>(blocks), kPoison);
+  r.starts.assign(static_cast<size_t>(blocks), 12345);
+  kernels.round({k, kDotBlock, x.data(), factors, r.q.data(), r.scales.data(), r.starts.data(),
+                 exactLargest ? &r.largest : nullptr});
+  return r;
+}
+
+TEST(Dot, RoundsARowByTheRule) {
+  for (const std::string& isa : availableIsas()) {
+    for (const int64_t k : {1, 3, 15, 16, 17, 63, 64, 127, 128, 129, 200, 640, 1000}) {
+      const std::vector<float> x = randomFloats(k, static_cast<uint64_t>(k)), factors = randomFloats(k, 77);
+      for (const float* f : {static_cast<const float*>(nullptr), factors.data()}) {
+        for (const bool largest : {false, true}) {
+          SCOPED_TRACE(isa + ", " + std::to_string(k) + (largest ? ", largest apart" : ""));
+          const Rounded expected = roundedByRule(x, f, largest), got = roundedBy(kernelsOf(isa), x, f, largest);
+          for (int64_t i = 0; i < k; ++i)
+            ASSERT_EQ(got.q[static_cast<size_t>(i)], expected.q[static_cast<size_t>(i)]) << i;
+          for (size_t i = static_cast<size_t>(k); i < got.q.size(); ++i) ASSERT_EQ(got.q[i], 0) << "padding " << i;
+          ASSERT_EQ(got.scales, expected.scales);
+          ASSERT_EQ(got.starts, expected.starts);
+          if (largest) {
+            ASSERT_EQ(got.largest.index, expected.largest.index);
+            ASSERT_EQ(got.largest.value, expected.largest.value);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Dot, AnOutlierSpoilsNoMoreThanItsBlock) {
+  std::vector<float> x = randomFloats(300, 5);
+  const Rounded plain = roundedByRule(x, nullptr, false);
+  x[130] = 1e30f;
+  for (const std::string& isa : availableIsas()) {
+    const Rounded got = roundedBy(kernelsOf(isa), x, nullptr, false);
+    EXPECT_EQ(got.scales[0], plain.scales[0]);
+    EXPECT_EQ(got.scales[2], plain.scales[2]);
+    EXPECT_EQ(got.q[130], 127);
+    // Left out of the rounding it spoils nothing, however large.
+    const Rounded apart = roundedBy(kernelsOf(isa), x, nullptr, true);
+    EXPECT_LT(apart.scales[1], 1.0f / 127);
+    EXPECT_EQ(apart.largest.index, 130);
+    EXPECT_EQ(apart.largest.value, 1e30f);
+    EXPECT_EQ(apart.starts[1], roundedByRule(x, nullptr, true).starts[1]);
+  }
+}
+
+TEST(Dot, WhatIsNoNumberMakesItsBlockNoNumber) {
+  for (const std::string& isa : availableIsas()) {
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                            -std::numeric_limits<float>::infinity()}) {
+      for (const size_t where : {size_t{128}, size_t{199}}) {
+        std::vector<float> x = randomFloats(200, 6);
+        x[where] = bad;
+        const Rounded got = roundedBy(kernelsOf(isa), x, nullptr, false);
+        EXPECT_TRUE(std::isfinite(got.scales[0]));
+        EXPECT_TRUE(std::isnan(got.scales[1])) << bad << " at " << where;
+      }
+    }
+    const Rounded zeros = roundedBy(kernelsOf(isa), std::vector<float>(70, 0.0f), nullptr, true);
+    EXPECT_EQ(zeros.scales[0], 0);
+    EXPECT_EQ(zeros.starts[0], 0);
+    const Rounded tiny = roundedBy(kernelsOf(isa), std::vector<float>(70, 1e-38f), nullptr, false);
+    EXPECT_EQ(tiny.scales[0], 0);
+  }
+}
+
+// Every product of two bytes at its extremes, which saturates where sums of pairs are kept in 16 bits.
+TEST(Dot, ExtremesDoNotSaturate) {
+  constexpr int64_t kK = 1024;
+  const std::vector<uint8_t> b(static_cast<size_t>(kK * 64), 255);
+  const std::vector<int8_t> a(static_cast<size_t>(kK), 127);
+  const std::vector<float> scales(kK / kDotBlock, 1.0f);
+  const std::vector<int32_t> starts(kK / kDotBlock, static_cast<int32_t>(-128 * 127 * kDotBlock));
+  for (const std::string& isa : availableIsas()) {
+    std::vector<float> c(64, kPoison);
+    kernelsOf(isa).block({1,
+                          64,
+                          kK,
+                          kDotBlock,
+                          a.data(),
+                          kK,
+                          scales.data(),
+                          starts.data(),
+                          1,
+                          b.data(),
+                          nullptr,
+                          c.data(),
+                          64,
+                          false,
+                          {}});
+    for (const float value : c) ASSERT_EQ(value, 127.0f * 127 * kK) << isa;
+  }
+}
+
+std::vector<LinearCase> integerCases() {
+  std::vector<LinearCase> cases;
+  for (LinearCase c : linearCases()) {
+    if (c.format != WeightFormat::kF32) continue;
+    c.format = WeightFormat::kI8Channel;
+    cases.push_back(c);
+  }
+  cases.push_back({"like_a_head", 3, kExactLargestWidth + 77, 70, WeightFormat::kI8Channel, 0, true, true, {}});
+  return cases;
+}
+
+// x and dy as the products see them. dy is rounded with the weight's scales in it.
+LinearData asRounded(const LinearData& d) {
+  LinearData seen = d;
+  const LinearCase& c = d.spec;
+  std::vector<float> scales;
+  for (int64_t o = 0; o < c.out; ++o) {
+    float most = 0;
+    for (int64_t i = 0; i < c.in; ++i) most = std::max(most, std::fabs(d.w[at(o, c.in, i)]));
+    scales.push_back(most / 127.0f);
+  }
+  const auto round = [](std::vector<float>& all, int64_t row, int64_t ld, int64_t width, const float* factors) {
+    const auto begin = all.begin() + row * ld;
+    const Rounded r = roundedByRule({begin, begin + width}, factors, width >= kExactLargestWidth);
+    for (int64_t i = 0; i < width; ++i) {
+      const double factor = factors == nullptr ? 1 : double{factors[i]};
+      begin[i] = factor == 0 ? 0 : static_cast<float>(r.values[static_cast<size_t>(i)] / factor);
+    }
+  };
+  for (int64_t row = 0; row < c.rows; ++row) {
+    round(seen.x, row, d.ldx, c.in, nullptr);
+    round(seen.dy, row, d.ldy, c.out, scales.data());
+  }
+  return seen;
+}
+
+std::unique_ptr<Backend> integerBackend(int threads = 1, const std::string& isa = "auto") {
+  return createCpuBackend(threads, isa, true);
+}
+
+TEST(Dot, ProductsEqualTheReferenceOfWhatWasRounded) {
+  const auto backend = integerBackend(2);
+  for (LinearCase c : integerCases()) {
+    c.groups.clear();
+    SCOPED_TRACE(c.name);
+    const LinearData data(c, ElementType::kF32), seen = asRounded(data);
+    const LinearResult result = runLinear(*backend, data);
+    ASSERT_NO_FATAL_FAILURE(checkForward(seen, result));
+    ASSERT_NO_FATAL_FAILURE(checkDx(seen, result));
+  }
+}
+
+// Adapters see rows as they were: their gradients have the bits of float32, their shares its size.
+TEST(Dot, AdaptersStayInFloat32) {
+  const auto integers = integerBackend(2), floats = createCpuBackend(2);
+  for (const LinearCase& c : integerCases()) {
+    if (c.groups.empty()) continue;
+    SCOPED_TRACE(c.name);
+    const LinearData data(c, ElementType::kF32);
+    LinearData bare = data;
+    bare.spec.groups.clear();
+    const LinearResult with = runLinear(*integers, data), without = runLinear(*integers, bare);
+    const LinearResult floatWith = runLinear(*floats, data), floatWithout = runLinear(*floats, bare);
+    for (size_t g = 0; g < c.groups.size(); ++g) {
+      EXPECT_TRUE(sameBytes(with.dA[g], floatWith.dA[g]));
+      for (size_t s = 0; s < c.groups[g].segments.size(); ++s)
+        EXPECT_TRUE(sameBytes(with.dbT[g][s], floatWith.dbT[g][s]));
+    }
+    const auto sameShare = [](const std::vector<float>& a, const std::vector<float>& b, const std::vector<float>& fa,
+                              const std::vector<float>& fb) {
+      for (size_t i = 0; i < a.size(); ++i) {
+        if (std::isnan(fa[i])) continue;
+        const double size = std::fabs(double{a[i]}) + std::fabs(double{b[i]}) + std::fabs(double{fa[i]}) + 1;
+        ASSERT_NEAR(double{a[i]} - b[i], double{fa[i]} - fb[i], 4e-6 * size) << i;
+      }
+    };
+    ASSERT_NO_FATAL_FAILURE(sameShare(with.y, without.y, floatWith.y, floatWithout.y));
+    ASSERT_NO_FATAL_FAILURE(sameShare(with.dx, without.dx, floatWith.dx, floatWithout.dx));
+  }
+}
+
+TEST(Dot, ThreadsAndInstructionSetsDoNotChangeABit) {
+  for (const LinearCase& c : integerCases()) {
+    SCOPED_TRACE(c.name);
+    const LinearData data(c, ElementType::kF32);
+    const LinearResult expected = runLinear(*integerBackend(), data);
+    for (const std::string& isa : availableIsas()) {
+      for (const int threads : {1, 3}) {
+        EXPECT_TRUE(runLinear(*integerBackend(threads, isa), data) == expected) << isa << ", " << threads;
+      }
+    }
+  }
+}
+
+TEST(Dot, ARowKeepsItsBitsInAnyCompany) {
+  const auto backend = integerBackend(2);
+  const LinearCase c{"rows", 60, 710, 203, WeightFormat::kI8Channel, 0, false, true, {}};
+  const LinearData all(c, ElementType::kF32);
+  const LinearResult whole = runLinear(*backend, all);
+  for (const int64_t count : {1, 2, 5, 6, 7, 33}) {
+    LinearData some = all;
+    some.spec.rows = count;
+    const int64_t begin = 60 - count;
+    some.x.assign(all.x.begin() + begin * all.ldx, all.x.end());
+    some.dy.assign(all.dy.begin() + begin * all.ldy, all.dy.end());
+    some.dx.assign(all.dx.begin() + begin * all.ldx, all.dx.end());
+    const LinearResult part = runLinear(*backend, some);
+    EXPECT_EQ(0, std::memcmp(&whole.y[at(begin, c.out, 0)], part.y.data(), part.y.size() * 4)) << count;
+    EXPECT_EQ(0, std::memcmp(&whole.dx[at(begin, c.in, 0)], part.dx.data(), part.dx.size() * 4)) << count;
+  }
+}
+
+TEST(Dot, ANaNStaysInItsRow) {
+  const auto backend = integerBackend(2);
+  const LinearCase c{"nan", 9, 200, 150, WeightFormat::kI8Channel, 0, false, true, {}};
+  LinearData data(c, ElementType::kF32);
+  data.x[at(4, data.ldx, 149)] = kPoison;
+  data.dy[at(4, data.ldy, 0)] = std::numeric_limits<float>::infinity();
+  const LinearResult result = runLinear(*backend, data);
+  for (int64_t row = 0; row < c.rows; ++row) {
+    for (int64_t o = 0; o < c.out; ++o) EXPECT_EQ(std::isnan(result.y[at(row, c.out, o)]), row == 4);
+    for (int64_t i = 0; i < c.in; ++i) EXPECT_EQ(std::isnan(result.dx[at(row, c.in, i)]), row == 4);
+  }
+}
+
+// What rounding costs on values without outliers, so that a wrong scale can't hide behind its own oracle.
+TEST(Dot, LosesAHundredth) {
+  const LinearCase c{"loss", 40, 512, 640, WeightFormat::kI8Channel, 0, false, true, {}};
+  const LinearData data(c, ElementType::kF32);
+  LinearCase exact = c;
+  exact.format = WeightFormat::kF32;
+  const LinearResult got = runLinear(*integerBackend(2), data);
+  const LinearResult expected = runLinear(*createCpuBackend(2), LinearData(exact, ElementType::kF32));
+  const auto error = [](const std::vector<float>& a, const std::vector<float>& b) {
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < a.size(); ++i) {
+      difference += std::pow(double{a[i]} - b[i], 2), size += std::pow(double{b[i]}, 2);
+    }
+    return std::sqrt(difference / size);
+  };
+  EXPECT_LT(error(got.y, expected.y), 0.01);
+  EXPECT_LT(error(got.dx, expected.dx), 0.01);
+  EXPECT_GT(error(got.y, expected.y), 0.001);
+}
+
+TEST(Dot, OtherFormatsAndBackendsAreLeftAlone) {
+  const LinearCase c{"float", 9, 100, 90, WeightFormat::kF32, 0, false, true, {}};
+  const LinearData data(c, ElementType::kF32);
+  EXPECT_TRUE(runLinear(*integerBackend(2), data) == runLinear(*createCpuBackend(2), data));
+  EXPECT_FALSE(createCpuBackend(1)->integerProducts());
+  EXPECT_EQ(createCpuBackend(1)->productBytes(100, 100), 0u);
+  EXPECT_TRUE(integerBackend()->integerProducts());
+  // The row itself, then a scale and a start for each block.
+  EXPECT_GE(integerBackend()->productBytes(100, 1280), 100u * (1280 + 10 * 8));
+}
+
+}  // namespace
+}  // namespace mlit::test
