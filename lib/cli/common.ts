@@ -10,8 +10,7 @@ import { MlitError } from '../native/errors';
 import type { NativeCard } from '../native/types';
 import { shallow } from '../native/untrusted';
 import { describeIssues } from '../text/issues';
-import { suggest } from '../text/suggest';
-import { flagOf } from './flags';
+import { flagOf, meantFlag, optionOf } from './flags';
 
 /** A mistake in how the command was called: exit code 2. */
 export class UsageError extends Error {
@@ -174,11 +173,11 @@ async function readConfig(file: string, command: Command): Promise<Record<string
   }
   const options: Record<string, unknown> = {};
   for (const [key, entry] of Object.entries(value)) {
-    const name = key.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    const name = optionOf(key);
     const option = command.options.find((each) => each.attributeName() === name);
     if (!option) {
-      const known = command.options.map((each) => each.name());
-      const meant = suggest(key, known);
+      const known = command.options.map((each) => each.attributeName());
+      const meant = meantFlag(key, known)?.slice(2);
       throw new UsageError(
         `${file}: there is no option '${key}'${meant === undefined ? '' : `; did you mean '${meant}'?`}`,
       );

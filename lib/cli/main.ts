@@ -8,7 +8,7 @@ import { addCompare } from './compare';
 import { addDoctor } from './doctor';
 import { addExperiment } from './experiment';
 import { addExport } from './export';
-import { inFlags } from './flags';
+import { inFlags, meantFlag, optionOf } from './flags';
 import { addImport } from './import';
 import { addInspect } from './inspect';
 import { addMix } from './mix';
@@ -19,8 +19,26 @@ import { addScore } from './score';
 import { SignalError } from './signals';
 import { addTrain } from './train';
 
+/** Commander, but for what it says of an unknown flag: it compares letters only, and `--lr` has few of `--learning-rate`. */
+class Program extends Command {
+  override createCommand(name?: string): Command {
+    return new Program(name);
+  }
+
+  unknownOption(typed: string): void {
+    const flag = typed.replace(/=.*/s, '');
+    const options = this.createHelp().visibleOptions(this);
+    const meant = meantFlag(
+      flag,
+      options.flatMap(({ long }) => (long ? [optionOf(long)] : [])),
+    );
+    const hint = meant === undefined ? '' : `\n(Did you mean ${meant}?)`;
+    this.error(`error: unknown option '${flag}'${hint}`, { code: 'commander.unknownOption' });
+  }
+}
+
 function createProgram(): Command {
-  const program = new Command('mlit')
+  const program = new Program('mlit')
     .description('instruction-tune a language model for many languages')
     .version(packageVersion)
     .showSuggestionAfterError(true)

@@ -24,10 +24,60 @@ export function refuseUnknownOptions<T extends object>(call: string, given: T, k
 
 /** `there is no option 'rnk'; did you mean 'rank'? The options are …`. */
 export function unknownOption(name: string, known: readonly string[]): string {
-  const meant = initialsOf(name, known) ?? suggest(name, known) ?? beginningWith(name, known);
+  const meant = meantOption(name, known);
   const hint = meant === undefined ? ';' : `; did you mean '${meant}'?`;
   const shown = name.length > 40 ? `${name.slice(0, 39)}…` : name;
   return `there is no option '${shown}'${hint} ${hint === ';' ? 'the' : 'The'} options are ${known.join(', ')}`;
+}
+
+/** The one of `known` that was probably meant by a name that none of them has. */
+export function meantOption(name: string, known: readonly string[]): string | undefined {
+  return (
+    calledElsewhere(name, known) ??
+    initialsOf(name, known) ??
+    suggest(name, known) ??
+    beginningWith(name, known)
+  );
+}
+
+/** Names that people bring along from transformers, trl, peft and Axolotl, in any case and with any joints. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  lrScheduler: 'schedule',
+  lrSchedulerType: 'schedule',
+  warmup: 'warmupSteps',
+  gradClip: 'maxGradNorm',
+  numEpochs: 'epochs',
+  numTrainEpochs: 'epochs',
+  maxSteps: 'steps',
+  bs: 'batchExamples',
+  batchSize: 'batchExamples',
+  trainBatchSize: 'batchExamples',
+  perDeviceTrainBatchSize: 'batchExamples',
+  microBatchSize: 'batchExamples',
+  gradientAccumulationSteps: 'batchExamples',
+  maxSeqLen: 'maxLength',
+  maxSeqLength: 'maxLength',
+  sequenceLen: 'maxLength',
+  r: 'rank',
+  loraR: 'rank',
+  loraRank: 'rank',
+  loraAlpha: 'alpha',
+  loraDropout: 'dropout',
+  loraTargetModules: 'target',
+  targetModules: 'target',
+  evalSteps: 'evalEvery',
+  saveSteps: 'saveEvery',
+  saveTotalLimit: 'keep',
+  outputDir: 'out',
+  modelNameOrPath: 'model',
+  baseModel: 'model',
+};
+const folded = (name: string): string => name.replace(/[-_]/g, '').toLowerCase();
+const elsewhere = new Map(Object.entries(ELSEWHERE).map(([theirs, ours]) => [folded(theirs), ours]));
+
+function calledElsewhere(name: string, known: readonly string[]): string | undefined {
+  const ours = elsewhere.get(folded(name));
+  return ours !== undefined && known.includes(ours) ? ours : undefined;
 }
 
 /** `lr` is learningRate. */

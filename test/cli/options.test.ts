@@ -225,6 +225,23 @@ it('a YAML key that is none is told with the one that was meant', async () => {
   expect(stderr).toMatch(/typo.yaml: there is no option 'lerning-rate'; did you mean 'learning-rate'\?/);
 });
 
+it.each([
+  ['--lr', '--learning-rate'],
+  ['--per_device_train_batch_size=4', '--batch-examples'],
+])('%s, as others have it, is refused with %s', async (typed, ours) => {
+  const { code, stderr } = await mlit(['train', ...small, '--out', 'never', typed, '1']);
+  expect(code).toBe(2);
+  const flag = typed.split('=')[0];
+  expect(stderr).toBe(`error: unknown option '${flag}'\n(Did you mean ${ours}?)\n`);
+  expect(readdirSync(folder)).not.toContain('never');
+});
+
+it('a flag that this command lacks is not proposed', async () => {
+  const { code, stderr } = await mlit(['sample', '--model', model, '--prompts', data, '--lr', '1']);
+  expect(code).toBe(2);
+  expect(stderr).toBe("error: unknown option '--lr'\n");
+});
+
 describe('a pipe', () => {
   const prompts = Array.from({ length: 400 }, (_, i) => JSON.stringify({ instruction: `Say ${i}` }));
 

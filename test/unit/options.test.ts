@@ -3,9 +3,11 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { meantFlag } from '../../lib/cli/flags';
 import * as library from '../../lib/index';
 import { describeIssues } from '../../lib/text/issues';
 import { unknownOption } from '../../lib/text/options';
+import { trainFields } from '../../lib/train/options';
 import { fixture, scratch, writeRecords } from '../support/fixtures';
 
 const model = fixture('smol-tiny', 'model');
@@ -111,6 +113,8 @@ describe('an unknown option', () => {
     ['learning_rate', ['learningRate', 'seed'], 'learningRate'],
     ['lr', ['learningRate', 'steps'], 'learningRate'],
     ['temp', ['temperature', 'topP'], 'temperature'],
+    ['lora_r', ['rank', 'alpha'], 'rank'],
+    ['lora_r', ['alpha', 'learningRate'], undefined],
     ['max', ['maxLength', 'maxPrompt'], undefined],
     ['wholly other', ['rank'], undefined],
   ])('%s of %j means %s', (name, known, meant) => {
@@ -118,6 +122,36 @@ describe('an unknown option', () => {
     if (meant === undefined) expect(text).not.toContain('did you mean');
     else expect(text).toContain(`did you mean '${meant}'?`);
     expect(text).toMatch(new RegExp(`${known.join(', ')}$`));
+  });
+});
+
+describe('a flag by the name that others have for it', () => {
+  const train = [...Object.keys(trainFields.shape), 'out', 'noShuffle'];
+
+  it.each([
+    ['--lr', '--learning-rate'],
+    ['--wd', '--weight-decay'],
+    ['--bs', '--batch-examples'],
+    ['--batch-size', '--batch-examples'],
+    ['--per_device_train_batch_size', '--batch-examples'],
+    ['--max-seq-length', '--max-length'],
+    ['--max_seq_len', '--max-length'],
+    ['--warmup', '--warmup-steps'],
+    ['--num-train-epochs', '--epochs'],
+    ['--max-steps', '--steps'],
+    ['--save-steps', '--save-every'],
+    ['--lora-r', '--rank'],
+    ['--lora_alpha', '--alpha'],
+    ['--output-dir', '--out'],
+    ['--warm-up-steps', '--warmup-steps'],
+    ['--no-shufle', '--no-shuffle'],
+  ])('%s means %s', (typed, ours) => {
+    expect(meantFlag(typed, train)).toBe(ours);
+    expect(meantFlag(typed.slice(2), train)).toBe(ours); // as a key of a YAML file
+  });
+
+  it('means nothing where nothing is near', () => {
+    expect(meantFlag('--fp16-full-eval', train)).toBeUndefined();
   });
 });
 
