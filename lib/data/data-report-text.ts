@@ -19,6 +19,11 @@ function describeSet(name: string, set: SetReport): string {
   const holes = describeHoles(set.table);
   if (holes !== undefined) lines.push(holes);
   lines.push('', sizes(languages), '', faults(languages));
+  const empty = languages.filter(([, { emptyResponses }]) => emptyResponses > 0);
+  if (empty.length > 0) {
+    const list = empty.map(([lang, { emptyResponses }]) => `${lang} ${emptyResponses}`).join(', ');
+    lines.push(`warning: in an empty response only the end of the turn is a target (${list})`);
+  }
   if (languages.some(([, { tokens }]) => tokens?.estimated))
     lines.push(
       '~ estimated from records at even distances; the other columns are of those records or of all',

@@ -47,7 +47,7 @@ export interface Lengths {
 /** Counts and lengths of the records of one language. */
 export interface LanguageData {
   records: number;
-  /** Records without a response, and with an empty one. */
+  /** Records without a response, and with an empty one (of several turns: with any that is empty). */
   withoutResponse: number;
   emptyResponses: number;
   /** Records whose normalised prompt and response an earlier one of the language has; and prompt only. */
@@ -206,7 +206,7 @@ function languageData(
   const data: LanguageData = {
     records: all.length,
     withoutResponse: all.length - answered.length,
-    emptyResponses: answered.filter(({ response }) => response.trim() === '').length,
+    emptyResponses: answered.filter(hasEmptyResponse).length,
     ...countDuplicates(all),
     characters: all.reduce((sum, { prompt, response }) => sum + prompt.length + response.length, 0),
   };
@@ -219,6 +219,11 @@ function languageData(
 
 function hasResponse({ turns }: Example): boolean {
   return turns.length === 0 || turns.some(({ role }) => role === 'assistant');
+}
+
+function hasEmptyResponse({ example: { turns }, response }: Texts): boolean {
+  if (turns.length === 0) return response.trim() === '';
+  return turns.some(({ role, content }) => role === 'assistant' && content.trim() === '');
 }
 
 function countDuplicates(all: readonly Texts[]): Pick<LanguageData, 'duplicates' | 'repeatedPrompts'> {

@@ -29,7 +29,8 @@ function previewExample(
   const paint = (style: string, text: string): string =>
     color && text !== '' ? `${style}${text}${RESET}` : text;
   const supervised = countTargets(example.weights);
-  const head = `${example.id} [${example.lang}] ${place(example.source)}: ${example.tokens.length} tokens, ${supervised} supervised${example.cut ? ', cut' : ''}`;
+  const empty = example.emptyResponses ? ', with an empty response' : '';
+  const head = `${example.id} [${example.lang}] ${place(example.source)}: ${example.tokens.length} tokens, ${supervised} supervised${example.cut ? ', cut' : ''}${empty}`;
   let body = '';
   for (const run of runs(example, tokenizer)) {
     const text = visible(tokenizer.decode(run.ids));

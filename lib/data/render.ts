@@ -21,6 +21,8 @@ export interface RenderedExample {
   promptLength: number;
   /** Whether something was cut off. */
   cut: boolean;
+  /** Responses in it without a visible character: little but the end of their turn is a target. Absent: none. */
+  emptyResponses?: number;
   source: RecordSource;
 }
 
@@ -54,6 +56,8 @@ export interface RenderReport {
   cut: Record<string, number>;
   /** Records left out for their length, by language. */
   dropped: Record<string, number>;
+  /** Records with an empty response, by language. */
+  emptyResponses: Record<string, number>;
   /** Tokens by language: all, and those that are targets. */
   tokens: Record<string, number>;
   supervisedTokens: Record<string, number>;
@@ -101,6 +105,7 @@ export function renderExamples(
     examples: 0,
     cut: {},
     dropped: {},
+    emptyResponses: {},
     tokens: {},
     supervisedTokens: {},
     controlTokenRecords: 0,
@@ -112,6 +117,7 @@ export function renderExamples(
     const parts = renderExample(example, options);
     if (parts.length === 0) add(report.dropped, lang, 1);
     if (parts.some((part) => part.cut)) add(report.cut, lang, 1);
+    if (parts.some((part) => part.emptyResponses)) add(report.emptyResponses, lang, 1);
     for (const part of parts) {
       add(report.tokens, lang, part.tokens.length);
       add(report.supervisedTokens, lang, countTargets(part.weights));
@@ -144,6 +150,11 @@ export function describeReport(report: RenderReport): string[] {
   if (Object.keys(report.cut).length > 0) lines.push(`records cut to length: ${list(report.cut)}`);
   if (Object.keys(report.dropped).length > 0)
     lines.push(`records left out for their length: ${list(report.dropped)}`);
+  if (Object.keys(report.emptyResponses).length > 0) {
+    lines.push(
+      `warning: records with an empty response, in which only the end of the turn is a target: ${list(report.emptyResponses)} (fill them in or leave them out, unless silence is the right answer)`,
+    );
+  }
   if (report.controlTokenRecords > 0) {
     lines.push(
       `${report.controlTokenRecords} records spell control tokens in their own text (${report.controlTokens} tokens)`,
@@ -193,6 +204,7 @@ interface Turn {
   context: readonly number[];
   response: readonly number[];
   end: readonly number[];
+  empty: boolean;
 }
 type Piece = Turn[];
 
@@ -205,7 +217,7 @@ function textPiece(example: Example, tokenizer: Tokenizer): Piece {
     );
   }
   const ids = [...withOneBos(tokenizer.encode(example.text, { addBos: false }), tokenizer)];
-  return [{ context: ids.slice(0, 1), response: ids.slice(1), end: [] }];
+  return [{ context: ids.slice(0, 1), response: ids.slice(1), end: [], empty: false }];
 }
 
 /** One piece for the whole conversation where every turn's prompt continues the last, else one piece a response. */
@@ -223,7 +235,7 @@ function conversationPieces(example: Example, context: RenderContext): Piece[] {
     const prompt = [...tokens];
     const full = template.render(turns.slice(0, at + 1), { addGenerationPrompt: false });
     const response = encodeResponse(responseText(full, text, turn, template), tokenizer);
-    const part = { response, end: template.end.ids };
+    const part = { response, end: template.end.ids, empty: turn.content.trim() === '' };
     apart.push([{ context: prompt, ...part }]);
     joined &&= soFar.every((id, i) => prompt[i] === id);
     whole.push({ context: prompt.slice(soFar.length), ...part });
@@ -255,16 +267,18 @@ function finish(example: Example, pieces: readonly Piece[], options: RenderOptio
     const tokens: number[] = [];
     const targets: boolean[] = [];
     let cut = false;
+    let emptyResponses = 0;
     const push = (ids: readonly number[], target: boolean): void => {
       for (const id of ids) {
         tokens.push(id);
         targets.push(target && tokens.length > 1);
       }
     };
-    for (const [turn, { context, response, end }] of piece.entries()) {
+    for (const [turn, { context, response, end, empty }] of piece.entries()) {
       const prompt = turn === 0 ? limitPrompt(context, options) : context;
       cut ||= prompt.length < context.length;
       push(prompt, false);
+      if (empty) emptyResponses += 1;
       const room = options.maxResponse ?? Number.POSITIVE_INFINITY;
       if (response.length + end.length > room) {
         cut = true;
@@ -292,6 +306,7 @@ function finish(example: Example, pieces: readonly Piece[], options: RenderOptio
       weights: Float32Array.from(targets, (target) => (target ? weight : 0)),
       promptLength,
       cut,
+      ...(emptyResponses > 0 && { emptyResponses }),
       source: example.source,
     });
   }

@@ -7,6 +7,7 @@ import type { Example } from '../../lib/data/example';
 import { preview } from '../../lib/data/preview';
 import {
   countTargets,
+  describeReport,
   type RenderOptions,
   renderExample,
   renderExamples,
@@ -374,6 +375,31 @@ describe('truncation and the report', () => {
     expect(report).toMatchObject({ controlTokenRecords: 1, controlTokens: 2 });
     const end = options.tokenizer.tokenToId('<end_of_turn>');
     expect([...examples[0]!.tokens].filter((id) => id === end)).toHaveLength(3);
+  });
+
+  it('counts records with an empty response, warns of them and marks them in the preview', () => {
+    const asked = (id: string, lang: string, ...responses: string[]): Example =>
+      example(
+        responses.flatMap((response): [string, string][] => [
+          ['user', 'q'],
+          ['assistant', response],
+        ]),
+        { id, lang },
+      );
+    const records = [asked('a', 'et', ''), asked('b', 'sw', 'x', ' \n'), asked('c', 'sw', 'x')];
+    const { report, examples } = renderExamples(records, options);
+    expect(report.emptyResponses).toEqual({ et: 1, sw: 1 });
+    expect(describeReport(report)).toEqual([
+      expect.stringMatching(/^warning: records with an empty response, .*: et 1, sw 1 \(/),
+    ]);
+    expect(countTargets(examples[0]!.weights)).toBe(1);
+    const heads = preview(examples, 3, options.tokenizer, { color: false }).match(/^. \[.*$/gm);
+    expect(heads).toEqual([
+      expect.stringMatching(/^a .* 1 supervised, with an empty response$/),
+      expect.stringMatching(/^b .*, with an empty response$/),
+      expect.stringMatching(/^c .* supervised$/),
+    ]);
+    expect(describeReport(renderExamples(records.slice(2), options).report)).toEqual([]);
   });
 
   it('names the record that a template refuses', () => {

@@ -124,6 +124,16 @@ describe('faults', () => {
     expect(fi).toMatchObject({ withoutResponse: 0, emptyResponses: 0, duplicates: 0, repeatedPrompts: 0 });
   });
 
+  it('warns of empty responses, also of one among several turns', async () => {
+    const twoTurns = record('1', 'fi', 'a', '');
+    twoTurns.turns.push({ role: 'user', content: 'b' }, { role: 'assistant', content: 'c' });
+    const report = await dataReport({ train: [twoTurns, record('2', 'en', 'a', 'b')] });
+    expect(report.train.languages.fi).toMatchObject({ emptyResponses: 1 });
+    expect(describeDataReport(report)).toMatch(/^warning: in an empty response .* \(fi 1\)$/m);
+    const without = await dataReport({ train: [record('2', 'en', 'a', 'b')] });
+    expect(describeDataReport(without)).not.toContain('warning');
+  });
+
   it('counts control tokens that texts spell', async () => {
     const { en } = (
       await dataReport({
