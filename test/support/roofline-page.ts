@@ -243,13 +243,16 @@ function opsTable(all: Workload[]): string {
   );
 }
 
-async function floorTable(all: Workload[]): Promise<string> {
+async function floorTables(all: Workload[]): Promise<{ floor: string; passes: string }> {
   const rows: (string | number)[][] = [];
-  for (const { shape, name, tokens, counted } of all) {
+  const keptBy = new Map<Workload, number>();
+  for (const work of all) {
+    const { shape, name, tokens, counted } = work;
     if (!name.startsWith('training')) continue;
     const config: NativeModelConfig = await loadAddon().readModelConfig(pathOf(shape));
     const { bytes } = totalsOf(counted);
     const { kept, products } = impliedBytes(config, LORA, tokens, tokens / 2);
+    keptBy.set(work, kept);
     rows.push([
       `${SHAPES[shape as keyof typeof SHAPES]}, ${name}`,
       (bytes / tokens / 1e6).toFixed(2),
@@ -259,10 +262,79 @@ async function floorTable(all: Workload[]): Promise<string> {
       (bytes / (kept + products)).toFixed(2),
     ]);
   }
-  return table(
-    ['', 'counted, MB a token', 'implied by what is kept', 'times', 'with the operands of products', 'times'],
-    rows,
-  );
+  const header = [
+    '',
+    'counted, MB a token',
+    'implied by what is kept',
+    'times',
+    'with the operands of products',
+    'times',
+  ];
+  return { floor: table(header, rows), passes: passesTable(all, keptBy) };
+}
+
+/** What a step is made of, and what would have to be otherwise for fewer bytes. */
+const PASSES: { name: string; ops: string[]; wants: string }[] = [
+  {
+    name: "the base's products",
+    ops: ['linearForward', 'linearBackward'],
+    wants:
+      'with a library their operands have to be in memory (above); the head is read once a chunk of logits, of which 512 MiB hold 512 rows of a vocabulary of 262,144',
+  },
+  {
+    name: "adapters' products",
+    ops: ['loraForward', 'loraBackward'],
+    wants:
+      "x is read again into the rank and y read and written out of it; backward dy is read twice, x twice (x · Aᵀ is formed again) and dx read and written. A product of our own with the adapter in its epilogue, in cuBLASLt's place, would leave the half; keeping x · Aᵀ (2 · rank bytes a token and product) one of the reads of x. Where dy is float32 (behind attention and the gates, in models without post-norms) they read it so, twice, beside the base's own narrowed copy: one copy for all wants a buffer in the memory plan, for 4 bytes a value less (1.3 % of Qwen3's bytes, 1.6 % of Llama's)",
+  },
+  {
+    name: 'norms',
+    ops: ['rmsNormForward', 'rmsNormBackward'],
+    wants: 'normalised rows are formed again for the backward: a product that normalises what it reads',
+  },
+  {
+    name: 'gates',
+    ops: ['gatedForward', 'gatedBackward'],
+    wants: 'the same: act(gate) · up in the epilogue of the one product or as the other reads it',
+  },
+  {
+    name: 'attention',
+    ops: ['attentionForward', 'attentionBackward'],
+    wants: 'near its least: dq, dk and dv are written once, q, k, v, out and its gradient read',
+  },
+  {
+    name: 'rope',
+    ops: ['rope'],
+    wants: 'turning q and k as attention, or a norm of heads, reads or writes them',
+  },
+  {
+    name: 'residual sums',
+    ops: ['add'],
+    wants:
+      "the product's own sum (cuBLASLt's C with a float32 result), which an adapter behind it would have to add to",
+  },
+];
+
+/** How often the bytes that are implied each pass moves: the columns add up to the third column of the table above. */
+function passesTable(all: Workload[], kept: Map<Workload, number>): string {
+  const chosen = all.filter(({ name }) => name === 'training, 4,096 tokens');
+  const named = new Set(PASSES.flatMap(({ ops }) => ops));
+  const times = (work: Workload, wanted: (op: string) => boolean): string => {
+    const ops = Object.entries(work.counted.ops).filter(([op]) => wanted(op));
+    const bytes = ops.reduce((sum, [, { readBytes, writtenBytes }]) => sum + readBytes + writtenBytes, 0);
+    return (bytes / kept.get(work)!).toFixed(2);
+  };
+  const rows = PASSES.map(({ name, ops }) => [
+    name,
+    ...chosen.map((work) => times(work, (op) => ops.includes(op))),
+  ]);
+  rows.push([
+    'loss, embedding, rows of targets, optimiser',
+    ...chosen.map((work) => times(work, (op) => !named.has(op))),
+  ]);
+  const header = ['times what is kept', ...chosen.map(({ shape }) => SHAPES[shape as keyof typeof SHAPES])];
+  const wants = PASSES.map(({ name, wants }) => `- **${name}**: ${wants}`);
+  return `${table(header, rows)}\n\nWhat fewer would take:\n\n${wants.join(';\n')}.`;
 }
 
 // --- drawing ---------------------------------------------------------------------------------------------------------------
@@ -321,6 +393,7 @@ ${parts.join('\n')}
 export async function rooflinePage(): Promise<RooflinePage> {
   const cards = CARDS.map(cardOf);
   const all = await workloads();
+  const { floor, passes } = await floorTables(all);
   const markdown = `# What a card could do with it: predicted, not measured
 
 Written by \`npm run cuda:roofline\`; do not edit. **No figure on this page was measured on a card**, and none may stand in a table with one that was.
@@ -378,11 +451,12 @@ What the backward pass keeps ([numerics.md](numerics.md)) is written once and re
 read once in either direction: that is the least, were everything else done where it is needed. Products are a library's, so that what they read and write
 has to be in memory besides: normalised rows, act(gate) · up, and their gradients. Targeted is 1.2 times the first sum at most.
 
-${await floorTable(all)}
+${floor}
 
-**The target is missed**, and by these: adapters' products read and write again what the base's product has just written (\`loraForward\`, \`loraBackward\`);
-residual sums are passes of their own (\`add\`); rope turns q and k in memory; act(gate) · up and the normalised rows are formed again for the backward; the head's
-matrix is read again for each chunk of logits. Each of them is in the table above with what it costs.
+**The target is missed.** With products of a library it can't be reached: what they read and write has to be in memory, which alone comes to 1.2 to 1.4 times.
+The rest are passes of their own, here for a micro-batch of 4,096 tokens; a column adds up to the first "times" above:
+
+${passes}
 `;
   return { markdown, svg: drawing(all, cards) };
 }
