@@ -81,7 +81,12 @@ export function addCommonFlags(command: Command): Command {
     .addOption(
       new Option('--device <device>', 'auto, cpu or cuda[:N] (default: auto)').argParser(parseDevice),
     )
-    .addOption(new Option('--compute <mode>', 'f32 or auto (default: f32)').argParser(parseCompute))
+    .addOption(
+      new Option(
+        '--compute <mode>',
+        'arithmetic of the base: f32, which is exact; int8, several times as fast; auto, by a trial (default: f32)',
+      ).choices([...COMPUTES]),
+    )
     .addOption(
       new Option(
         '--base-dtype <dtype>',
@@ -100,7 +105,7 @@ export const commonOptions = {
   system: z.string().optional(),
   threads: z.union([z.literal('auto'), z.int().min(1)]).default('auto'),
   device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
-  compute: z.string().default('f32'),
+  compute: z.enum(COMPUTES).default('f32'),
   baseDtype: z.enum(BASE_DTYPES).default('auto'),
 };
 
@@ -110,8 +115,11 @@ export function toModelOptions({
   device,
   threads,
   baseDtype,
-}: Required<Pick<ModelLoadOptions, 'model' | 'device' | 'threads' | 'baseDtype'>>): ModelLoadOptions {
-  return { model, device, threads, baseDtype };
+  compute,
+}: Required<
+  Pick<ModelLoadOptions, 'model' | 'device' | 'threads' | 'baseDtype' | 'compute'>
+>): ModelLoadOptions {
+  return { model, device, threads, baseDtype, compute };
 }
 
 function parseDevice(text: string): string {
@@ -129,12 +137,6 @@ export function findCard(name: unknown): NativeCard | undefined {
   return loadAddon()
     .cards()
     .find((card) => card.name === name);
-}
-
-function parseCompute(text: string): string {
-  if (text === 'f32' || text === 'auto') return text;
-  if (text === 'int8') throw new InvalidArgumentError('int8 compute is not part of this version.');
-  throw new InvalidArgumentError('Allowed choices are f32, auto.');
 }
 
 /**

@@ -75,9 +75,9 @@ interface Time {
 
 async function measureTime(
   plan: TrainPlan,
-  { device, isa, threads }: TrainingPrepared['chosen'],
+  { device, isa, threads, compute }: TrainingPrepared['chosen'],
 ): Promise<Time> {
-  const gflops = await loadAddon().measureRate(device, isa, threads);
+  const gflops = await loadAddon().measureRate(device, isa, threads, compute);
   const seconds = plan.flops / (gflops * 1e9 * STEP_EFFICIENCY);
   return {
     text: `about ${clock(seconds)} (${tflop(plan)} at ${STEP_EFFICIENCY * 100} % of the ${gflops.toFixed(0)} GFLOP/s measured now)`,

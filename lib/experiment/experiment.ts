@@ -51,8 +51,8 @@ export class Experiment implements AsyncDisposable {
   private constructor(prepared: Prepared, options: ExperimentOptions) {
     this.#prepared = prepared;
     this.#options = options;
-    const { threads, baseDtype } = prepared.spec;
-    this.#executor = new LocalExecutor({ device: prepared.device, threads, baseDtype, ...options });
+    const { threads, baseDtype, compute } = prepared.spec;
+    this.#executor = new LocalExecutor({ device: prepared.device, threads, baseDtype, compute, ...options });
   }
 
   /**

@@ -72,10 +72,11 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
   };
   const { rendering, model } = inputs;
   const device = inputs.device.startsWith('cuda') ? { device: 'cuda' as const } : {};
+  const compute = spec.compute === 'int8' ? { compute: 'int8' as const } : {};
   const modelFiles = [model, ...(rendering.template in inputs.files ? [rendering.template] : [])];
 
   const evaluate = (train: string | null, seed: number): GraphModel['jobs'] => {
-    const common = { model, baseDtype: spec.baseDtype, ...device, train, evaluation, ...rendering };
+    const common = { model, baseDtype: spec.baseDtype, ...device, ...compute, train, evaluation, ...rendering };
     const needs = train === null ? [] : [train];
     const files = [...modelFiles, ...evaluation.files];
     const sample = add(
@@ -106,6 +107,7 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
           model,
           baseDtype: spec.baseDtype,
           ...device,
+          ...compute,
           ...rendering,
           options: spec.train,
           seed,

@@ -44,6 +44,8 @@ export interface TrainDescription extends Rendering {
   baseDtype: string;
   /** What else computes other bits than the processor; absent on it. */
   device?: 'cuda';
+  /** Likewise what is not float32. */
+  compute?: 'int8';
   options: ExperimentSpec['train'];
   seed: number;
 }
@@ -52,6 +54,7 @@ interface Evaluated extends Rendering {
   model: string;
   baseDtype: string;
   device?: 'cuda';
+  compute?: 'int8';
   /** Hash of the train job whose adapter answers; null = the base model as it is. */
   train: string | null;
   evaluation: EvaluationKey;

@@ -123,6 +123,8 @@ export const experimentSchema = z.strictObject({
   device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
   threads: z.union([z.literal('auto'), count]).default('auto'),
   baseDtype: z.enum(BASE_DTYPES).default('auto'),
+  /** Arithmetic of the base's products, as in `mlit train`; no `auto`, whose trial may end one way today and another tomorrow. */
+  compute: z.enum(['f32', 'int8']).default('f32'),
   /** The folder of jobs and results, shared by experiments that may share jobs. */
   store: z.string().min(1).default('runs'),
 });

@@ -1,7 +1,8 @@
 // A frozen base in memory with its tokenizer: what adapters, sessions, samplers and scores share.
 import { loadAddon } from '../native/addon';
-import type { NativeLoadOptions, NativeModel, NativeModelConfig, WeightFormat } from '../native/types';
+import type { Compute, NativeLoadOptions, NativeModel, NativeModelConfig, WeightFormat } from '../native/types';
 import { refuseUnknownOptions } from '../text/options';
+import { chooseCompute, describeChoice, deviceFor } from './compute';
 import type { HubOptions } from './hub/snapshot';
 import { loadTokenizer, type ModelSource, resolveModel } from './source';
 import type { Tokenizer } from './tokenizer';
@@ -30,6 +31,11 @@ export interface ModelLoadOptions {
    * `int8` and `nf4` round the matrices of the layers to 8 and 4.5 bits a weight; embedding and head are bf16 then.
    */
   baseDtype?: 'auto' | WeightFormat;
+  /**
+   * Arithmetic of the base's products. Default `f32`, which is exact. `int8` rounds weights and activations (docs/int8.md has what
+   * that costs) and is the processor's; `auto` takes it where a short trial finds it at least 1.5 times as fast.
+   */
+  compute?: 'auto' | Compute;
   signal?: AbortSignal | undefined;
   /** Fraction loaded, 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined;
@@ -40,14 +46,18 @@ export interface ModelLoadOptions {
 }
 
 export function toLoadOptions(
-  options: Pick<ModelLoadOptions, 'device' | 'threads' | 'isa' | 'baseDtype' | 'onProgress'>,
+  options: Pick<ModelLoadOptions, 'device' | 'threads' | 'isa' | 'baseDtype' | 'onProgress'> & {
+    compute?: Compute;
+  },
 ): NativeLoadOptions {
   const { device = 'auto', threads = 'auto', isa = 'auto', baseDtype = 'auto', onProgress } = options;
+  const { compute = 'f32' } = options;
   return {
     device,
     threads: threads === 'auto' ? 0 : threads,
     isa,
-    format: baseDtype,
+    format: compute === 'int8' ? 'int8' : baseDtype,
+    compute,
     ...(onProgress && { onProgress }),
   };
 }
@@ -82,6 +92,7 @@ export class Model implements AsyncDisposable {
       threads: true,
       isa: true,
       baseDtype: true,
+      compute: true,
       signal: true,
       onProgress: true,
       onNote: true,
@@ -90,7 +101,10 @@ export class Model implements AsyncDisposable {
     options.signal?.throwIfAborted();
     const { model } = options;
     // A card that can't be used is refused before anything is fetched or read.
-    const device = loadAddon().resolveDevice(options.device ?? 'auto', options.isa ?? 'auto');
+    const device = loadAddon().resolveDevice(deviceFor(options), options.isa ?? 'auto');
+    const choice = await chooseCompute({ ...options, device });
+    const trial = describeChoice(choice);
+    if (trial !== undefined) options.onNote?.(trial);
     const source = typeof model === 'string' ? await resolveModel(model, hubOptions(options)) : model;
     const tokenizer = await loadTokenizer(source);
     options.signal?.throwIfAborted();
@@ -101,7 +115,7 @@ export class Model implements AsyncDisposable {
     };
     const native = await loadAddon().loadModel(
       source.path,
-      toLoadOptions({ ...options, device, onProgress: watched }),
+      toLoadOptions({ ...options, device, compute: choice.compute, onProgress: watched }),
     );
     if (options.signal?.aborted) {
       await native.dispose();
@@ -137,6 +151,11 @@ export class Model implements AsyncDisposable {
   /** How the frozen weights are kept: what `auto` came to. */
   get baseDtype(): WeightFormat {
     return this.native.format;
+  }
+
+  /** Arithmetic of the base's products: what `auto` came to. */
+  get compute(): Compute {
+    return this.native.compute;
   }
 
   get disposed(): boolean {

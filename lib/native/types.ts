@@ -63,7 +63,10 @@ export type NativeMemoryPlan = { name: string; bytes: number }[];
 /** What of each layer is computed again in the backward rather than kept: nothing, the widest activations, everything. Same bits. */
 export type Recompute = 'none' | 'activations' | 'layer';
 
-/** How the matrices of a base are kept; beside int8 and nf4 ones the embedding and the head are bf16. */
+/** Arithmetic of the frozen base's products; all else is float32, and on a card what it multiplies in. */
+export type Compute = 'f32' | 'int8';
+
+/** How the matrices of a base are kept; beside int8 and nf4 ones the embedding and the head are bf16, but int8 with compute int8. */
 export type WeightFormat = 'f32' | 'bf16' | 'int8' | 'nf4';
 
 export interface NativeTrainOptions {
@@ -113,6 +116,7 @@ export interface NativeModel extends NativeHandle {
   readonly config: NativeModelConfig;
   readonly bytes: number;
   readonly format: WeightFormat;
+  readonly compute: Compute;
   readonly path: string;
   /** `cpu` or `cuda:N`. */
   readonly device: string;
@@ -252,6 +256,8 @@ export interface NativeLoadOptions {
   isa: string;
   /** auto: bf16 on a card and where every matrix of the file is bf16, else f32. */
   format: 'auto' | WeightFormat;
+  /** Arithmetic of the frozen base's products. int8: the processor's, with format auto or int8. Default f32. */
+  compute?: Compute;
   /** Called up to a hundred times, the last time with 1. What it throws ends the load and is what the promise rejects with. */
   onProgress?: (fraction: number) => void;
 }
@@ -321,8 +327,8 @@ export interface NativeAddon {
     isa: string,
     threads: number,
   ): Promise<{ name: string; passed: boolean; detail: string }[]>;
-  /** Rate of large frozen products on this backend, in GFLOP/s; takes about 0.3 s. */
-  measureRate(device: string, isa: string, threads: number): Promise<number>;
+  /** Rate of large frozen products on this backend, in GFLOP/s (integer multiply-adds count like others); takes about 0.3 s. */
+  measureRate(device: string, isa: string, threads: number, compute: Compute): Promise<number>;
   readGgufMetadata(path: string): Promise<GgufMetadata>;
   readModelConfig(path: string): Promise<NativeModelConfig>;
   /** What loading with format auto comes to on a device. */

@@ -52,8 +52,8 @@ export const trainFields = z.strictObject({
   threads: z.union([z.literal('auto'), count]).default('auto'),
   /** `auto`, `cpu`, `cuda` or `cuda:N`. `auto` is the first card where it can be used, else the processor. */
   device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
-  /** `auto` is f32 in this version. */
-  compute: z.enum(['f32', 'auto']).default('f32'),
+  /** Arithmetic of the frozen base's products: `f32`, exact; `int8`, the processor's; `auto`, by a short trial. */
+  compute: z.enum(COMPUTES).default('f32'),
   baseDtype: z.enum(BASE_DTYPES).default('auto'),
   /** `lora` trains an adapter on a frozen base, `full` the model itself. */
   method: z.enum(['lora', 'full']).default('lora'),
@@ -131,6 +131,10 @@ export const trainOptionsSchema = z.preprocess((input, context) => {
   if (given.baseDtype === 'int8' || given.baseDtype === 'nf4') {
     const message = 'full tuning needs the weights in f32, or on a card in bf16';
     context.addIssue({ code: 'custom', path: ['baseDtype'], message });
+  }
+  if (given.compute === 'int8') {
+    const message = 'full tuning trains the weights themselves, in f32';
+    context.addIssue({ code: 'custom', path: ['compute'], message });
   }
   return { ...given, learningRate: given.learningRate ?? FULL_LEARNING_RATE };
 }, trainFields);

@@ -8,6 +8,7 @@ import type { ModelSource } from '../model/source';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import type {
+  Compute,
   NativeAdapterSpec,
   NativeDoctor,
   NativeLoadOptions,
@@ -62,7 +63,7 @@ export interface RunShape {
 }
 
 export async function planRun(
-  options: TrainOptions,
+  options: TrainOptions & { compute: Compute },
   source: ModelSource,
   data: PreparedData,
   evaluator?: DevEvaluator,
@@ -112,7 +113,7 @@ export async function planRun(
           needed,
           available,
           levels: RECOMPUTE.slice(RECOMPUTE.indexOf(recompute) + 1),
-          formats: full ? [] : smallerFormats(load.format),
+          formats: full || options.compute === 'int8' ? [] : smallerFormats(load.format),
           microTokens: halfOf(microTokens, data),
           bytesWith: async ({ level = recompute, format, half }) => {
             const batch = half === undefined ? largest : largestOf(half);

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { makeFolder, syncFolder, whyNotWritten, writeFileAtomic } from '../native/files';
 import { FolderLock, LOCK_FILE, takeoverNote } from '../native/folder-lock';
-import type { Recompute, WeightFormat } from '../native/types';
+import type { Compute, Recompute, WeightFormat } from '../native/types';
 import { shallow } from '../native/untrusted';
 import { describeIssues } from '../text/issues';
 import type { BestSoFar } from './checkpoint';
@@ -25,6 +25,8 @@ export interface RunChoices {
   recompute: Recompute;
   /** How the weights are kept: what `auto` came to. */
   baseDtype: WeightFormat;
+  /** Arithmetic of the base's products: what `auto` came to. */
+  compute: Compute;
   totalSteps: number;
   /** What the model is told by, see modelIdentity. */
   modelIdentity: string;
@@ -44,6 +46,7 @@ const choicesSchema = z.looseObject({
   microTokens: z.int().min(1),
   recompute: z.enum(RECOMPUTE),
   baseDtype: z.enum(['f32', 'bf16', 'int8', 'nf4']),
+  compute: z.enum(['f32', 'int8']).default('f32'),
   totalSteps: z.int().min(0),
   modelIdentity: z.string(),
   modelCommit: z.string().optional(),

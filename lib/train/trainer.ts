@@ -135,7 +135,8 @@ export async function planTraining(
   const options = await adoptInitAdapter(resolveTrainOptions(input), input);
   const { modelCommit, signal, onNote, onFetch, evaluator, ranks } = context;
   const asked = ranks?.device(options.device) ?? options.device;
-  const device = context.card ?? loadAddon().resolveDevice(asked, 'auto');
+  const device =
+    context.card ?? loadAddon().resolveDevice(deviceFor({ ...options, device: asked }), 'auto');
   refuseIdleOptions(options);
   if (context.startedAt === undefined) for (const note of overruled(input)) onNote?.(note);
   refuseRoundedWeights(options, device);
@@ -148,9 +149,13 @@ export async function planTraining(
   const startedAt = context.startedAt ?? new Date().toISOString();
   const data = await prepareData(options, source, { ...context, clock: context.clock ?? startedAt });
   context.signal?.throwIfAborted();
-  const baseDtype = await chooseBaseDtype(options, source.path, device);
+  const choice = await chooseCompute({ ...options, device, full: options.method === 'full' });
+  const trial = describeChoice(choice);
+  if (trial !== undefined) onNote?.(trial);
+  const { compute } = choice;
+  const baseDtype = compute === 'int8' ? 'int8' : await chooseBaseDtype(options, source.path, device);
   const { plan, microTokens, recompute } = await planRun(
-    { ...options, device, baseDtype },
+    { ...options, device, baseDtype, compute },
     source,
     data,
     evaluator,
@@ -168,6 +173,7 @@ export async function planTraining(
     microTokens,
     recompute,
     baseDtype,
+    compute,
     totalSteps: data.steps.length,
     modelIdentity: await modelIdentity(source.path, source.kind),
     ...(source.commit !== undefined && { modelCommit: source.commit }),
@@ -289,13 +295,13 @@ export class Trainer implements AsyncDisposable {
       ...(record && isSameName && { modelCommit: record.chosen.modelCommit }),
     };
     const wanted = record ? asChosen(record, ranks) : input;
-    const prepared = await planTraining(base ? { ...wanted, device: base.device } : wanted, context);
-    if (base) prepared.chosen.baseDtype = base.baseDtype;
+    const prepared = await planTraining(base ? { ...wanted, device: base.device, compute: base.compute } : wanted, context);
+    if (base) Object.assign(prepared.chosen, { baseDtype: base.baseDtype, compute: base.compute });
     if (record && writes) refuseOtherChoices(record.chosen, prepared.chosen, prepared.source.path);
     if (record) {
       // As the run was asked for: the model card of a resumed run is that of one that nobody touched.
-      const { device, threads, recompute } = record.options;
-      prepared.options = { ...prepared.options, device, threads, recompute };
+      const { device, threads, recompute, compute } = record.options;
+      prepared.options = { ...prepared.options, device, threads, recompute, compute };
     }
     const full = prepared.options.method === 'full';
     if (full && base) {
@@ -325,6 +331,7 @@ export class Trainer implements AsyncDisposable {
           device: prepared.chosen.device,
           threads: prepared.chosen.threads,
           baseDtype: prepared.chosen.baseDtype,
+          compute: prepared.chosen.compute,
           signal,
           onProgress: onLoad,
         }));
@@ -473,7 +480,7 @@ async function agreeOnOptions(ranks: Ranks | undefined, given: Record<string, un
 /** What every rank found by itself has to be one thing. */
 async function agreeOnChoices(ranks: Ranks | undefined, chosen: RunChoices): Promise<void> {
   if (!ranks) return;
-  const { dataHash, modelIdentity, microTokens, totalSteps, baseDtype, isa } = chosen;
+  const { dataHash, modelIdentity, microTokens, totalSteps, baseDtype, compute, isa } = chosen;
   const device = chosen.device.replace(/:\d+$/, '');
   const facts: Record<string, string | number> = {
     'the model (by its files)': modelIdentity,
@@ -481,6 +488,7 @@ async function agreeOnChoices(ranks: Ranks | undefined, chosen: RunChoices): Pro
     microTokens,
     totalSteps,
     baseDtype,
+    compute,
     'the kind of device': device,
     'the instruction set': isa,
   };
@@ -517,6 +525,7 @@ function asChosen({ options, chosen }: RunRecord, ranks: Ranks | undefined): Tra
     device,
     threads: chosen.threads,
     recompute: chosen.recompute,
+    compute: chosen.compute,
   };
 }
 
@@ -549,6 +558,7 @@ function refuseOtherChoices(recorded: RunChoices, now: RunChoices, model: string
     'microTokens',
     'recompute',
     'baseDtype',
+    'compute',
     'totalSteps',
     'modelIdentity',
     'dataHash',

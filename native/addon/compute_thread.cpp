@@ -122,9 +122,10 @@ void ComputeThread::loop() {
   }
 }
 
-std::shared_ptr<Backend> ComputeThread::backend(const std::string& device, int threads, const std::string& isa) {
+std::shared_ptr<Backend> ComputeThread::backend(const std::string& device, int threads, const std::string& isa,
+                                                bool integers) {
   const std::string resolved = resolveDevice(device, isa);
-  std::weak_ptr<Backend>& kept = backends_[resolved];
+  std::weak_ptr<Backend>& kept = backends_[integers ? resolved + " int8" : resolved];
   if (std::shared_ptr<Backend> shared = kept.lock()) {
     if (resolved != "cpu") return shared;
     const std::string description = shared->description();  // "avx512, 2 threads"
@@ -137,7 +138,7 @@ std::shared_ptr<Backend> ComputeThread::backend(const std::string& device, int t
     }
     return shared;
   }
-  std::shared_ptr<Backend> made = createBackend(resolved, threads, isa);
+  std::shared_ptr<Backend> made = createBackend(resolved, threads, isa, integers);
   kept = made;
   return made;
 }

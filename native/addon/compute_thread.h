@@ -57,7 +57,9 @@ class ComputeThread {
 
   // On the compute thread only: the backend that all models of a device share, made with these options where there is none. Once
   // made, the processor's number of threads stays; another instruction set is refused (kDeviceUnavailable) while a model uses it.
-  std::shared_ptr<Backend> backend(const std::string& device, int threads, const std::string& isa);
+  // integers: of the processor's backend of integer products, which is another.
+  std::shared_ptr<Backend> backend(const std::string& device, int threads, const std::string& isa,
+                                   bool integers = false);
 
  private:
   ComputeThread() = default;

@@ -7,13 +7,13 @@
 
 namespace mlit::addon {
 
-double measureRate(Backend& backend) {
+double measureRate(Backend& backend, WeightFormat format) {
   constexpr int64_t kSize = 1024, kRows = 512;
   constexpr size_t kBytes = static_cast<size_t>(kRows * kSize) * sizeof(float);
   using Clock = std::chrono::steady_clock;
 
   const std::vector<float> host(static_cast<size_t>(kSize * kSize), 0.5f);
-  const WeightId weight = backend.createWeight(kSize, kSize, WeightFormat::kF32);
+  const WeightId weight = backend.createWeight(kSize, kSize, format);
   backend.setWeightRows(weight, 0, kSize, host.data());
   const DevicePtr<std::byte> x = backend.allocate(kBytes), y = backend.allocate(kBytes);
   backend.upload(x, host.data(), kBytes);

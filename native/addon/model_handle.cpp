@@ -21,7 +21,8 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
     native.format = options.format;
     native.cancel = &state->cancel->flag;
     if (progress) native.progress = [&](double fraction) { progress->report(fraction); };
-    const std::shared_ptr<Backend> backend = ComputeThread::instance().backend(device, options.threads, options.isa);
+    const std::shared_ptr<Backend> backend =
+        ComputeThread::instance().backend(device, options.threads, options.isa, options.integers);
     state->model = Model::load(path, backend, native);
     return Nothing{};
   };
@@ -35,6 +36,7 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
     setReadOnly(handle, "config", configValue(target, model.config()));
     setReadOnly(handle, "bytes", Napi::Number::New(target, static_cast<double>(model.bytes())));
     setReadOnly(handle, "format", Napi::String::New(target, formatName(model.format())));
+    setReadOnly(handle, "compute", Napi::String::New(target, model.backend().integerProducts() ? "int8" : "f32"));
     setReadOnly(handle, "device", Napi::String::New(target, device));
     setReadOnly(handle, "path", Napi::String::New(target, model.path()));
     return handle;

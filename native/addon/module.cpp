@@ -124,7 +124,10 @@ Napi::Value measure(const Napi::CallbackInfo& info) {
   return runAsync(
       info.Env(), nullptr,
       [device = textArgument(info[0], "device"), isa = textArgument(info[1], "isa"),
-       threads = threadsArgument(info[2], "threads")] { return measureRate(*createBackend(device, threads, isa)); },
+       threads = threadsArgument(info[2], "threads"), integers = textArgument(info[3], "compute") == "int8"] {
+        return measureRate(*createBackend(device, threads, isa, integers),
+                           integers ? WeightFormat::kI8Channel : WeightFormat::kF32);
+      },
       [](Napi::Env env, double gflops) { return Napi::Number::New(env, gflops); });
 }
 

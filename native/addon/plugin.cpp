@@ -119,9 +119,15 @@ std::string resolveDevice(const std::string& device, const std::string& isa) {
   return name;
 }
 
-std::unique_ptr<Backend> createBackend(const std::string& device, int threads, const std::string& isa) {
+std::unique_ptr<Backend> createBackend(const std::string& device, int threads, const std::string& isa, bool integers) {
   const std::string resolved = resolveDevice(device, isa);
-  return resolved == "cpu" ? createCpuBackend(threads, isa) : Plugin::cuda().create(cudaIndex(resolved));
+  if (resolved == "cpu") return createCpuBackend(threads, isa, integers);
+  if (integers) {
+    throw Error(ErrorCode::kInvalidArgument,
+                "compute is int8, which is the processor's; device " + resolved + " computes in its own way",
+                {{"field", "compute"}, {"device", resolved}});
+  }
+  return Plugin::cuda().create(cudaIndex(resolved));
 }
 
 }  // namespace mlit::addon

@@ -55,6 +55,8 @@ std::string addonFolder();
 std::string resolveDevice(const std::string& device, const std::string& isa = "auto");
 
 // On the compute thread: a backend of its own on a resolved device.
-std::unique_ptr<Backend> createBackend(const std::string& device, int threads, const std::string& isa);
+// integers: of the processor, whether its products with int8 weights are of integers.
+std::unique_ptr<Backend> createBackend(const std::string& device, int threads, const std::string& isa,
+                                       bool integers = false);
 
 }  // namespace mlit::addon

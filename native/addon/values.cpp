@@ -58,6 +58,7 @@ LoadOptions loadOptions(Napi::Value value, const std::string& name) {
   options.isa = reader.text("isa");
   const auto format = reader.oneOf("format", {"auto", "f32", "bf16", "int8", "nf4"});
   if (format > 0) options.format = kFormats[format - 1];
+  if (!reader.get("compute").IsUndefined()) options.integers = reader.oneOf("compute", {"f32", "int8"}) == 1;
   return options;
 }
 
@@ -193,9 +194,10 @@ Napi::Float64Array float64Value(Napi::Env env, const std::vector<double>& values
   return typedValue<Napi::Float64Array>(env, values);
 }
 
-std::shared_ptr<const BackendSizes> sizesOf(const std::string& device, int32_t threads, const std::string& isa) {
+std::shared_ptr<const BackendSizes> sizesOf(const std::string& device, int32_t threads, const std::string& isa,
+                                            bool integers) {
   if (const cuda::Card* card = cuda::findCard(device)) return cuda::createCudaSizes(*card);
-  return ComputeThread::instance().backend(device, threads, isa);
+  return ComputeThread::instance().backend(device, threads, isa, integers);
 }
 
 namespace {
@@ -208,13 +210,13 @@ WeightFormat formatFor(const std::string& path, const BackendSizes& sizes, const
 
 MemoryPlan planTraining(const std::string& path, const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                         const LoadOptions& load) {
-  const std::shared_ptr<const BackendSizes> sizes = sizesOf(load.device, load.threads, load.isa);
+  const std::shared_ptr<const BackendSizes> sizes = sizesOf(load.device, load.threads, load.isa, load.integers);
   return TrainSession::plan(readModelConfig(path), *sizes, adapters, options, formatFor(path, *sizes, load));
 }
 
 MemoryPlan planSampling(const std::string& path, const SampleOptions& options, int32_t maxAdapterRank,
                         const LoadOptions& load) {
-  const std::shared_ptr<const BackendSizes> sizes = sizesOf(load.device, load.threads, load.isa);
+  const std::shared_ptr<const BackendSizes> sizes = sizesOf(load.device, load.threads, load.isa, load.integers);
   const ModelConfig config = readModelConfig(path);
   MemoryPlan plan = SampleEngine::plan(config, *sizes, options, maxAdapterRank);
   const bool hasBase = std::any_of(plan.begin(), plan.end(), [](const PlanItem& item) { return item.name == "base"; });

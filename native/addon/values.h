@@ -21,6 +21,7 @@ struct LoadOptions {
   int32_t threads = 0;
   std::string isa = "auto";
   std::optional<WeightFormat> format;  // none: what loses nothing
+  bool integers = false;               // the processor's products with int8 weights are of integers
 };
 
 LoadOptions loadOptions(Napi::Value value, const std::string& name);
@@ -38,7 +39,8 @@ Napi::Float64Array float64Value(Napi::Env env, const std::vector<double>& values
 
 // What a plan asks of a device: of a card by its name in cards.h, which need not be there; else of the shared backend where there is
 // one, or of one for the time of the plan. On the compute thread.
-std::shared_ptr<const BackendSizes> sizesOf(const std::string& device, int32_t threads, const std::string& isa);
+std::shared_ptr<const BackendSizes> sizesOf(const std::string& device, int32_t threads, const std::string& isa,
+                                            bool integers = false);
 MemoryPlan planTraining(const std::string& path, const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                         const LoadOptions& load);
 MemoryPlan planSampling(const std::string& path, const SampleOptions& options, int32_t maxAdapterRank,

@@ -79,6 +79,7 @@ WeightFormat formatOf(const Checkpoint& checkpoint) {
 }
 
 WeightFormat automaticFormat(const Checkpoint& checkpoint, const BackendSizes& backend) {
+  if (backend.integerProducts()) return WeightFormat::kI8Channel;
   return backend.activationType() == ElementType::kBF16 ? WeightFormat::kBF16 : formatOf(checkpoint);
 }
 
@@ -278,7 +279,7 @@ std::shared_ptr<Model> ModelLoader::load() {
   model_->layers_.resize(static_cast<size_t>(c.layers));
   loadVectors();
   advance(0);
-  const WeightFormat format = model_->format_, table = tableFormat(format);
+  const WeightFormat format = model_->format_, table = tableFormat(format, *model_->backend_);
   loadWeight(model_->embedding_, c.hidden, table, {{names_.embedding, c.vocabulary}});
   if (c.tiedHead) {
     model_->head_ = model_->embedding_;

@@ -1,6 +1,7 @@
 // Lifetime and sizes of a loaded base; how it is filled is loader.cpp's.
 #include "model/model.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/error.h"
@@ -40,7 +41,7 @@ size_t Model::plannedBytes(const ModelConfig& config, const BackendSizes& backen
   const size_t layer = backend.weightBytes(config.qkvDim(), d, format) +
                        backend.weightBytes(d, config.queryDim(), format) + backend.weightBytes(2 * f, d, format) +
                        backend.weightBytes(d, f, format);
-  const size_t table = backend.weightBytes(config.vocabulary, d, tableFormat(format));
+  const size_t table = backend.weightBytes(config.vocabulary, d, tableFormat(format, backend));
   return static_cast<size_t>(config.layers) * layer + table * (config.tiedHead ? 1 : 2) +
          vectorFloats(config) * sizeof(float);
 }
@@ -88,7 +89,17 @@ const char* formatName(WeightFormat format) {
   return "f32";
 }
 
-WeightFormat tableFormat(WeightFormat format) {
+size_t productBytes(const ModelConfig& config, const BackendSizes& backend, int64_t rows, int64_t headRows,
+                    bool backward) {
+  const int64_t d = config.hidden, f = config.feedForward;
+  const int64_t width =
+      std::max({d, int64_t{config.queryDim()}, f, backward ? int64_t{config.qkvDim()} : 0, backward ? 2 * f : 0});
+  return std::max(backend.productBytes(rows, width),
+                  backend.productBytes(headRows, backward ? int64_t{config.vocabulary} : d));
+}
+
+WeightFormat tableFormat(WeightFormat format, const BackendSizes& backend) {
+  if (format == WeightFormat::kI8Channel && backend.integerProducts()) return format;
   const bool quantised = format == WeightFormat::kI8Channel || format == WeightFormat::kNF4;
   return quantised ? WeightFormat::kBF16 : format;
 }

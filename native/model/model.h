@@ -94,15 +94,22 @@ class ModelUse {
   Kind kind_;
 };
 
+// What products of a model's layers and head take beyond a backend's fixedBytes(), for passes of so many rows and logits of
+// headRows at a time; backward: with gradients.
+size_t productBytes(const ModelConfig& config, const BackendSizes& backend, int64_t rows, int64_t headRows,
+                    bool backward);
+
 const char* formatName(WeightFormat format);  // "f32", "bf16", "int8", "nf4"
 // How the embedding and the head are kept beside layers in `format`: quantised bases keep them in bf16, as QLoRA does. A table is
-// looked up row by row, and its errors would be those of every token.
-WeightFormat tableFormat(WeightFormat format);
+// looked up row by row, and its errors would be those of every token. A backend of integer products has them in int8 as well: the
+// head is half of a small model's work.
+WeightFormat tableFormat(WeightFormat format, const BackendSizes& backend);
 // config of a checkpoint without loading its weights.
 ModelConfig readModelConfig(const std::string& path);
 // bf16 where every matrix of the checkpoint is bf16, else f32.
 WeightFormat losslessFormat(const std::string& path);
-// What Model::Options::format = none comes to: bf16 on a backend that multiplies in bf16 anyway, else what loses nothing.
+// What Model::Options::format = none comes to: int8 on a backend of integer products, bf16 on one that multiplies in bf16 anyway, else
+// what loses nothing.
 WeightFormat automaticFormat(const std::string& path, const BackendSizes& backend);
 
 }  // namespace mlit

@@ -132,7 +132,8 @@ Decoder::~Decoder() = default;
 
 MemoryPlan Decoder::plan(const ModelConfig& config, const BackendSizes& backend, const Limits& limits,
                          int32_t maxGroupRank) {
-  MemoryPlan plan = {{"backend", backend.fixedBytes()}};
+  MemoryPlan plan = {
+      {"backend", backend.fixedBytes() + productBytes(config, backend, limits.rows, limits.outputs, false)}};
   forEachBuffer(config, backend.activationType(), limits, maxGroupRank, [&](const char* name, int, size_t bytes) {
     const auto item = std::find_if(plan.begin(), plan.end(), [&](const PlanItem& p) { return p.name == name; });
     if (item != plan.end()) {

@@ -67,6 +67,11 @@ TrainOptions decided(TrainOptions options, const BackendSizes& backend) {
   return options;
 }
 
+size_t backendBytes(const ModelConfig& config, const BackendSizes& backend, const TrainOptions& options,
+                    const SessionBuffers& buffers) {
+  return backend.fixedBytes() + productBytes(config, backend, options.maxTokens, buffers.chunkRows, options.training);
+}
+
 MemoryPlan withArena(MemoryPlan plan, const Arena& arena) {
   plan.insert(plan.end(), arena.items().begin(), arena.items().end());
   return plan;
@@ -94,7 +99,9 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
   size_t adapterBytes = 0;
   for (const auto& adapter : adapters)
     adapterBytes += static_cast<size_t>(adapter->layout().parameterCount()) * sizeof(float);
-  plan = withArena({{"backend", backend.fixedBytes()}, {"base", model->bytes()}, {"adapter", adapterBytes}}, arena);
+  plan = withArena(
+      {{"backend", backendBytes(c, backend, options, buffers)}, {"base", model->bytes()}, {"adapter", adapterBytes}},
+      arena);
 
   const std::vector<float> global = ropeTable(c.rope, c.headDim, buffers.positionCount);
   const std::vector<float> local =
@@ -291,11 +298,11 @@ MemoryPlan TrainSession::plan(const ModelConfig& config, const BackendSizes& bac
                               const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                               WeightFormat format) {
   Arena counting(backend.activationType());
-  placeBuffers(counting, config, adapters, decided(options, backend));
+  const SessionBuffers placed = placeBuffers(counting, config, adapters, decided(options, backend));
   size_t adapterBytes = 0;
   for (const AdapterSpec& spec : adapters)
     adapterBytes += static_cast<size_t>(AdapterLayout(config, spec).parameterCount()) * sizeof(float);
-  return withArena({{"backend", backend.fixedBytes()},
+  return withArena({{"backend", backendBytes(config, backend, options, placed)},
                     {"base", Model::plannedBytes(config, backend, format)},
                     {"adapter", adapterBytes}},
                    counting);

@@ -19,6 +19,7 @@ export interface WorkshopOptions {
   device: string;
   threads: number | 'auto';
   baseDtype: (typeof BASE_DTYPES)[number];
+  compute: Compute;
   signal?: AbortSignal | undefined;
   onNote?: ((note: string) => void) | undefined;
 }
@@ -53,8 +54,8 @@ export class Workshop implements AsyncDisposable {
   async model(path: string): Promise<Model> {
     if (this.#model?.path !== path) {
       await this.#freeModel();
-      const { device, threads, baseDtype, signal } = this.#options;
-      this.#model = { path, loading: Model.load({ model: path, device, threads, baseDtype, signal }) };
+      const { device, threads, baseDtype, compute, signal } = this.#options;
+      this.#model = { path, loading: Model.load({ model: path, device, threads, baseDtype, compute, signal }) };
     }
     return this.#model!.loading;
   }
