@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { COMPUTES } from '../model/compute';
 import { BASE_DTYPES, DEVICE_PATTERN, type ModelLoadOptions } from '../model/model';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';

@@ -76,7 +76,15 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
   const modelFiles = [model, ...(rendering.template in inputs.files ? [rendering.template] : [])];
 
   const evaluate = (train: string | null, seed: number): GraphModel['jobs'] => {
-    const common = { model, baseDtype: spec.baseDtype, ...device, ...compute, train, evaluation, ...rendering };
+    const common = {
+      model,
+      baseDtype: spec.baseDtype,
+      ...device,
+      ...compute,
+      train,
+      evaluation,
+      ...rendering,
+    };
     const needs = train === null ? [] : [train];
     const files = [...modelFiles, ...evaluation.files];
     const sample = add(

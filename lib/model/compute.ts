@@ -38,7 +38,8 @@ export function refuseCompute({ compute, device = 'auto', baseDtype = 'auto', fu
   const refuse = (why: string): never => {
     throw new RangeError(`compute is int8, ${why}`);
   };
-  if (device !== 'auto' && device !== 'cpu') refuse(`which is the processor's, but the device is ${device}; leave one of them out`);
+  if (device !== 'auto' && device !== 'cpu')
+    refuse(`which is the processor's, but the device is ${device}; leave one of them out`);
   if (baseDtype !== 'auto' && baseDtype !== 'int8')
     refuse(`for which the base's weights are int8, but baseDtype is ${baseDtype}; leave it out`);
   if (full) refuse('but full tuning trains the weights themselves, in f32; leave it out');
@@ -52,7 +53,14 @@ export function refuseCompute({ compute, device = 'auto', baseDtype = 'auto', fu
  */
 export async function chooseCompute(request: ComputeRequest): Promise<ComputeChoice> {
   refuseCompute(request);
-  const { compute = 'f32', device = 'auto', baseDtype = 'auto', isa = 'auto', threads = 'auto', full } = request;
+  const {
+    compute = 'f32',
+    device = 'auto',
+    baseDtype = 'auto',
+    isa = 'auto',
+    threads = 'auto',
+    full,
+  } = request;
   if (compute !== 'auto') return { compute };
   if (full || (baseDtype !== 'auto' && baseDtype !== 'int8')) return { compute: 'f32' };
   const addon = loadAddon();

@@ -1,6 +1,12 @@
 // A frozen base in memory with its tokenizer: what adapters, sessions, samplers and scores share.
 import { loadAddon } from '../native/addon';
-import type { Compute, NativeLoadOptions, NativeModel, NativeModelConfig, WeightFormat } from '../native/types';
+import type {
+  Compute,
+  NativeLoadOptions,
+  NativeModel,
+  NativeModelConfig,
+  WeightFormat,
+} from '../native/types';
 import { refuseUnknownOptions } from '../text/options';
 import { chooseCompute, describeChoice, deviceFor } from './compute';
 import type { HubOptions } from './hub/snapshot';

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture/spec';
 import { canonicalTarget, TARGETS } from '../model/adapter';
+import { COMPUTES } from '../model/compute';
 import { BASE_DTYPES, DEVICE_PATTERN } from '../model/model';
 import type { Recompute } from '../native/types';
 import { describeIssues } from '../text/issues';

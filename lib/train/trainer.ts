@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture';
 import { type Adapter, canonicalTarget } from '../model/adapter';
+import { chooseCompute, describeChoice, deviceFor } from '../model/compute';
 import type { HubOptions } from '../model/hub/snapshot';
 import { pinHubModel } from '../model/hub-model';
 import { Model } from '../model/model';
@@ -135,8 +136,7 @@ export async function planTraining(
   const options = await adoptInitAdapter(resolveTrainOptions(input), input);
   const { modelCommit, signal, onNote, onFetch, evaluator, ranks } = context;
   const asked = ranks?.device(options.device) ?? options.device;
-  const device =
-    context.card ?? loadAddon().resolveDevice(deviceFor({ ...options, device: asked }), 'auto');
+  const device = context.card ?? loadAddon().resolveDevice(deviceFor({ ...options, device: asked }), 'auto');
   refuseIdleOptions(options);
   if (context.startedAt === undefined) for (const note of overruled(input)) onNote?.(note);
   refuseRoundedWeights(options, device);
@@ -295,7 +295,10 @@ export class Trainer implements AsyncDisposable {
       ...(record && isSameName && { modelCommit: record.chosen.modelCommit }),
     };
     const wanted = record ? asChosen(record, ranks) : input;
-    const prepared = await planTraining(base ? { ...wanted, device: base.device, compute: base.compute } : wanted, context);
+    const prepared = await planTraining(
+      base ? { ...wanted, device: base.device, compute: base.compute } : wanted,
+      context,
+    );
     if (base) Object.assign(prepared.chosen, { baseDtype: base.baseDtype, compute: base.compute });
     if (record && writes) refuseOtherChoices(record.chosen, prepared.chosen, prepared.source.path);
     if (record) {

@@ -23,6 +23,7 @@ const chosen: RunChoices = {
   microTokens: 64,
   recompute: 'none',
   baseDtype: 'f32',
+  compute: 'f32',
   totalSteps: 9,
   modelIdentity: '0',
   dataHash: 'x',

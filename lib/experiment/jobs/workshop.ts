@@ -4,6 +4,7 @@ import { ParallelTable } from '../../data/mixture/table';
 import { readExamples } from '../../data/read';
 import { type BASE_DTYPES, Model } from '../../model/model';
 import { ChatTemplate } from '../../model/template';
+import type { Compute } from '../../native/types';
 import { type Identify, loadIdentifier } from '../../text/identify';
 import { type Evaluation, loadEvaluation } from '../inputs';
 import { canonicalJson, type EvaluationKey, type Job, type Rendering } from '../job';
@@ -55,7 +56,10 @@ export class Workshop implements AsyncDisposable {
     if (this.#model?.path !== path) {
       await this.#freeModel();
       const { device, threads, baseDtype, compute, signal } = this.#options;
-      this.#model = { path, loading: Model.load({ model: path, device, threads, baseDtype, compute, signal }) };
+      this.#model = {
+        path,
+        loading: Model.load({ model: path, device, threads, baseDtype, compute, signal }),
+      };
     }
     return this.#model!.loading;
   }
