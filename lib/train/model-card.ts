@@ -14,6 +14,8 @@ export interface ModelCardFacts {
   steps: number;
   /** The hub's name of the base, or its path. */
   baseName: string;
+  /** The option that rounded the base's weights, as `--base-dtype nf4`. */
+  roundedBy?: string | undefined;
   /** Step and dev loss of the adapter where it was chosen by a dev set. */
   best: { step: number; loss: number } | undefined;
 }
@@ -33,9 +35,9 @@ const LOCAL = new Set([
 
 /** The text of README.md: metadata in YAML, then how to load it and what it was trained on. */
 export function modelCard(facts: ModelCardFacts): string {
-  const { options, data, best } = facts;
+  const { options, data, best, roundedBy } = facts;
   const full = options.method === 'full';
-  const rounded = options.baseDtype === 'int8' || options.baseDtype === 'nf4';
+  const dtype = roundedBy?.split(' ').at(-1);
   const base = hubName(facts.baseName);
   const shown = base ?? basename(facts.baseName);
   const ours = base === undefined ? 'MODEL' : `hf:${base}`;
@@ -48,7 +50,7 @@ export function modelCard(facts: ModelCardFacts): string {
       library_name: full ? 'transformers' : 'peft',
       pipeline_tag: 'text-generation',
       ...(codes.length > 0 && { language: codes }),
-      tags: full ? ['mlit'] : ['lora', 'mlit', ...(rounded ? [`base-${options.baseDtype}`] : [])],
+      tags: full ? ['mlit'] : ['lora', 'mlit', ...(dtype === undefined ? [] : [`base-${dtype}`])],
     },
     { version: '1.1' },
   );
@@ -76,7 +78,7 @@ file before you share the ${full ? 'model' : 'adapter'}.
 ## Use
 
 ${full ? useOfModel : useOfAdapter(ours)}
-${rounded ? roundedBase(options.baseDtype) : ''}Prompts were rendered with ${describeTemplate(template)}; use the same.
+${roundedBy === undefined ? '' : roundedBase(roundedBy)}Prompts were rendered with ${describeTemplate(template)}; use the same.
 
 ## Training data
 
@@ -126,8 +128,8 @@ mlit export --model ${base} --adapter path/to/this/folder --out merged --format 
 `;
 
 const roundedBase = (
-  dtype: string,
-): string => `It was trained over the base's matrices in ${dtype} (\`--base-dtype ${dtype}\`), and gives its exact answers over those alone; over the
+  by: string,
+): string => `It was trained over the base's matrices in ${by.split(' ').at(-1)} (\`${by}\`), and gives its exact answers over those alone; over the
 original ones, and merged into them, it differs a little.
 
 `;

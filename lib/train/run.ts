@@ -375,6 +375,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
         options,
         data,
         baseName: tuned.baseName,
+        roundedBy: tuned.roundedBy,
         steps: state.step,
         best: state.best,
       });

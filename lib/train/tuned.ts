@@ -12,6 +12,8 @@ export interface Tuned {
   readonly adapter: Adapter | undefined;
   /** The base's name on the hub where there is one, else its path. */
   readonly baseName: string;
+  /** The option that rounded the base's weights, as on the command line; undefined where it has them as they are. */
+  readonly roundedBy: string | undefined;
   /** Into a folder that exists and is empty: PEFT's two files, or a Hugging Face folder in f32. */
   save(folder: string): Promise<void>;
   dispose(): Promise<void>;
@@ -29,6 +31,7 @@ export async function makeTuned(
       kind: 'model',
       adapter: undefined,
       baseName: model.source.baseName,
+      roundedBy: undefined,
       save: async (out) => {
         await checkFiles(); // configuration and tokenizer are those of the files that lie there now
         await writeModelFolder({ source: model, out, dtype: 'f32' });
@@ -41,9 +44,15 @@ export async function makeTuned(
     kind: 'adapter',
     adapter,
     baseName: model.source.baseName,
+    roundedBy: roundingOf(model),
     save: (folder) => adapter.save(folder, model.source.baseName),
     dispose: () => adapter.dispose(),
   };
+}
+
+function roundingOf({ compute, baseDtype }: Model): string | undefined {
+  if (compute === 'int8') return '--compute int8';
+  return baseDtype === 'int8' || baseDtype === 'nf4' ? `--base-dtype ${baseDtype}` : undefined;
 }
 
 function makeAdapter(

@@ -71,10 +71,10 @@ describe('a model card', () => {
   });
 
   it('of an adapter over a rounded base says which, where a program finds it too', () => {
-    const options = resolveTrainOptions({ model: 'm', data: ['d.jsonl'], baseDtype: 'nf4' });
-    const card = modelCard(facts({ options }));
+    const card = modelCard(facts({ roundedBy: '--base-dtype nf4' }));
     expect(headOf(card).tags).toEqual(['lora', 'mlit', 'base-nf4']);
     expect(card).toContain("over the base's matrices in nf4 (`--base-dtype nf4`)");
+    expect(modelCard(facts({ roundedBy: '--compute int8' }))).toContain('in int8 (`--compute int8`)');
   });
 
   it('claims no base by a path', () => {
