@@ -8,6 +8,7 @@ import type {
   WeightFormat,
 } from '../native/types';
 import { refuseUnknownOptions } from '../text/options';
+import { calibrationOf } from './calibration';
 import { chooseCompute, describeChoice, deviceFor } from './compute';
 import type { HubOptions } from './hub/snapshot';
 import { loadTokenizer, type ModelSource, resolveModel } from './source';
@@ -119,10 +120,10 @@ export class Model implements AsyncDisposable {
       signal?.throwIfAborted(); // ends the load, with the reason
       onProgress?.(fraction);
     };
-    const native = await loadAddon().loadModel(
-      source.path,
-      toLoadOptions({ ...options, device, compute: choice.compute, onProgress: watched }),
-    );
+    const native = await loadAddon().loadModel(source.path, {
+      ...toLoadOptions({ ...options, device, compute: choice.compute, onProgress: watched }),
+      ...(choice.compute === 'int8' && calibrationOf(tokenizer)),
+    });
     if (options.signal?.aborted) {
       await native.dispose();
       options.signal.throwIfAborted();

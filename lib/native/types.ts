@@ -258,6 +258,9 @@ export interface NativeLoadOptions {
   format: 'auto' | WeightFormat;
   /** Arithmetic of the frozen base's products. int8: the processor's, with format auto or int8. Default f32. */
   compute?: Compute;
+  /** Tokens of a little text, its documents end to end, by which integer products choose what they keep in float32. */
+  calibration?: Int32Array;
+  calibrationLengths?: Int32Array;
   /** Called up to a hundred times, the last time with 1. What it throws ends the load and is what the promise rejects with. */
   onProgress?: (fraction: number) => void;
 }

@@ -4,6 +4,7 @@
 #include "addon/progress.h"
 #include "addon/states.h"
 #include "addon/values.h"
+#include "train/calibrate.h"
 
 namespace mlit::addon {
 
@@ -23,7 +24,15 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
     if (progress) native.progress = [&](double fraction) { progress->report(fraction); };
     const std::shared_ptr<Backend> backend =
         ComputeThread::instance().backend(device, options.threads, options.isa, options.integers);
+    // Integer products read the file twice: to see what they have to keep, and to keep it.
+    const CalibrationText text = calibrationText(options.calibration, options.calibrationLengths);
+    const bool twice = options.integers && !options.calibration.empty();
+    if (progress && twice) native.progress = [&](double fraction) { progress->report(fraction / 2); };
     state->model = Model::load(path, backend, native);
+    if (twice) {
+      if (progress) native.progress = [&](double fraction) { progress->report((1 + fraction) / 2); };
+      calibrate(state->model, text.batch(), native);
+    }
     return Nothing{};
   };
   const auto finish = [state, device, progress](Napi::Env target, Nothing) {

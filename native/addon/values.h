@@ -22,6 +22,7 @@ struct LoadOptions {
   std::string isa = "auto";
   std::optional<WeightFormat> format;  // none: what loses nothing
   bool integers = false;               // the processor's products with int8 weights are of integers
+  std::vector<int32_t> calibration, calibrationLengths;  // tokens of a little text, end to end; only with integers
 };
 
 LoadOptions loadOptions(Napi::Value value, const std::string& name);

@@ -165,6 +165,14 @@ class Backend : public BackendSizes {
   // The same from [count, in] floats on the device, enqueued like any other op: how a trained matrix gets its new values.
   virtual void refreshWeightRows(WeightId weight, int64_t firstRow, int64_t count, DevConstF32 rows) = 0;
   virtual void destroyWeight(WeightId weight) = 0;
+  // Products of integers alone: between watchColumns(true) and (false) linearForward notes of every weight how large the columns of
+  // its x are. chooseColumns() then keeps the largest of them in float32, and what the rows of a very tall weight have in common,
+  // and leaves the rest of the rows undefined: all of them have to be set again. Where nothing was noted nothing changes: false.
+  virtual void watchColumns(bool watch) { static_cast<void>(watch); }
+  virtual bool chooseColumns(WeightId weight) {
+    static_cast<void>(weight);
+    return false;
+  }
   // out[i, :] = scale * W[ids[i], :]; out is [n, in]. Ids are in range (checked by the caller).
   virtual void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) = 0;
 

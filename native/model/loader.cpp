@@ -122,6 +122,15 @@ ModelLoader::ModelLoader(Checkpoint checkpoint, const std::string& path, std::sh
   elementsTotal_ = parameterCount(model_->config_);
 }
 
+// Of a model that somebody else owns.
+ModelLoader::ModelLoader(Checkpoint checkpoint, Model& model, const Model::Options& options)
+    : model_(&model, [](Model*) {}),
+      options_(options),
+      source_(std::move(checkpoint.source)),
+      names_(std::move(checkpoint.names)),
+      pool_(usableProcessors()),
+      elementsTotal_(parameterCount(model.config_)) {}
+
 std::string ModelLoader::layerName(int32_t layer, const std::string& name) const {
   return names_.layerPrefix + std::to_string(layer) + "." + name;
 }
@@ -203,7 +212,7 @@ void ModelLoader::loadWeight(WeightId& weight, int64_t in, WeightFormat format, 
   for (const Part& part : parts) out += part.rows;
   for (const Part& part : parts) require(part.name, {part.rows, in});
   Backend& backend = *model_->backend_;
-  weight = backend.createWeight(out, in, format);
+  if (!weight) weight = backend.createWeight(out, in, format);
   int64_t at = 0;
   for (const Part& part : parts) {
     const TensorInfo& tensor = *source_->find(part.name);
@@ -273,12 +282,23 @@ void ModelLoader::loadVectors() {
 }
 
 std::shared_ptr<Model> ModelLoader::load() {
-  const ModelConfig& c = model_->config_;
   refuseOtherBiases();
   refuseWhatDoesNotFit();
-  model_->layers_.resize(static_cast<size_t>(c.layers));
+  model_->layers_.resize(static_cast<size_t>(model_->config_.layers));
   loadVectors();
   advance(0);
+  loadMatrices();
+  return model_;
+}
+
+void ModelLoader::refill(Model& model, const Model::Options& options) {
+  ModelLoader loader(Checkpoint(model.path_), model, options);
+  loader.loadMatrices();
+  model.weightsChanged();
+}
+
+void ModelLoader::loadMatrices() {
+  const ModelConfig& c = model_->config_;
   const WeightFormat format = model_->format_, table = tableFormat(format, *model_->backend_);
   loadWeight(model_->embedding_, c.hidden, table, {{names_.embedding, c.vocabulary}});
   if (c.tiedHead) {
@@ -298,7 +318,6 @@ std::shared_ptr<Model> ModelLoader::load() {
     loadWeight(w.gateUp, c.hidden, format, {{name(names_.gate), c.feedForward}, {name(names_.up), c.feedForward}});
     loadWeight(w.down, c.feedForward, format, {{name(names_.down), c.hidden}});
   }
-  return model_;
 }
 
 std::shared_ptr<Model> ModelLoader::outline(const ModelConfig& c, std::shared_ptr<Backend> backend,

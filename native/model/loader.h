@@ -43,6 +43,8 @@ class ModelLoader {
   ModelLoader(Checkpoint checkpoint, const std::string& path, std::shared_ptr<Backend> backend,
               const Model::Options& options);
   std::shared_ptr<Model> load();
+  // Sets every matrix of a model anew from the file that it was loaded from.
+  static void refill(Model& model, const Model::Options& options);
   // A model of this shape whose weights nobody has set: for a backend that only counts.
   static std::shared_ptr<Model> outline(const ModelConfig& config, std::shared_ptr<Backend> backend,
                                         WeightFormat format);
@@ -57,12 +59,15 @@ class ModelLoader {
 
   void loadWeight(WeightId& weight, int64_t in, WeightFormat format, const std::vector<Part>& parts);
   void loadVectors();
+  void loadMatrices();
   void refuseOtherBiases() const;
   void refuseWhatDoesNotFit() const;
   const TensorInfo& require(const std::string& name, const Shape& shape) const;
   void readBlock(const TensorInfo& tensor, int64_t first, int64_t count, int64_t in);
   void advance(int64_t elements);
   std::string layerName(int32_t layer, const std::string& name) const;
+
+  ModelLoader(Checkpoint checkpoint, Model& model, const Model::Options& options);
 
   std::shared_ptr<Model> model_;
   Model::Options options_;

@@ -132,21 +132,13 @@ TEST(Dot, ExtremesDoNotSaturate) {
   const std::vector<int32_t> starts(kK / kDotBlock, static_cast<int32_t>(-128 * 127 * kDotBlock));
   for (const std::string& isa : availableIsas()) {
     std::vector<float> c(64, kPoison);
-    kernelsOf(isa).block({1,
-                          64,
-                          kK,
-                          kDotBlock,
-                          a.data(),
-                          kK,
-                          scales.data(),
-                          starts.data(),
-                          1,
-                          b.data(),
-                          nullptr,
-                          c.data(),
-                          64,
-                          false,
-                          {}});
+    DotBlock block{};
+    block.rows = 1, block.columns = 64, block.k = kK, block.block = kDotBlock;
+    block.a = a.data(), block.aRow = kK;
+    block.scales = scales.data(), block.starts = starts.data(), block.ldScales = 1;
+    block.b = b.data();
+    block.c = c.data(), block.ldc = 64;
+    kernelsOf(isa).block(block);
     for (const float value : c) ASSERT_EQ(value, 127.0f * 127 * kK) << isa;
   }
 }
@@ -294,6 +286,119 @@ TEST(Dot, LosesAHundredth) {
   EXPECT_LT(error(got.y, expected.y), 0.01);
   EXPECT_LT(error(got.dx, expected.dx), 0.01);
   EXPECT_GT(error(got.y, expected.y), 0.001);
+}
+
+// A weight whose x has a few columns that are a hundred times the others, tall enough to have a mean that is taken out.
+struct Calibrated {
+  static constexpr int64_t kOut = kExactLargestWidth + 5, kIn = 130, kRows = 12;
+  std::vector<float> w = randomFloats(kOut * kIn, 1), x = randomFloats(kRows * kIn, 2),
+                     dy = randomFloats(kRows * kOut, 3);
+  std::vector<int64_t> large{3, 64, 65, 127, 129};
+  std::unique_ptr<Backend> backend;
+  WeightId weight;
+
+  Calibrated(int threads, const std::string& isa) : backend(integerBackend(threads, isa)) {
+    for (int64_t o = 0; o < kOut; ++o) {
+      for (int64_t i = 0; i < kIn; ++i) w[at(o, kIn, i)] = 0.2f * w[at(o, kIn, i)] + (i % 3 == 0 ? 1.5f : -0.5f);
+    }
+    for (int64_t row = 0; row < kRows; ++row) {
+      for (const int64_t i : large) x[at(row, kIn, i)] *= 100;
+    }
+    weight = backend->createWeight(kOut, kIn, WeightFormat::kI8Channel);
+    fill();
+  }
+  void fill() const { backend->setWeightRows(weight, 0, kOut, w.data()); }
+  bool calibrate() const {
+    backend->watchColumns(true);
+    forward();
+    backend->watchColumns(false);
+    const bool chosen = backend->chooseColumns(weight);
+    if (chosen) fill();
+    return chosen;
+  }
+  std::vector<float> forward() const {
+    const DeviceFloats in(*backend, x), y(*backend, kRows * kOut, kPoison);
+    backend->linearForward(weight, in.ptr(), kIn, kRows, y.ptr(), kOut, {}, DevReal());
+    return y.read();
+  }
+  std::vector<float> backward() const {
+    const DeviceFloats in(*backend, x), out(*backend, dy), dx(*backend, kRows * kIn, kPoison);
+    backend->linearBackward(weight, in.ptr(), kIn, kRows, out.ptr(), kOut, dx.ptr(), kIn, false, {}, DevReal(),
+                            DevReal());
+    return dx.read();
+  }
+  std::vector<float> seen() const {
+    std::vector<int32_t> ids(static_cast<size_t>(kOut));
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i);
+    const DeviceArray<int32_t> rows(*backend, ids);
+    const DeviceFloats out(*backend, kOut * kIn, kPoison);
+    backend->gatherWeightRows(weight, rows.ptr(), kOut, 1.0f, out.ptr());
+    return out.read();
+  }
+};
+
+double relativeError(const std::vector<float>& got, const std::vector<double>& expected) {
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    difference += std::pow(got[i] - expected[i], 2), size += expected[i] * expected[i];
+  }
+  return std::sqrt(difference / size);
+}
+
+TEST(Dot, KeepsInFloat32WhatIsLargeAndWhatRowsHaveInCommon) {
+  const Calibrated c(2, "auto");
+  constexpr int64_t kOut = Calibrated::kOut, kIn = Calibrated::kIn, kRows = Calibrated::kRows;
+  std::vector<double> y(static_cast<size_t>(kRows * kOut)), dx(static_cast<size_t>(kRows * kIn)),
+      w(c.w.begin(), c.w.end());
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (int64_t o = 0; o < kOut; ++o) {
+      for (int64_t i = 0; i < kIn; ++i) {
+        y[at(row, kOut, o)] += double{c.x[at(row, kIn, i)]} * c.w[at(o, kIn, i)];
+        dx[at(row, kIn, i)] += double{c.dy[at(row, kOut, o)]} * c.w[at(o, kIn, i)];
+      }
+    }
+  }
+  const double y0 = relativeError(c.forward(), y), dx0 = relativeError(c.backward(), dx),
+               w0 = relativeError(c.seen(), w);
+  ASSERT_TRUE(c.calibrate());
+  const double y1 = relativeError(c.forward(), y), dx1 = relativeError(c.backward(), dx),
+               w1 = relativeError(c.seen(), w);
+  EXPECT_LT(y1, y0 / 5) << y0;
+  EXPECT_LT(y1, 1e-4);
+  EXPECT_LT(dx1, dx0 / 2) << dx0;
+  EXPECT_LT(w1, w0 / 5) << w0;
+  // The columns that were made large are among the kept, and those have not lost a bit.
+  const std::vector<float> seen = c.seen(), got = c.backward();
+  for (const int64_t i : c.large) {
+    for (int64_t o = 0; o < kOut; o += 97) ASSERT_EQ(seen[at(o, kIn, i)], c.w[at(o, kIn, i)]);
+    for (int64_t row = 0; row < kRows; ++row) EXPECT_NEAR(got[at(row, kIn, i)], dx[at(row, kIn, i)], 2e-2) << i;
+  }
+  EXPECT_FALSE(c.backend->chooseColumns(c.weight)) << "once is enough";
+}
+
+TEST(Dot, KeptColumnsHaveTheSameBitsOnEveryInstructionSet) {
+  std::vector<float> y, dx, seen;
+  for (const std::string& isa : availableIsas()) {
+    for (const int threads : {1, 3}) {
+      const Calibrated c(threads, isa);
+      ASSERT_TRUE(c.calibrate());
+      if (y.empty()) y = c.forward(), dx = c.backward(), seen = c.seen();
+      EXPECT_TRUE(sameBytes(c.forward(), y)) << isa << ", " << threads;
+      EXPECT_TRUE(sameBytes(c.backward(), dx)) << isa << ", " << threads;
+      EXPECT_TRUE(sameBytes(c.seen(), seen)) << isa << ", " << threads;
+    }
+  }
+}
+
+TEST(Dot, NothingIsChosenOfWhatWasNotSeen) {
+  const Calibrated c(1, "auto");
+  const std::vector<float> before = c.forward();
+  EXPECT_FALSE(c.backend->chooseColumns(c.weight));
+  EXPECT_TRUE(sameBytes(c.forward(), before));
+  const auto floats = createCpuBackend(1);
+  floats->watchColumns(true);
+  const WeightId weight = floats->createWeight(64, 64, WeightFormat::kI8Channel);
+  EXPECT_FALSE(floats->chooseColumns(weight));
 }
 
 TEST(Dot, OtherFormatsAndBackendsAreLeftAlone) {

@@ -49,6 +49,10 @@ class CpuBackend final : public Backend {
   void destroyWeight(WeightId weight) override;
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) override;
 
+  // kept_columns.cpp
+  void watchColumns(bool watch) override;
+  bool chooseColumns(WeightId weight) override;
+
   // rounded_rows.cpp
   size_t productBytes(int64_t rows, int64_t width) const override;
 
@@ -111,8 +115,11 @@ class CpuBackend final : public Backend {
  private:
   float* scratch(int thread) const { return scratch_[static_cast<size_t>(thread)].get(); }
   CpuWeight& weightAt(WeightId weight);
-  // Rows of x, times a factor for each of their elements where factors are given; good until the next call.
-  RoundedRows roundRows(const float* x, int64_t ldx, int64_t rows, int64_t width, const float* factors);
+  static void noteColumns(CpuWeight& weight, const float* x, int64_t ldx, int64_t rows);
+  // Rows of x for y = x·Wᵀ, and of dy for dx = dy·W; good until the next call.
+  RoundedRows roundInputs(const CpuWeight& weight, const float* x, int64_t ldx, int64_t rows);
+  RoundedRows roundGradients(const CpuWeight& weight, const float* dy, int64_t lddy, int64_t rows);
+  RoundedRows roundedRows(int64_t rows, int64_t width);
 
   struct AlignedFree {
     void operator()(void* memory) const;
@@ -123,6 +130,7 @@ class CpuBackend final : public Backend {
   std::vector<std::unique_ptr<float[], AlignedFree>> scratch_;  // one a thread
   std::vector<std::unique_ptr<CpuWeight>> weights_;
   bool integers_;
+  bool watching_ = false;
   std::unique_ptr<std::byte, AlignedFree> rounded_;  // the rows of the product at hand
   size_t roundedBytes_ = 0;
 };

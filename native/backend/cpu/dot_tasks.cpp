@@ -29,6 +29,21 @@ void addLargest(const CpuWeight& w, const RoundedRows& dy, Range rows, Range col
   }
 }
 
+// dx's kept columns, and what the mean row adds to all others.
+void addKept(const CpuWeight& w, const RoundedRows& dy, Range rows, Range columns, Matrix dx) {
+  const KeptColumns& kept = w.kept;
+  const auto count = static_cast<int64_t>(kept.columns.size());
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    float* const to = dx.data + r * dx.ld;
+    for (int64_t i = columns.begin; dy.offsets != nullptr && i < columns.end; ++i)
+      to[i] += dy.offsets[r] * kept.mean[static_cast<size_t>(i)];
+    for (int64_t c = 0; c < count; ++c) {
+      const int32_t column = kept.columns[static_cast<size_t>(c)];
+      if (column >= columns.begin && column < columns.end) to[column] += dy.kept[r * count + c];
+    }
+  }
+}
+
 int64_t paddedSteps(int64_t steps) { return ceilDiv(steps, kDotSteps) * kDotSteps; }
 
 }  // namespace
@@ -47,12 +62,19 @@ void forwardTask(const DotKernels& dot, const CpuWeight& w, const RoundedRows& x
       x.fill(block, rows.begin, k0);
       block.b = w.dotRows(panel, k0);
       block.factors = w.scales + columns.begin;
+      block.offsets = x.offsets == nullptr ? nullptr : x.offsets + rows.begin;
       block.c = y.data + rows.begin * y.ld + columns.begin;
       block.ldc = y.ld;
       block.add = k0 > 0;
       block.ahead[0] = task.ahead(w, panel, k0, depth);
       dot.block(block);
-      if (k0 + steps >= w.in) adapters.add(rows, columns, y, scratch);
+      if (k0 + steps < w.in) continue;
+      if (x.kept != nullptr) {
+        const auto kept = static_cast<int64_t>(w.kept.columns.size());
+        expand(adapters.gemm, x.kept + rows.begin * kept, kept, rows.size(), kept, w.kept.rows + columns.begin,
+               w.panels() * kPanel, columns.size(), block.c, y.ld, scratch);
+      }
+      adapters.add(rows, columns, y, scratch);
     }
   }
 }
@@ -103,6 +125,7 @@ void backwardTask(const DotKernels& dot, const CpuWeight& w, const RoundedRows& 
         dot.block(block);
         if (!last) continue;
         if (dy.largest != nullptr) addLargest(w, dy, at, columns, dx);
+        addKept(w, dy, at, columns, dx);
         adapters.add(at, columns, dx, scratch);
       }
     }

@@ -47,7 +47,7 @@ Cut backwardCut(int64_t rows, int64_t columnBlocks, int64_t threads) {
 void CpuBackend::linearForward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
                                std::span<const LoraGroup> groups, DevReal p) {
   if (rows <= 0) return;
-  const CpuWeight& w = weightAt(weight);
+  CpuWeight& w = weightAt(weight);
   const int64_t ldp = maxRank(groups);
 
   const std::vector<GroupRows> chunks = groupChunks(groups);
@@ -63,7 +63,8 @@ void CpuBackend::linearForward(WeightId weight, DevConstReal x, int64_t ldx, int
     columnParts = std::max(columnParts, std::min(panels, ceilDiv(4 * pool_.threads(), rowParts)));
   }
   const bool integers = integers_ && w.format == WeightFormat::kI8Channel;
-  const RoundedRows rounded = integers ? roundRows(x.floats(), ldx, rows, w.in, nullptr) : RoundedRows{};
+  if (integers && watching_) noteColumns(w, x.floats(), ldx, rows);
+  const RoundedRows rounded = integers ? roundInputs(w, x.floats(), ldx, rows) : RoundedRows{};
   const ForwardAdapters adapters{*kernels_.gemm, groups, {p.floats(), ldp}};
   // Row parts run fastest, so that threads meet at the same panels.
   pool_.run(rowParts * columnParts, [&](int64_t task, int thread) {
@@ -94,8 +95,8 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
     if (!dx && !group->dA) return;
     for (const LoraSegment& segment : group->segments) {
       project(gemm, dy.floats() + own.begin * lddy + segment.outBegin, lddy, own.size(),
-              segment.outEnd - segment.outBegin, segment.bT.raw(), segment.rank, group->scale,
-              u.floats() + own.begin * ldp + segment.rankBegin, ldp, memory);
+              segment.outEnd - segment.outBegin, segment.bT.raw(), segment.outEnd - segment.outBegin, segment.rank,
+              group->scale, u.floats() + own.begin * ldp + segment.rankBegin, ldp, memory);
     }
   });
 
@@ -110,7 +111,7 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
                                                             : backwardCut(rows, columnBlocks, pool_.threads());
   const int64_t baseTasks = cut.rowParts * cut.columnParts;
   const bool integers = integers_ && w.format == WeightFormat::kI8Channel && baseTasks > 0;
-  const RoundedRows rounded = integers ? roundRows(dy.floats(), lddy, rows, w.out, w.scales) : RoundedRows{};
+  const RoundedRows rounded = integers ? roundGradients(w, dy.floats(), lddy, rows) : RoundedRows{};
   const BackwardAdapters adapters{kernels_, groups, w.in, {u.floats(), ldp}};
   pool_.run(baseTasks + static_cast<int64_t>(runs.size()) - 1, [&](int64_t task, int thread) {
     const Scratch memory(pool_, scratch(thread));

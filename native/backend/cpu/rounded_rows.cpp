@@ -14,27 +14,32 @@ namespace {
 
 constexpr int64_t kElementsPerTask = 16 * 1024;
 constexpr size_t kAlignment = 64;
+constexpr size_t kMostKept = 16;
 
 size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 // Where the parts of so many rows lie.
 struct Layout {
   int64_t ld, blocks;
-  size_t scales, starts, largest, bytes;
+  size_t scales, starts, largest, kept, offsets, bytes;
   Layout(int64_t rows, int64_t width) : ld(ceilDiv(width, kPanel) * kPanel), blocks(ceilDiv(width, kDotBlock)) {
-    const auto count = static_cast<size_t>(rows * blocks);
+    const auto count = static_cast<size_t>(rows * blocks), each = static_cast<size_t>(rows);
     scales = aligned(static_cast<size_t>(rows * ld));
     starts = scales + aligned(count * sizeof(float));
     largest = starts + aligned(count * sizeof(int32_t));
-    bytes = largest + (width >= kExactLargestWidth ? aligned(static_cast<size_t>(rows) * sizeof(LargestElement)) : 0);
+    kept = largest + (width >= kExactLargestWidth ? aligned(each * sizeof(LargestElement)) : 0);
+    offsets = kept + aligned(each * kMostKept * sizeof(float));
+    bytes = offsets + aligned(each * sizeof(float));
   }
 };
+
+int64_t rowsPerTask(int64_t width) { return std::max<int64_t>(1, kElementsPerTask / width); }
 
 }  // namespace
 
 size_t CpuBackend::productBytes(int64_t rows, int64_t width) const { return integers_ ? Layout(rows, width).bytes : 0; }
 
-RoundedRows CpuBackend::roundRows(const float* x, int64_t ldx, int64_t rows, int64_t width, const float* factors) {
+RoundedRows CpuBackend::roundedRows(int64_t rows, int64_t width) {
   const Layout layout(rows, width);
   if (layout.bytes > roundedBytes_) {
     rounded_.reset();
@@ -49,18 +54,55 @@ RoundedRows CpuBackend::roundRows(const float* x, int64_t ldx, int64_t rows, int
     roundedBytes_ = layout.bytes;
   }
   std::byte* const at = rounded_.get();
-  RoundedRows to{width,
-                 reinterpret_cast<int8_t*>(at),
-                 layout.ld,
-                 layout.blocks,
-                 reinterpret_cast<float*>(at + layout.scales),
-                 reinterpret_cast<int32_t*>(at + layout.starts),
-                 width >= kExactLargestWidth ? reinterpret_cast<LargestElement*>(at + layout.largest) : nullptr};
-  const int64_t rowsPerTask = std::max<int64_t>(1, kElementsPerTask / width);
-  pool_.run(ceilDiv(rows, rowsPerTask), [&](int64_t task, int) {
-    for (int64_t r = task * rowsPerTask; r < std::min(rows, (task + 1) * rowsPerTask); ++r) {
-      kernels_.dot->round({width, kDotBlock, x + r * ldx, factors, to.data + r * to.ld, to.scales + r * to.blocks,
+  return {width,
+          reinterpret_cast<int8_t*>(at),
+          layout.ld,
+          layout.blocks,
+          reinterpret_cast<float*>(at + layout.scales),
+          reinterpret_cast<int32_t*>(at + layout.starts),
+          width >= kExactLargestWidth ? reinterpret_cast<LargestElement*>(at + layout.largest) : nullptr,
+          reinterpret_cast<float*>(at + layout.kept),
+          reinterpret_cast<float*>(at + layout.offsets)};
+}
+
+RoundedRows CpuBackend::roundInputs(const CpuWeight& w, const float* x, int64_t ldx, int64_t rows) {
+  RoundedRows to = roundedRows(rows, w.in);
+  const KeptColumns& kept = w.kept;
+  if (kept.columns.empty()) to.kept = nullptr;
+  if (kept.mean.empty()) to.offsets = nullptr;
+  to.largest = nullptr;  // of gradients alone
+  const auto columns = static_cast<int64_t>(kept.columns.size());
+  const int64_t each = rowsPerTask(w.in);
+  pool_.run(ceilDiv(rows, each), [&](int64_t task, int) {
+    for (int64_t r = task * each; r < std::min(rows, (task + 1) * each); ++r) {
+      const float* const row = x + r * ldx;
+      kernels_.dot->round({w.in, kDotBlock, row, kept.mask.empty() ? nullptr : kept.mask.data(), to.data + r * to.ld,
+                           to.scales + r * to.blocks, to.starts + r * to.blocks, nullptr});
+      for (int64_t c = 0; c < columns; ++c) to.kept[r * columns + c] = row[kept.columns[static_cast<size_t>(c)]];
+      if (to.offsets != nullptr) to.offsets[r] = kernels_.dot->sum({w.in, row, kept.mean.data()});
+    }
+  });
+  return to;
+}
+
+RoundedRows CpuBackend::roundGradients(const CpuWeight& w, const float* dy, int64_t lddy, int64_t rows) {
+  RoundedRows to = roundedRows(rows, w.out);
+  const KeptColumns& kept = w.kept;
+  if (kept.columns.empty()) to.kept = nullptr;
+  if (kept.mean.empty()) to.offsets = nullptr;
+  const auto columns = static_cast<int64_t>(kept.columns.size());
+  const int64_t each = std::clamp(rowsPerTask(w.out), kGemmRows, 8 * kGemmRows);
+  pool_.run(ceilDiv(rows, each), [&](int64_t task, int thread) {
+    const int64_t begin = task * each, end = std::min(rows, begin + each);
+    for (int64_t r = begin; r < end; ++r) {
+      const float* const row = dy + r * lddy;
+      kernels_.dot->round({w.out, kDotBlock, row, w.scales, to.data + r * to.ld, to.scales + r * to.blocks,
                            to.starts + r * to.blocks, to.largest == nullptr ? nullptr : to.largest + r});
+      if (to.offsets != nullptr) to.offsets[r] = kernels_.dot->sum({w.out, row, nullptr});
+    }
+    if (columns > 0) {
+      project(*kernels_.gemm, dy + begin * lddy, lddy, end - begin, w.out, kept.rows, w.panels() * kPanel, columns, 1,
+              to.kept + begin * columns, columns, Scratch(pool_, scratch(thread)));
     }
   });
   return to;

@@ -20,6 +20,10 @@ struct RoundedRows {
   float* scales = nullptr;            // [rows][blocks]
   int32_t* starts = nullptr;          // [rows][blocks]
   LargestElement* largest = nullptr;  // [rows], or null
+  // What of the product is in float32. Forward: x's kept columns, and its product with the mean row. Backward: the kept columns of
+  // dx, and the sum of dy, which the mean row is to be multiplied by. Null where the weight keeps nothing.
+  float* kept = nullptr;     // [rows][kept columns]
+  float* offsets = nullptr;  // [rows]
 
   // What the product of rows from `row` on along K from `first` on, a multiple of kDotBlock, takes.
   void fill(DotBlock& block, int64_t row, int64_t first) const {

@@ -59,6 +59,18 @@ float largestOf(const float* row, int64_t n) {
   return largest;
 }
 
+// The same of what is left of a row for its bytes.
+float largestByteOf(const CpuWeight& w, const float* row) {
+  const KeptColumns& kept = w.kept;
+  if (kept.mask.empty()) return largestOf(row, w.in);
+  float largest = 0;
+  for (int64_t i = 0; i < w.in; ++i) {
+    const auto at = static_cast<size_t>(i);
+    largest = std::max(largest, std::fabs(row[i] - (kept.mean.empty() ? 0.0f : kept.mean[at])) * kept.mask[at]);
+  }
+  return largest;
+}
+
 int8_t toI8(float value, float scale) {
   if (!(scale > 0)) return 0;
   return static_cast<int8_t>(std::clamp(std::nearbyint(value / scale), -127.0f, 127.0f));
@@ -70,7 +82,7 @@ float* scalesAt(const CpuWeight& w, int64_t panel, int64_t input) {
 }
 
 void setScales(CpuWeight& w, int64_t panel, int64_t output, const float* row) {
-  if (w.format == WeightFormat::kI8Channel) w.scales[panel * kPanel + output] = largestOf(row, w.in) / 127.0f;
+  if (w.format == WeightFormat::kI8Channel) w.scales[panel * kPanel + output] = largestByteOf(w, row) / 127.0f;
   if (w.format != WeightFormat::kNF4) return;
   for (int64_t i = 0; i < w.in; i += kNf4Block) {
     scalesAt(w, panel, i)[output] = largestOf(row + i, std::min(kNf4Block, w.in - i));
@@ -101,6 +113,23 @@ void decodeNf4(const CpuWeight& w, int64_t panel, int64_t first, int64_t count, 
   }
 }
 
+// Of one input: its bytes, or what is kept instead.
+void encodeBytes(CpuWeight& w, int64_t panel, int64_t input, int64_t begin, int64_t end, const float* from) {
+  auto* const to = reinterpret_cast<uint8_t*>(w.data) + static_cast<size_t>(panel) * panelBytes(w.in, w.format);
+  const KeptColumns& kept = w.kept;
+  const auto at = static_cast<size_t>(input);
+  const bool whole = !kept.mask.empty() && kept.mask[at] == 0;
+  if (whole) {
+    const auto column = std::lower_bound(kept.columns.begin(), kept.columns.end(), input) - kept.columns.begin();
+    std::copy(from + begin, from + end, kept.rows + (column * w.panels() + panel) * kPanel + begin);
+  }
+  const float mean = kept.mean.empty() ? 0 : kept.mean[at];
+  for (int64_t j = begin; j < end; ++j) {
+    const int code = whole ? 0 : toI8(from[j] - mean, w.scales[panel * kPanel + j]);
+    to[dotPlace(input, j)] = static_cast<uint8_t>(128 + code);
+  }
+}
+
 // Writes columns [begin, end) of inputs [first, first + count) of a panel from the transposed floats block [count][kPanel].
 void encode(CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t begin, int64_t end, const float* block) {
   const int64_t base = (panel * w.in + first) * kPanel;
@@ -119,10 +148,7 @@ void encode(CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t b
         break;
       }
       case WeightFormat::kI8Channel: {
-        auto* to = reinterpret_cast<uint8_t*>(w.data) + static_cast<size_t>(panel) * panelBytes(w.in, w.format);
-        for (int64_t j = begin; j < end; ++j) {
-          to[dotPlace(first + i, j)] = static_cast<uint8_t>(128 + toI8(from[j], w.scales[panel * kPanel + j]));
-        }
+        encodeBytes(w, panel, first + i, begin, end, from);
         break;
       }
       case WeightFormat::kNF4: {
@@ -139,6 +165,7 @@ void encode(CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t b
 CpuWeight::~CpuWeight() {
   std::free(data);
   std::free(scales);
+  std::free(kept.rows);
 }
 
 const std::byte* CpuWeight::panelAt(int64_t panel) const {
@@ -179,7 +206,8 @@ CpuWeight& CpuBackend::weightAt(WeightId weight) {
 
 size_t CpuBackend::weightBytes(int64_t out, int64_t in, WeightFormat format) const {
   const auto panels = static_cast<size_t>((out + kPanel - 1) / kPanel);
-  return panels * panelBytes(in, format) + scaleCount(panels * kPanel, in, format) * sizeof(float);
+  const size_t kept = integers_ && format == WeightFormat::kI8Channel ? keptBytes(out, in) : 0;
+  return panels * panelBytes(in, format) + scaleCount(panels * kPanel, in, format) * sizeof(float) + kept;
 }
 
 WeightId CpuBackend::createWeight(int64_t out, int64_t in, WeightFormat format) {
@@ -281,8 +309,11 @@ void CpuBackend::gatherWeightRows(WeightId id, DevConstI32 ids, int64_t n, float
         case WeightFormat::kI8Channel:
           for (int64_t i = 0; i < w.in; ++i) {
             const int code = w.dotRows(row / kPanel, 0)[dotPlace(i, row % kPanel)];
-            to[i] = scale * (static_cast<float>(code - 128) * w.scales[row]);
+            const float mean = w.kept.mean.empty() ? 0 : w.kept.mean[static_cast<size_t>(i)];
+            to[i] = scale * (static_cast<float>(code - 128) * w.scales[row] + mean);
           }
+          for (size_t c = 0; c < w.kept.columns.size(); ++c)
+            to[w.kept.columns[c]] = scale * w.kept.rows[static_cast<int64_t>(c) * w.panels() * kPanel + row];
           break;
         case WeightFormat::kNF4:
           for (int64_t i = 0; i < w.in; ++i) {

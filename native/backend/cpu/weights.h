@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "backend/backend.h"
 #include "backend/cpu/kernels.h"
@@ -14,6 +15,16 @@ namespace mlit {
 
 inline constexpr int64_t kPanel = kGemmPanel;  // outputs a panel
 
+// What a weight of integer products keeps in float32 beside its bytes (numerics.md, int8 compute). Columns of x that are much larger
+// than the others would cost all of them their precision, and so would what all rows of a vocabulary have in common.
+struct KeptColumns {
+  std::vector<int32_t> columns;  // ascending; their bytes are zeros
+  float* rows = nullptr;         // [columns][panels * kPanel]: those columns of W
+  std::vector<float> mask;       // [in]: 0 at those columns, 1 elsewhere; empty where there are none
+  std::vector<float> mean;       // [in], taken from every row; empty where nothing is. 0 at those columns
+  std::vector<double> noted;     // [in], while x is watched: how large its columns are
+};
+
 // Element (o, i) of W[out, in] is number (o / kPanel * in + i) * kPanel + o % kPanel, in bfloat16 bf16Place(o % kPanel); int8 is
 // stored + 128, inputs by four (dotPlace). The last panel is padded with zeros.
 struct CpuWeight {
@@ -23,6 +34,7 @@ struct CpuWeight {
   std::byte* data = nullptr;
   // kI8Channel: one an output, padded to whole panels. kNF4: [panels][blocks of a row][kPanel].
   float* scales = nullptr;
+  KeptColumns kept;
 
   CpuWeight() = default;
   ~CpuWeight();
@@ -45,6 +57,10 @@ struct CpuWeight {
   // The same in their stored form, to be prefetched.
   GemmAhead stored(int64_t panel, int64_t first, int64_t count, int64_t panelCount = 1) const;
 };
+
+// Columns that a weight with so many inputs keeps where some were noted, and the bytes that they and the rest of it take.
+inline constexpr int64_t keptColumns(int64_t in) { return in / 16 < 16 ? in / 16 : 16; }
+size_t keptBytes(int64_t out, int64_t in);
 
 // Page-aligned memory that asks for huge pages where it is large; null where the system refuses. Freed by std::free.
 void* allocatePages(size_t bytes);

@@ -152,21 +152,21 @@ constexpr Multiply kMultiply[] = {
 };
 static_assert(sizeof(kMultiply) / sizeof(kMultiply[0]) == kMaxRows);
 
-void writeRow(const DotBlock& g, const float* from, float* to) {
+void writeRow(const DotBlock& g, int64_t row, const float* from, float* to) {
+  const Floats offset = set(g.offsets == nullptr || g.add ? 0 : g.offsets[row]);
   const auto valueAt = [&](Floats value, Floats factor, Floats before) __attribute__((always_inline)) {
-    if (g.factors == nullptr) return g.add ? hn::Add(before, value) : value;
-    return g.add ? hn::MulAdd(value, factor, before) : hn::Mul(value, factor);
+    return g.factors == nullptr ? hn::Add(before, value) : hn::MulAdd(value, factor, before);
   };
   forVectors(
       g.columns,
       [&](int64_t j) {
         store(valueAt(load(from + j), g.factors == nullptr ? hn::Zero(kF) : load(g.factors + j),
-                      g.add ? load(to + j) : hn::Zero(kF)),
+                      g.add ? load(to + j) : offset),
               to + j);
       },
       [&](int64_t j, int64_t n) {
         storeFirst(valueAt(load(from + j), g.factors == nullptr ? hn::Zero(kF) : loadFirst(g.factors + j, n),
-                           g.add ? loadFirst(to + j, n) : hn::Zero(kF)),
+                           g.add ? loadFirst(to + j, n) : offset),
                    to + j, n);
       });
 }
@@ -183,7 +183,7 @@ void dotBlock(const DotBlock& g) {
     for (int64_t column = 0; column < g.columns; column += kTileColumns) {
       kMultiply[rows - 1](g, row, column, ahead.next(), tile);
     }
-    for (int64_t r = 0; r < rows; ++r) writeRow(g, tile + r * kPanel, g.c + (row + r) * g.ldc);
+    for (int64_t r = 0; r < rows; ++r) writeRow(g, row + r, tile + r * kPanel, g.c + (row + r) * g.ldc);
     row += rows;
   }
 }
@@ -306,6 +306,29 @@ void roundRow(const RoundedRow& row) {
   }
 }
 
+float sumRow(const RowSum& row) {
+  constexpr int kParts = 16 / kLanes;
+  Floats sums[kParts];
+  for (int p = 0; p < kParts; ++p) sums[p] = hn::Zero(kF);
+  const auto add = [&](Floats& sum, Floats x, Floats y) {
+    sum = row.y == nullptr ? hn::Add(sum, x) : hn::MulAdd(x, y, sum);
+  };
+  const int64_t whole = row.k / 16 * 16;
+  for (int64_t i = 0; i < whole; i += 16) {
+    MLIT_UNROLL for (int p = 0; p < kParts; ++p) {
+      const int64_t at = i + p * kLanes;
+      add(sums[p], load(row.x + at), row.y == nullptr ? hn::Zero(kF) : load(row.y + at));
+    }
+  }
+  alignas(64) float lanes[16];
+  for (int p = 0; p < kParts; ++p) store(sums[p], lanes + p * kLanes);
+  for (int64_t i = whole; i < row.k; ++i) lanes[i - whole] += row.y == nullptr ? row.x[i] : row.x[i] * row.y[i];
+  for (int step = 8; step > 0; step /= 2) {
+    for (int i = 0; i < step; ++i) lanes[i] += lanes[i + step];
+  }
+  return lanes[0];
+}
+
 // Blocks of 4 x 4 bytes, four of them side by side in a 128-bit vector's place.
 void transpose(const uint8_t* from, uint8_t* to) {
   const hn::Full128<uint8_t> d;
@@ -351,6 +374,6 @@ void decode(const uint8_t* from, const float* scales, int64_t rows, float* to) {
 
 }  // namespace
 
-const DotKernels dotKernels = {roundRow, dotBlock, transpose, decode};
+const DotKernels dotKernels = {roundRow, dotBlock, sumRow, transpose, decode};
 
 }  // namespace mlit::MLIT_ISA_NAMESPACE

@@ -35,6 +35,13 @@ struct RoundedRow {
   LargestElement* largest;  // null: every element is rounded
 };
 
+// The dot product of a row with another, and its sum, in sixteen interleaved sums: the same on every instruction set.
+struct RowSum {
+  int64_t k;
+  const float* x;
+  const float* y;  // null: the sum of x
+};
+
 // c[rows, columns] (+)= factors[column] * sum over blocks of scale * (sum of a * (b - 128)), columns <= 64.
 struct DotBlock {
   int64_t rows;
@@ -48,6 +55,7 @@ struct DotBlock {
   int64_t ldScales;
   const uint8_t* b;      // [k / 4][kGemmPanel][4]
   const float* factors;  // [columns], or null: one
+  const float* offsets;  // [rows]: what a sum that is not added begins with; null: nothing
   float* c;
   int64_t ldc;
   bool add;
@@ -57,6 +65,7 @@ struct DotBlock {
 struct DotKernels {
   void (*round)(const RoundedRow& row);
   void (*block)(const DotBlock& block);
+  float (*sum)(const RowSum& row);
   // From inputs [first, first + 64) of a panel, [16][64 outputs][4 inputs], to [16][64 inputs][4 outputs].
   void (*transpose)(const uint8_t* from, uint8_t* to);
   // to[i * 64 + j] = (from's element (i, j) - 128) * scales[j]
