@@ -192,17 +192,9 @@ Napi::Value plan(const Napi::CallbackInfo& info, std::function<MemoryPlan()> mak
   return runAsync(info.Env(), nullptr, std::move(make), planValue);
 }
 
-std::vector<AdapterSpec> specsArgument(Napi::Value value) {
-  const Napi::Array array = arrayArgument(value, "adapters");
-  std::vector<AdapterSpec> adapters;
-  for (uint32_t i = 0; i < array.Length(); ++i)
-    adapters.push_back(adapterSpec(array.Get(i), "adapters[" + std::to_string(i) + "]"));
-  return adapters;
-}
-
 Napi::Value planTrainingFor(const Napi::CallbackInfo& info) {
   const std::string path = textArgument(info[0], "path");
-  const std::vector<AdapterSpec> adapters = specsArgument(info[1]);
+  const std::vector<AdapterSpec> adapters = adapterSpecs(info[1], "adapters");
   const TrainOptions options = trainOptions(info[2], "options");
   const LoadOptions load = loadOptions(info[3], "load");
   return plan(info, [=] { return planTraining(path, adapters, options, load); });
@@ -234,7 +226,7 @@ Napi::Object costsValue(Napi::Env env, const StepCosts& costs) {
 
 Napi::Value trainingCostsFor(const Napi::CallbackInfo& info) {
   const std::string path = textArgument(info[0], "path");
-  const std::vector<AdapterSpec> adapters = specsArgument(info[1]);
+  const std::vector<AdapterSpec> adapters = adapterSpecs(info[1], "adapters");
   const TrainOptions options = trainOptions(info[2], "options");
   const std::vector<int32_t> documents = int32Argument(info[3], "documents");
   const int64_t targets = integerArgument(info[4], "targets", 1, options.maxTokens);
@@ -254,7 +246,7 @@ Napi::Value trainingCostsFor(const Napi::CallbackInfo& info) {
 
 Napi::Value samplingCostsFor(const Napi::CallbackInfo& info) {
   const std::string path = textArgument(info[0], "path");
-  const std::vector<AdapterSpec> adapters = specsArgument(info[1]);
+  const std::vector<AdapterSpec> adapters = adapterSpecs(info[1], "adapters");
   const auto rows = static_cast<int32_t>(integerArgument(info[2], "rows", 1, 1 << 14));
   const auto context = static_cast<int32_t>(integerArgument(info[3], "context", 1, 1 << 16));
   return runAsync(

@@ -77,6 +77,11 @@ Napi::Value sumsValue(Napi::Env env, const Sums& result) {
   Napi::Object value = Napi::Object::New(env);
   value.Set("loss", float64Value(env, result.sums.loss));
   value.Set("weight", float64Value(env, result.sums.weight));
+  if (!result.sums.notFinite.empty()) {
+    Napi::Array rows = Napi::Array::New(env, result.sums.notFinite.size());
+    for (uint32_t i = 0; i < rows.Length(); ++i) rows.Set(i, result.sums.notFinite[i]);
+    value.Set("notFinite", rows);
+  }
   if (result.logprobs) value.Set("logprobs", float32Value(env, *result.logprobs));
   return value;
 }
@@ -179,11 +184,32 @@ Napi::Value zeroGradients(const Napi::CallbackInfo& info, const State& state) {
       undefinedValue);
 }
 
+// The slot that a call is of, where it is of one.
+std::optional<int32_t> slotArgument(Napi::Value value, const State& state) {
+  if (value.IsUndefined()) return std::nullopt;
+  return adapterIndex(value, state);
+}
+
+Napi::Value setAdapter(const Napi::CallbackInfo& info, const State& state) {
+  const int32_t slot = adapterIndex(info[0], state);
+  const bool empties = info[1].IsNull();
+  const auto adapter = empties ? nullptr : livingStateOf<AdapterState>(info.Env(), info[1], "adapter");
+  const uint64_t seed = bigintArgument(info[2], "seed");
+  return call(
+      info.Env(), state,
+      [slot, adapter, seed](TrainSession& session) {
+        if (adapter) require(adapter->adapter, AdapterState::kName);
+        session.setAdapter(slot, adapter ? adapter->adapter : nullptr, seed);
+        return Nothing{};
+      },
+      undefinedValue);
+}
+
 Napi::Value saveState(const Napi::CallbackInfo& info, const State& state) {
   return call(
       info.Env(), state,
-      [path = textArgument(info[0], "path")](TrainSession& session) {
-        session.saveState(path);
+      [path = textArgument(info[0], "path"), slot = slotArgument(info[1], state)](TrainSession& session) {
+        slot ? session.saveState(path, *slot) : session.saveState(path);
         return Nothing{};
       },
       undefinedValue);
@@ -192,8 +218,8 @@ Napi::Value saveState(const Napi::CallbackInfo& info, const State& state) {
 Napi::Value loadState(const Napi::CallbackInfo& info, const State& state) {
   return call(
       info.Env(), state,
-      [path = textArgument(info[0], "path")](TrainSession& session) {
-        session.loadState(path);
+      [path = textArgument(info[0], "path"), slot = slotArgument(info[1], state)](TrainSession& session) {
+        slot ? session.loadState(path, *slot) : session.loadState(path);
         return Nothing{};
       },
       undefinedValue);
@@ -221,7 +247,7 @@ Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared
   const Napi::Value given = OptionsReader(info[1], "options").get("ranks");
   const auto ranks = given.IsUndefined() ? nullptr : livingStateOf<RanksState>(info.Env(), given, "options.ranks");
   const auto state = newChild<TrainSessionState>(model);
-  state->steps = std::vector<std::atomic<int64_t>>(options.full ? 1 : adapters.size());
+  state->steps = std::vector<std::atomic<int64_t>>(options.full ? 1 : adapters.size() + options.slots.size());
   return runAsync(
       info.Env(), model->cancel,
       [state, model, adapters, options, ranks] {
@@ -252,7 +278,7 @@ void defineTrainSession(Napi::Env env, Environment& environment) {
           method("forward", asyncMethod<S, forward>), method("backward", asyncMethod<S, backward>),
           method("optimStep", asyncMethod<S, optimStep>), method("zeroGradients", asyncMethod<S, zeroGradients>),
           method("saveState", asyncMethod<S, saveState>), method("loadState", asyncMethod<S, loadState>),
-          method("stepCount", syncMethod<S, stepCount>),
+          method("setAdapter", asyncMethod<S, setAdapter>), method("stepCount", syncMethod<S, stepCount>),
           method("cancel", syncMethod<S, cancel, Alive::kAny>),  // an abort may come after dispose()
       });
 }

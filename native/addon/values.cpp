@@ -94,6 +94,14 @@ AdapterSpec adapterSpec(Napi::Value value, const std::string& name) {
   return spec;
 }
 
+std::vector<AdapterSpec> adapterSpecs(Napi::Value value, const std::string& name) {
+  const Napi::Array array = arrayArgument(value, name);
+  std::vector<AdapterSpec> specs;
+  for (uint32_t i = 0; i < array.Length(); ++i)
+    specs.push_back(adapterSpec(array.Get(i), name + "[" + std::to_string(i) + "]"));
+  return specs;
+}
+
 TrainOptions trainOptions(Napi::Value value, const std::string& name) {
   const OptionsReader reader(value, name);
   TrainOptions options;
@@ -105,6 +113,7 @@ TrainOptions trainOptions(Napi::Value value, const std::string& name) {
   options.full = reader.boolean("full");
   options.training = reader.boolean("training");
   if (!reader.get("maxTargets").IsUndefined()) options.maxTargets = reader.int32("maxTargets", 0);
+  if (!reader.get("slots").IsUndefined()) options.slots = adapterSpecs(reader.get("slots"), reader.path("slots"));
   if (!reader.get("seed").IsUndefined()) options.seed = bigintArgument(reader.get("seed"), reader.path("seed"));
   return options;
 }

@@ -27,6 +27,7 @@ struct LoadOptions {
 
 LoadOptions loadOptions(Napi::Value value, const std::string& name);
 AdapterSpec adapterSpec(Napi::Value value, const std::string& name);
+std::vector<AdapterSpec> adapterSpecs(Napi::Value value, const std::string& name);
 TrainOptions trainOptions(Napi::Value value, const std::string& name);
 SampleOptions sampleOptions(Napi::Value value, const std::string& name);
 int32_t threadsArgument(Napi::Value value, const std::string& name);

@@ -10,8 +10,10 @@ namespace mlit {
 
 class Body {
  public:
-  Body(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SessionBuffers& buffers,
-       const TrainOptions& options);
+  // adapters: the session's own list, an empty slot is null. adaptersChanged() after one came or went.
+  Body(std::shared_ptr<Model> model, const std::vector<std::shared_ptr<Adapter>>& adapters,
+       const SessionBuffers& buffers, const TrainOptions& options);
+  void adaptersChanged();
 
   // Ids, positions and supervised rows are on the device already. Leaves the supervised rows of the residual stream in
   // buffers.final. At least one row must be supervised.
@@ -54,7 +56,7 @@ class Body {
   bool below(int32_t layer, LinearGroup group) const { return full_ != nullptr || layer > 0 || group > lowest_; }
 
   std::shared_ptr<Model> model_;
-  std::vector<std::shared_ptr<Adapter>> adapters_;
+  const std::vector<std::shared_ptr<Adapter>>& adapters_;
   const SessionBuffers& buffers_;
   TrainOptions options_;
   LoraGroupBuilder lora_;

@@ -88,8 +88,8 @@ SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vecto
   const auto fitting = static_cast<int64_t>(options.logitsBytes / (static_cast<size_t>(c.vocabulary) * sizeof(float)));
   b.chunkRows = std::clamp<int64_t>(fitting, 1, targets);
   for (const AdapterSpec& spec : adapters) {
+    if (!options.training || !options.slots.empty()) continue;  // what is in a slot brings its own
     const int64_t n = AdapterLayout(c, spec).parameterCount();
-    if (!options.training) continue;
     b.gradients.push_back(arena.floats("optimizer", n));
     b.m.push_back(arena.floats("optimizer", n));
     b.v.push_back(arena.floats("optimizer", n));

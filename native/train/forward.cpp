@@ -4,10 +4,17 @@
 
 namespace mlit {
 
-Body::Body(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SessionBuffers& buffers,
-           const TrainOptions& options)
-    : model_(std::move(model)), adapters_(std::move(adapters)), buffers_(buffers), options_(options) {
+Body::Body(std::shared_ptr<Model> model, const std::vector<std::shared_ptr<Adapter>>& adapters,
+           const SessionBuffers& buffers, const TrainOptions& options)
+    : model_(std::move(model)), adapters_(adapters), buffers_(buffers), options_(options) {
+  adaptersChanged();
+}
+
+void Body::adaptersChanged() {
+  lowest_ = LinearGroup::kDown;
+  trainsLayers_ = false;
   for (const auto& adapter : adapters_) {
+    if (!adapter) continue;
     trainsLayers_ = trainsLayers_ || !adapter->layout().onlyHead();
     for (int group = kLayerGroups; group-- > 0;) {
       const auto candidate = static_cast<LinearGroup>(group);

@@ -25,14 +25,31 @@ void Head::logitsOf(const RowSet& rows, int64_t first, int64_t count) {
                         groups(rows, first, count, false), buffers_.p);
 }
 
+// A chunk ends where an adapter's rows do, if any adapter has factors of the head: their sums over rows are then cut as they would
+// be if the adapter had the batch to itself.
+int64_t Head::chunkRows(const RowSet& rows, int64_t first) const {
+  const int64_t most = std::min(buffers_.chunkRows, rows.rows - first);
+  const auto onHead = [&](const AdapterRows& range) {
+    const auto [begin, end] = adapters_[static_cast<size_t>(range.adapter)]->layout().groupSlots(0, LinearGroup::kHead);
+    return begin != end;
+  };
+  if (adapters_.empty() || std::none_of(rows.adapters.begin(), rows.adapters.end(), onHead)) return most;
+  for (const AdapterRows& range : rows.adapters) {
+    for (const int32_t edge : {range.begin, range.end})
+      if (edge > first) return std::min(most, edge - first);
+  }
+  return most;
+}
+
 void Head::run(const RowSet& rows, Gradients gradients, const Body& body) {
   const ModelConfig& c = model_->config();
   Backend& backend = model_->backend();
   const int64_t d = c.hidden;
   const DevReal dLogits(buffers_.logits.as<std::byte>(), backend.activationType());
   const int64_t ldLogits = c.vocabulary * int64_t{sizeof(float)} / elementBytes(dLogits.type());
-  for (int64_t first = 0; first < rows.rows; first += buffers_.chunkRows) {
-    const int64_t n = std::min(buffers_.chunkRows, rows.rows - first);
+  int64_t n = 0;
+  for (int64_t first = 0; first < rows.rows; first += n) {
+    n = chunkRows(rows, first);
     logitsOf(rows, first, n);
     const bool wanted = gradients == Gradients::kOfFinal;
     backend.crossEntropy(buffers_.logits, n, c.vocabulary, buffers_.targets + first,

@@ -10,8 +10,9 @@ namespace mlit {
 
 class Head {
  public:
-  Head(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const SessionBuffers& buffers)
-      : model_(std::move(model)), adapters_(std::move(adapters)), buffers_(buffers) {}
+  Head(std::shared_ptr<Model> model, const std::vector<std::shared_ptr<Adapter>>& adapters,
+       const SessionBuffers& buffers)
+      : model_(std::move(model)), adapters_(adapters), buffers_(buffers) {}
 
   enum class Gradients {
     kNone,
@@ -25,11 +26,13 @@ class Head {
   std::vector<float> logitsToHost(const RowSet& rows);
 
  private:
+  // Rows of the chunk of logits that begins with `first`.
+  int64_t chunkRows(const RowSet& rows, int64_t first) const;
   void logitsOf(const RowSet& rows, int64_t first, int64_t count);
   std::span<const LoraGroup> groups(const RowSet& rows, int64_t first, int64_t count, bool withGradients);
 
   std::shared_ptr<Model> model_;
-  std::vector<std::shared_ptr<Adapter>> adapters_;
+  const std::vector<std::shared_ptr<Adapter>>& adapters_;
   const SessionBuffers& buffers_;
   LoraGroupBuilder lora_;
   const FullGradients* full_ = nullptr;

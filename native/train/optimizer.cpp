@@ -10,7 +10,7 @@ namespace mlit {
 TrainSession::OptimResult TrainSession::optimStep(int32_t adapter, AdamWParams params) {
   Impl& s = *impl_;
   s.requireTraining("optimStep");
-  const size_t i = s.trainedIndex(adapter);
+  const size_t i = s.filledIndex(adapter);
   const TrainedVector& target = s.trained[i];
   const int64_t n = target.count;
   Backend& backend = s.model->backend();

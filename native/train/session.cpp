@@ -27,6 +27,13 @@ std::vector<std::shared_ptr<Adapter>> checked(const Model& model, std::vector<st
                 "a session that tunes the model in full takes no adapters, got " + std::to_string(adapters.size()),
                 {{"field", "adapters"}});
   }
+  if (!options.slots.empty() && (!adapters.empty() || options.full || !options.training)) {
+    throw Error(
+        ErrorCode::kInvalidArgument,
+        "a session with slots trains the adapters that are put into them: it takes no list of adapters, and neither "
+        "full nor training = false",
+        {{"field", "slots"}});
+  }
   if (options.full && !options.training) {
     throw Error(ErrorCode::kInvalidArgument, "a session that only scores has nothing to tune: leave full out",
                 {{"field", "full"}});
@@ -50,6 +57,7 @@ std::vector<std::shared_ptr<Adapter>> checked(const Model& model, std::vector<st
       throw Error(ErrorCode::kInvalidArgument, name + " is in the list twice", {{"field", name}});
     }
   }
+  adapters.resize(adapters.size() + options.slots.size());
   return adapters;
 }
 
@@ -88,7 +96,7 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
       head(model, adapters, buffers) {
   const ModelConfig& c = model->config();
   Backend& backend = model->backend();
-  const std::vector<AdapterSpec> specs = specsOf(adapters);
+  const std::vector<AdapterSpec> specs = hasSlots() ? options.slots : specsOf(adapters);
   const ElementType activation = backend.activationType();
   Arena counting(activation);
   placeBuffers(counting, c, specs, options);
@@ -98,7 +106,7 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
   buffers = placeBuffers(arena, c, specs, options);
   size_t adapterBytes = 0;
   for (const auto& adapter : adapters)
-    adapterBytes += static_cast<size_t>(adapter->layout().parameterCount()) * sizeof(float);
+    if (adapter) adapterBytes += static_cast<size_t>(adapter->layout().parameterCount()) * sizeof(float);
   plan = withArena(
       {{"backend", backendBytes(c, backend, options, buffers)}, {"base", model->bytes()}, {"adapter", adapterBytes}},
       arena);
@@ -114,14 +122,23 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
     body.setFullGradients(&*fullGradients);
     head.setFullGradients(&*fullGradients);
   }
-  trained = trainedVectors(*model, adapters, full);
-  pending.assign(trained.size(), 1);
+  if (hasSlots()) {
+    trained.resize(adapters.size());
+    buffers.gradients.resize(adapters.size());
+    buffers.m.resize(adapters.size());
+    buffers.v.resize(adapters.size());
+    slotMemory.resize(adapters.size());
+  } else {
+    trained = trainedVectors(*model, adapters, full);
+  }
+  pending.assign(trained.size(), hasSlots() ? 0 : 1);
   dirty.assign(trained.size(), 0);
   steps.assign(trained.size(), 0);
+  seeds.assign(trained.size(), options.seed);
   limits = {
       options.maxTokens, buffers.targetRows, buffers.positionCount, c.vocabulary, static_cast<int32_t>(trained.size()),
       !options.full};
-  if (options.training) {
+  if (options.training && !hasSlots()) {
     for (size_t i = 0; i < trained.size(); ++i) {
       const size_t bytes = static_cast<size_t>(trained[i].count) * sizeof(float);
       backend.zero(buffers.m[i].as<std::byte>(), bytes);
@@ -181,7 +198,7 @@ void TrainSession::Impl::prepareDropout(const PackedBatch& packed) {
                 {{"field", "records"}});
   }
   dropoutKeys.clear();
-  for (const int64_t step : steps) dropoutKeys.push_back(dropoutKey(options.seed, step + 1));
+  for (size_t i = 0; i < steps.size(); ++i) dropoutKeys.push_back(dropoutKey(seeds[i], steps[i] + 1));
   Backend& backend = model->backend();
   uploadTo(backend, buffers.records.as<std::byte>(), batch.records.data(), batch.records.size());
   uploadTo(backend, buffers.rowRecords.as<std::byte>(), batch.rowRecords.data(), batch.rowRecords.size());
@@ -213,6 +230,10 @@ void TrainSession::Impl::sendAhead(const PackedBatch& next, Supervision supervis
 
 bool TrainSession::Impl::runBody(const PackedBatch& packed, Supervision supervision, bool dropout) {
   readBatch(packed, limits, supervision, batch);
+  if (hasSlots()) {
+    for (const int32_t adapter : packed.adapters)
+      if (adapter >= 0) filledIndex(adapter);
+  }
   activationsKept = false;
   if (batch.rows.empty()) return false;
   if (!std::exchange(isAhead, false) || !sameInputs(batch, ahead)) sendInputs(batch);
@@ -240,6 +261,19 @@ void TrainSession::Impl::scatterLogprobs(std::span<const float> bySupervised, st
   for (size_t i = 0; i < bySupervised.size(); ++i) byRow[static_cast<size_t>(batch.rows[i])] = bySupervised[i];
 }
 
+StepSums TrainSession::Impl::told(std::span<float> logprobs) const {
+  if (!hasSlots()) arrivedLogprobs();
+  if (!logprobs.empty()) scatterLogprobs(arrived, logprobs);
+  StepSums sums = this->sums(arrived);
+  if (!hasSlots()) return sums;
+  sums.notFinite.assign(trained.size() + 1, -1);
+  for (size_t i = 0; i < arrived.size(); ++i) {
+    int32_t& first = sums.notFinite[static_cast<size_t>(batch.owners[i])];
+    if (first < 0 && !std::isfinite(arrived[i])) first = batch.rows[i];
+  }
+  return sums;
+}
+
 StepSums TrainSession::Impl::sums(std::span<const float> logprobs) const {
   StepSums sums{std::vector<double>(trained.size() + 1, 0.0), std::vector<double>(trained.size() + 1, 0.0)};
   for (size_t i = 0; i < logprobs.size(); ++i) {
@@ -259,8 +293,8 @@ void TrainSession::Impl::markPending() {
 }
 
 // Says only that they are nothing: a whole model's take a while to overwrite, and who cancels does not wait for it.
-void TrainSession::Impl::zeroGradients() {
-  for (size_t i = 0; i < pending.size(); ++i) {
+void TrainSession::Impl::zeroGradients(size_t begin, size_t many) {
+  for (size_t i = begin; i < begin + many; ++i) {
     dirty[i] |= pending[i];
     pending[i] = 0;
   }
@@ -269,7 +303,7 @@ void TrainSession::Impl::zeroGradients() {
 void TrainSession::Impl::cleanGradients() {
   if (std::none_of(dirty.begin(), dirty.end(), [](uint8_t each) { return each != 0; })) return;
   for (size_t i = 0; i < buffers.gradients.size(); ++i) {
-    if (!dirty[i]) continue;
+    if (!dirty[i] || trained[i].count == 0) continue;
     const size_t bytes = static_cast<size_t>(trained[i].count) * sizeof(float);
     model->backend().zero(buffers.gradients[i].as<std::byte>(), bytes);
   }
@@ -325,9 +359,10 @@ StepSums TrainSession::forwardBackward(const PackedBatch& packed, std::span<floa
       if (next != nullptr) s.sendAhead(*next, supervision);
       s.model->backend().synchronize();  // once: a device works through the whole step by itself
     }
-    const std::vector<float>& values = s.arrivedLogprobs();
-    if (!logprobs.empty()) s.scatterLogprobs(values, logprobs);
-    return s.sums(values);
+    StepSums sums = s.told(logprobs);
+    for (size_t i = 0; i < s.trained.size() && s.hasSlots(); ++i)
+      if (sums.notFinite[i] >= 0) s.zeroGradients(i, 1);
+    return sums;
   });
 }
 
@@ -342,9 +377,7 @@ StepSums TrainSession::score(const PackedBatch& packed, std::span<float> logprob
       s.askForLogprobs();
       s.model->backend().synchronize();
     }
-    const std::vector<float>& values = s.arrivedLogprobs();
-    s.scatterLogprobs(values, logprobs);
-    return s.sums(values);
+    return s.told(logprobs);
   } catch (const Error& error) {
     if (error.code() == ErrorCode::kCancelled) s.zeroGradients();  // a score that fails of itself leaves them alone
     throw;
@@ -411,7 +444,7 @@ bool TrainSession::gradientsPending() const {
 std::vector<float> TrainSession::gradientsToHost(int32_t adapter) const {
   impl_->requireTraining("gradientsToHost");
   impl_->cleanGradients();
-  const size_t i = impl_->trainedIndex(adapter);
+  const size_t i = impl_->filledIndex(adapter);
   std::vector<float> gradients(static_cast<size_t>(impl_->trained[i].count));
   impl_->model->backend().download(gradients.data(), impl_->buffers.gradients[i].as<const std::byte>(),
                                    gradients.size() * sizeof(float));

@@ -41,8 +41,11 @@ struct TrainOptions {
   int64_t maxTargets = 0;    // of a micro-batch: rows that the loss is taken of; 0 = maxTokens
   size_t logitsBytes = 0;    // budget of one chunk of logits; 0 = the backend's
   Recompute recompute = Recompute::kNone;
-  bool full = false;     // trains the model itself, in float32: no adapters, and adapter index 0 means the model
-  uint64_t seed = 0;     // of dropout's masks
+  bool full = false;  // trains the model itself, in float32: no adapters, and adapter index 0 means the model
+  uint64_t seed = 0;  // of dropout's masks
+  // Slots for adapters that come and go (setAdapter) in place of a fixed list: one for each entry, which says what the largest of
+  // them are like. What is in a slot is trained as if it were alone: seed, state file and a loss that is not finite are its own.
+  std::vector<AdapterSpec> slots = {};
   bool training = true;  // false: a scorer, no gradients, no moments, activations of one layer only
 };
 
@@ -50,6 +53,8 @@ struct StepSums {
   std::vector<double>
       loss;  // [adapters + 1]: sum of weight * nll over the targets of each adapter; the last is the bare base's
   std::vector<double> weight;  // [adapters + 1]
+  // [adapters + 1] with slots, else empty: the first row of each whose loss is not finite, -1 = none.
+  std::vector<int32_t> notFinite = {};
 };
 
 class TrainSession {
@@ -64,7 +69,8 @@ class TrainSession {
   // Accumulates the gradient of sum(weight * nll). logprobs (optional, [T]): log-probability of each target with targets >= 0, else 0.
   // Validates the batch (ids in range, cuSeqlens, positions within the context, T <= maxTokens): kInvalidArgument.
   // Adapters with dropout drop here and in forward(), by masks of their next step; never in score().
-  // kNotFinite when a loss is not finite; the gradients are then discarded, parameters untouched.
+  // kNotFinite when a loss is not finite; the gradients are then discarded, parameters untouched. With slots the sums tell instead, and
+  // only that adapter's gradients are discarded; score() tells in the same way.
   // next (optional): the batch of the next call, whose inputs are sent while the device works at this one.
   StepSums forwardBackward(const PackedBatch& batch, std::span<float> logprobs = {}, const PackedBatch* next = nullptr);
   // Forward only; every target >= 0 is scored whatever its weight. Gradients accumulated before stay, unless it is cancelled.
@@ -86,14 +92,21 @@ class TrainSession {
   // Parameters, moments and step counts of all adapters (or of the model itself) in one safetensors file (atomic). kGradientsPending in mid-step.
   void saveState(const std::string& path) const;
   void loadState(const std::string& path);  // kStateMismatch where the layout differs
+  // The same of one slot: the file is that of a session which has this adapter alone.
+  void saveState(const std::string& path, int32_t slot) const;
+  void loadState(const std::string& path, int32_t slot);
+
+  // Puts an adapter that has taken no step into a slot, or empties it (null); gradients and moments of what was there are freed.
+  // kInvalidArgument where the adapter is wider than the session was planned for, or in another slot.
+  void setAdapter(int32_t slot, std::shared_ptr<Adapter> adapter, uint64_t seed = 0);
 
   int64_t stepCount(int32_t adapter) const;
   // For tests: flat, in the adapter's layout or the model's (FullLayout).
   std::vector<float> gradientsToHost(int32_t adapter) const;
-  std::vector<float> logitsToHost(const PackedBatch& batch);  // for tests: [rows with a target, vocabulary]
-  const std::vector<std::shared_ptr<Adapter>>& adapters() const;
+  std::vector<float> logitsToHost(const PackedBatch& batch);      // for tests: [rows with a target, vocabulary]
+  const std::vector<std::shared_ptr<Adapter>>& adapters() const;  // null = an empty slot
   const std::shared_ptr<Model>& model() const;
-  const MemoryPlan& memory() const;  // what was really allocated
+  const MemoryPlan& memory() const;  // what was really allocated; with slots, for all but what is in them
   // Read every few milliseconds of forwardBackward, score, forward and backward: once it is true they throw kCancelled and
   // whatever gradients there were are discarded. Parameters and moments stay as of the last optimStep, which always ends.
   void setCancelFlag(const std::atomic<bool>* cancel);

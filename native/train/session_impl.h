@@ -35,13 +35,21 @@ struct TrainSession::Impl {
   // Log-probabilities of the supervised rows, on their way to the host; there after synchronize(), where kNotFinite may show.
   void askForLogprobs();
   const std::vector<float>& arrivedLogprobs() const;
+  // Of a call that has ended: sums, and log-probabilities by row where those are wanted.
+  StepSums told(std::span<float> logprobs) const;
   void scatterLogprobs(std::span<const float> bySupervised, std::span<float> byRow) const;
   StepSums sums(std::span<const float> logprobs) const;
   void markPending();  // before anything is added to the gradients of the batch at hand
   void requireTraining(const char* call) const;
   void checkLogprobsSpan(std::span<const float> logprobs, size_t tokens) const;
   size_t trainedIndex(int32_t adapter) const;
-  void zeroGradients();
+  void requireWhole(const char* call) const;  // that the call is not of one slot
+  size_t filledIndex(int32_t adapter) const;  // also refuses an empty slot
+  void saveState(const std::string& path, size_t begin, size_t many) const;
+  void loadState(const std::string& path, size_t begin, size_t many);
+  bool hasSlots() const { return !options.slots.empty(); }
+  void zeroGradients() { zeroGradients(0, pending.size()); }
+  void zeroGradients(size_t begin, size_t many);
   void cleanGradients();     // before any use of them
   void parametersChanged();  // after `trained` was written to
   void discard();
@@ -53,7 +61,8 @@ struct TrainSession::Impl {
   std::vector<std::shared_ptr<Adapter>> adapters;
   TrainOptions options;
   ModelUse use;
-  std::unique_ptr<DeviceBlock> memory;  // everything in `buffers`
+  std::unique_ptr<DeviceBlock> memory;                   // everything in `buffers` but what slots hold
+  std::vector<std::unique_ptr<DeviceBlock>> slotMemory;  // gradients and moments of what is in each
   MemoryPlan plan;
   SessionBuffers buffers;
   Body body;
@@ -73,10 +82,12 @@ struct TrainSession::Impl {
   std::vector<uint8_t> pending;  // by trained vector
   std::vector<uint8_t> dirty;    // by trained vector: discarded, and not zero yet
   std::vector<int64_t> steps;    // by trained vector
+  std::vector<uint64_t> seeds;   // by trained vector: of its dropout
 };
 
 std::vector<TrainedVector> trainedVectors(const Model& model, const std::vector<std::shared_ptr<Adapter>>& adapters,
-                                          const std::optional<FullParameters>& full);  // state.cpp
+                                          const std::optional<FullParameters>& full);     // state.cpp
+TrainedVector trainedAdapter(const Model& model, const Adapter& adapter, size_t number);  // state.cpp
 
 template <class Call>
 auto TrainSession::Impl::guarded(const Call& call) -> decltype(call()) {

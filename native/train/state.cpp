@@ -63,18 +63,47 @@ std::vector<TrainedVector> trainedVectors(const Model& model, const std::vector<
   const ModelConfig& c = model.config();
   if (full) return {{full->flat(), full->layout().count, full->layout().matrices, "model", fullLayoutText(c)}};
   std::vector<TrainedVector> trained;
-  for (const auto& adapter : adapters) {
-    const int64_t n = adapter->layout().parameterCount();
-    trained.push_back({adapter->parameters(), n, n, "adapter." + std::to_string(trained.size()),
-                       layoutText(c, adapter->layout().spec())});
-  }
+  for (const auto& adapter : adapters) trained.push_back(trainedAdapter(model, *adapter, trained.size()));
   return trained;
 }
 
+TrainedVector trainedAdapter(const Model& model, const Adapter& adapter, size_t number) {
+  const int64_t n = adapter.layout().parameterCount();
+  return {adapter.parameters(), n, n, "adapter." + std::to_string(number),
+          layoutText(model.config(), adapter.layout().spec())};
+}
+
 void TrainSession::saveState(const std::string& path) const {
-  const Impl& s = *impl_;
+  impl_->requireWhole("saveState");
+  impl_->saveState(path, 0, impl_->trained.size());
+}
+
+void TrainSession::saveState(const std::string& path, int32_t slot) const {
+  impl_->saveState(path, impl_->filledIndex(slot), 1);
+}
+
+void TrainSession::loadState(const std::string& path) {
+  impl_->requireWhole("loadState");
+  impl_->loadState(path, 0, impl_->trained.size());
+}
+
+void TrainSession::loadState(const std::string& path, int32_t slot) {
+  impl_->loadState(path, impl_->filledIndex(slot), 1);
+}
+
+void TrainSession::Impl::requireWhole(const char* call) const {
+  requireTraining(call);
+  if (!hasSlots()) return;
+  throw Error(ErrorCode::kInvalidArgument,
+              std::string(call) + " of a session with slots takes the number of one: each has a file of its own",
+              {{"field", "slot"}});
+}
+
+void TrainSession::Impl::saveState(const std::string& path, size_t begin, size_t many) const {
+  const Impl& s = *this;
   s.requireTraining("saveState");
-  if (gradientsPending()) {
+  if (std::any_of(pending.begin() + static_cast<int64_t>(begin), pending.begin() + static_cast<int64_t>(begin + many),
+                  [](uint8_t each) { return each != 0; })) {
     throw Error(ErrorCode::kGradientsPending,
                 "saveState in the middle of a step: gradients are accumulated that no file holds; call optimStep or "
                 "zeroGradients first");
@@ -82,15 +111,15 @@ void TrainSession::saveState(const std::string& path) const {
   Backend& backend = s.model->backend();
   std::vector<TensorLayout> layout;
   std::vector<Part> parts;
-  std::map<std::string, std::string> metadata = {{"format", kFormat}, {"adapters", std::to_string(s.adapters.size())}};
-  for (size_t i = 0; i < s.trained.size(); ++i) {
-    const TrainedVector& trained = s.trained[i];
-    for (const Part& part : partsOf(trained, s.buffers, i)) {
-      layout.push_back({part.name, DType::kF32, {trained.count}});
+  std::map<std::string, std::string> metadata = {{"format", kFormat}, {"adapters", std::to_string(s.full ? 0 : many)}};
+  for (size_t i = begin; i < begin + many; ++i) {
+    const TrainedVector& own = s.trained[i];
+    for (const Part& part : partsOf(own, s.buffers, i)) {
+      layout.push_back({part.name, DType::kF32, {own.count}});
       parts.push_back(part);
     }
-    metadata[trained.name + ".layout"] = trained.layout;
-    metadata[trained.name + ".step"] = std::to_string(s.steps[i]);
+    metadata[own.name + ".layout"] = own.layout;
+    metadata[own.name + ".step"] = std::to_string(s.steps[i]);
   }
   // Piece by piece: a whole model beside the one that is trained would be memory that no plan has.
   SafetensorsStream file(path, layout, metadata);
@@ -108,31 +137,31 @@ void TrainSession::saveState(const std::string& path) const {
   file.commit();
 }
 
-void TrainSession::loadState(const std::string& path) {
-  Impl& s = *impl_;
+void TrainSession::Impl::loadState(const std::string& path, size_t begin, size_t many) {
+  Impl& s = *this;
   s.requireTraining("loadState");
   const std::unique_ptr<TensorSource> source = openSafetensors(path);
   const std::map<std::string, std::string> metadata = safetensorsMetadata(path);
   if (entry(metadata, "format") != kFormat) refuseState(path, "format", entry(metadata, "format"), kFormat);
-  const std::string count = std::to_string(s.adapters.size());
-  if (entry(metadata, "adapters") != count) refuseState(path, "adapters", entry(metadata, "adapters"), count);
-  std::vector<int64_t> steps;
+  const std::string expected = std::to_string(s.full ? 0 : many);
+  if (entry(metadata, "adapters") != expected) refuseState(path, "adapters", entry(metadata, "adapters"), expected);
+  std::vector<int64_t> found;
   std::vector<std::pair<DevF32, const TensorInfo*>> parts;
-  for (size_t i = 0; i < s.trained.size(); ++i) {
-    const TrainedVector& trained = s.trained[i];
-    const std::string layout = entry(metadata, trained.name + ".layout");
-    if (layout != trained.layout) refuseState(path, trained.name + ".layout", layout, trained.layout);
-    const std::string text = entry(metadata, trained.name + ".step");
+  for (size_t i = begin; i < begin + many; ++i) {
+    const TrainedVector& own = s.trained[i];
+    const std::string layout = entry(metadata, own.name + ".layout");
+    if (layout != own.layout) refuseState(path, own.name + ".layout", layout, own.layout);
+    const std::string text = entry(metadata, own.name + ".step");
     int64_t step = -1;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), step);
     if (error != std::errc() || end != text.data() + text.size() || step < 0)
-      refuseState(path, trained.name + ".step", text, "a number of steps");
-    steps.push_back(step);
-    for (const Part& part : partsOf(trained, s.buffers, i)) {
+      refuseState(path, own.name + ".step", text, "a number of steps");
+    found.push_back(step);
+    for (const Part& part : partsOf(own, s.buffers, i)) {
       const TensorInfo* tensor = source->find(part.name);
-      if (tensor == nullptr || tensor->dtype != DType::kF32 || tensor->shape != Shape{trained.count}) {
+      if (tensor == nullptr || tensor->dtype != DType::kF32 || tensor->shape != Shape{own.count}) {
         refuseState(path, part.name, tensor == nullptr ? "(absent)" : shapeText(tensor->shape),
-                    shapeText({trained.count}) + " F32");
+                    shapeText({own.count}) + " F32");
       }
       parts.emplace_back(part.at, tensor);
     }
@@ -151,9 +180,9 @@ void TrainSession::loadState(const std::string& path) {
       backend.synchronize();
     }
   }
-  s.steps = steps;
+  std::copy(found.begin(), found.end(), s.steps.begin() + static_cast<int64_t>(begin));
   s.parametersChanged();
-  s.zeroGradients();
+  s.zeroGradients(begin, many);
 }
 
 }  // namespace mlit
