@@ -204,6 +204,15 @@ export { checkLanguageCode, languageName, suggestLanguageCode } from './text/lan
 export { type RougeOptions, rougeL, rougeLOfTokens, rougeTokens } from './text/rouge';
 export type { DevContext, DevEvaluator, DevItem, DevMeasure, DevMeasuring } from './train/evaluator';
 export type { CheckpointEvent, EndEvent, EvalEvent, StepEvent, TrainEvent } from './train/events';
+export type { MultiPlan } from './train/multi-plan';
+export {
+  type MultiTrainEvent,
+  MultiTrainer,
+  type MultiTrainerOptions,
+  type MultiTrainerRun,
+  type MultiTrainResult,
+  type MultiTrainRun,
+} from './train/multi-trainer';
 export type { TrainOptions, TrainOptionsInput } from './train/options';
 export type { TrainPlan } from './train/plan';
 export { findRanks, type RankPlace, Ranks } from './train/ranks';
@@ -215,4 +224,5 @@ export {
   TrainingSession,
   type TrainingSessionOptions,
 } from './train/session';
+export type { JointLimits } from './train/shared-session';
 export { planTraining, Trainer, type TrainerOptions, type TrainingPrepared } from './train/trainer';

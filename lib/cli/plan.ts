@@ -14,6 +14,7 @@ import { readMix } from './mix';
 import { clock, fetchProgress, note, print, printJson, printLine, size, table } from './output';
 import { abortOnSignals } from './signals';
 import { addTrainFlags, toTrainInput } from './train-flags';
+import { addRunsFlags, planRunsOf } from './train-runs';
 
 /** Share of the measured rate of products that a whole step reaches; see bench/. */
 const STEP_EFFICIENCY = 0.75;
@@ -25,9 +26,10 @@ export function addPlan(program: Command): void {
   const device = plan.options.find((option) => option.long === '--device')!;
   device.argParser(parsePlanDevice).description =
     'auto, cpu, cuda[:N], or a card by its name, which need not be there, as in h100-80gb (default: auto)';
-  plan
+  addRunsFlags(plan)
     .option('--out <run>', 'accepted as in train; nothing is written')
     .action(async (_given: unknown, command: Command) => {
+      if (await planRunsOf(command)) return;
       const { signal, release } = abortOnSignals();
       try {
         const { device, ...others } = await readMix(await mergeConfig(command));

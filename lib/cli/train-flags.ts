@@ -114,7 +114,15 @@ export function addTrainFlags(command: Command): Command {
 
 /** Merged flags as options: those given only, in the schema's terms. */
 export function toTrainInput(flags: Record<string, unknown>): Record<string, unknown> {
-  const { json: _json, preview: _preview, out: _out, resume: _resume, ...options } = flags;
+  const {
+    json: _json,
+    preview: _preview,
+    out: _out,
+    resume: _resume,
+    runs: _runs,
+    atOnce: _atOnce,
+    ...options
+  } = flags;
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 

@@ -13,13 +13,15 @@ import { clock, fetchProgress, note, Progress, print, printJson } from './output
 import { describePlan } from './plan';
 import { abortOnSignals, SignalError } from './signals';
 import { addTrainFlags, toTrainInput } from './train-flags';
+import { addRunsFlags, trainRuns } from './train-runs';
 
 export function addTrain(program: Command): void {
-  addTrainFlags(
+  const command = addTrainFlags(
     program
       .command('train')
       .description('tune a LoRA adapter, or the model itself; writes a run folder with the adapter or model'),
-  )
+  );
+  addRunsFlags(command)
     .option('--out <run>', "the run's folder")
     .option('--resume', 'go on from the newest checkpoint of --out')
     .addHelpText(
@@ -28,12 +30,16 @@ export function addTrain(program: Command): void {
 Several processes train together, each with its share of every step, when mpirun, srun or torchrun starts them:
   mpirun -n 2 mlit train … --out run     by MPI
   torchrun --nproc-per-node 2 --no-python mlit train … --out run     by TCP, at MASTER_ADDR and MASTER_PORT
-The first one writes the run's folder. See docs/ranks.md.`,
+The first one writes the run's folder. See docs/ranks.md.
+
+One process trains many adapters over one base: a YAML file has their options (docs/many-adapters.md):
+  mlit train --runs runs.yaml [--at-once 4] [--resume]`,
     )
     .action((_given: unknown, command: Command) => train(command));
 }
 
 async function train(command: Command): Promise<void> {
+  if (await trainRuns(command)) return;
   const flags = await readMix(await mergeConfig(command));
   const { out, resume, preview: records = 0, json } = flags;
   if (typeof out !== 'string') throw new UsageError("required option '--out <run>' not specified");

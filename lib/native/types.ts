@@ -81,6 +81,8 @@ export interface NativeTrainOptions {
   training: boolean;
   /** Of dropout's masks. Default 0. */
   seed?: bigint;
+  /** In place of adapters: slots that they come to and leave, as wide as the widest of these. */
+  slots?: NativeAdapterSpec[];
   /** With others: optimStep takes the sum of all ranks' gradients, and every rank has to call it. */
   ranks?: NativeRanks;
 }
@@ -90,6 +92,8 @@ export interface NativeStepSums {
   loss: Float64Array;
   /** [adapters + 1] sum of weights by adapter. */
   weight: Float64Array;
+  /** [adapters + 1] with slots: the first row of each whose loss is not finite, -1 = none. */
+  notFinite?: number[];
   /** [T] log-probability of each target, 0 where there is none; only when asked for. */
   logprobs?: Float32Array;
 }
@@ -150,8 +154,11 @@ export interface NativeTrainSession extends NativeHandle {
   /** Global L2 norm of gradient × gradScale before clipping. */
   optimStep(adapter: number, params: NativeAdamW): Promise<{ gradNorm: number; step: number }>;
   zeroGradients(): Promise<void>;
-  saveState(path: string): Promise<void>;
-  loadState(path: string): Promise<void>;
+  /** slot: of that one alone, which a session with slots asks for. */
+  saveState(path: string, slot?: number): Promise<void>;
+  loadState(path: string, slot?: number): Promise<void>;
+  /** null empties the slot. */
+  setAdapter(slot: number, adapter: NativeAdapter | null, seed: bigint): Promise<void>;
   stepCount(adapter: number): number;
   /**
    * Makes calls made so far reject with CANCELLED, a running one between two ops; gradients are discarded. Later calls

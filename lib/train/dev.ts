@@ -4,7 +4,7 @@ import type { Example } from '../data/example';
 import { packExamples } from '../data/packing';
 import type { RenderedExample } from '../data/render';
 import type { DevItem } from './evaluator';
-import type { TrainingSession } from './session';
+import type { RunSession } from './session';
 
 export interface DevScores {
   /** Nats a supervised token; a mean of the examples' own means where training weighs examples alike (`lossNorm: 'example'`). */
@@ -44,7 +44,7 @@ export type DevSums = Record<string, { nll: number; weight: number }>;
 
 /** @throws the signal's reason, between two operations of the model */
 export async function sumDev(
-  session: TrainingSession,
+  session: RunSession,
   examples: readonly RenderedExample[],
   microTokens: number,
   signal: AbortSignal,
@@ -89,7 +89,7 @@ export function devScores(parts: readonly DevSums[]): Omit<DevScores, 'seconds'>
  * still wanted, as none are while a set is scored.
  */
 export async function interruptible<T>(
-  session: TrainingSession,
+  session: RunSession,
   signal: AbortSignal | undefined,
   call: () => Promise<T>,
 ): Promise<T> {

@@ -66,14 +66,14 @@ export type TrainEvent = StepEvent | EvalEvent | CheckpointEvent | EndEvent;
 const RING = 4096;
 
 /** Keeps the last {@link RING} events; each iterator sees them from the oldest kept on and then waits. */
-export class EventStream {
-  readonly #ring: TrainEvent[] = [];
+export class EventStream<Event = TrainEvent> {
+  readonly #ring: Event[] = [];
   #first = 0;
   #closed = false;
   #error: unknown;
   #wake: (() => void)[] = [];
 
-  push(event: TrainEvent): void {
+  push(event: Event): void {
     this.#ring.push(event);
     if (this.#ring.length > RING) {
       this.#ring.shift();
@@ -95,7 +95,7 @@ export class EventStream {
     for (const wake of waiting) wake();
   }
 
-  async *iterate(onLeave: () => void): AsyncGenerator<TrainEvent, void, void> {
+  async *iterate(onLeave: () => void): AsyncGenerator<Event, void, void> {
     let next = this.#first;
     try {
       for (;;) {

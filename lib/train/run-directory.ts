@@ -109,14 +109,7 @@ export class RunDirectory {
         { fields: { file: path } },
       );
     }
-    const leftovers = entries?.filter((entry) => entry !== LOCK_FILE && !entry.includes('.tmp-'));
-    if (!resume && leftovers && leftovers.length > 0) {
-      throw new MlitError(
-        'RUN_INVALID',
-        `${path} is not empty; choose another folder, or go on with the run in it by --resume`,
-        { fields: { file: path } },
-      );
-    }
+    if (!resume) refuseOccupied(path, entries ?? []);
     await makeFolder(path);
     const directory = new RunDirectory(path);
     directory.#created = entries === undefined;
@@ -226,6 +219,16 @@ export class RunDirectory {
     }
     await lock?.release();
   }
+}
+
+/** @throws MlitError `RUN_INVALID` where a new run's folder has something in it */
+export function refuseOccupied(path: string, entries: readonly string[]): void {
+  if (entries.every((entry) => entry === LOCK_FILE || entry.includes('.tmp-'))) return;
+  throw new MlitError(
+    'RUN_INVALID',
+    `${path} is not empty; choose another folder, or go on with the run in it by --resume`,
+    { fields: { file: path } },
+  );
 }
 
 export async function readRunRecord(path: string): Promise<RunRecord> {

@@ -25,7 +25,7 @@ import type { PreparedData } from './prepare';
 import type { Ranks } from './ranks';
 import type { RunDirectory } from './run-directory';
 import { learningRateAt } from './schedule';
-import type { TrainingSession } from './session';
+import type { RunSession } from './session';
 import type { Tuned } from './tuned';
 
 /** How a run ended. */
@@ -50,7 +50,7 @@ export interface TrainRunParts {
   /** Undefined where this process trains alone. */
   ranks: Ranks | undefined;
   tuned: Tuned;
-  session: TrainingSession;
+  session: RunSession;
   state: TrainerState;
   microTokens: number;
   /** Where the adapter is not chosen by the loss. */

@@ -4,7 +4,13 @@ import type { PackedBatch } from '../data/packing';
 import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
 import { MlitError } from '../native/errors';
-import type { NativeMemoryPlan, NativeTrainSession, Recompute } from '../native/types';
+import type {
+  NativeAdapterSpec,
+  NativeMemoryPlan,
+  NativeStepSums,
+  NativeTrainSession,
+  Recompute,
+} from '../native/types';
 import { refuseUnknownOptions } from '../text/options';
 import type { Ranks } from './ranks';
 
@@ -13,6 +19,11 @@ export interface TrainingSessionOptions {
   model: Model;
   /** The adapters that a batch's `adapters` array indexes. Default: none. */
   adapters?: readonly Adapter[];
+  /**
+   * In place of adapters: slots that they are put into and taken out of by {@link TrainingSession.setAdapter}, one for each entry, as wide as the
+   * widest of these shapes. What is in a slot is trained as if it were alone.
+   */
+  slots?: readonly NativeAdapterSpec[];
   /**
    * Trains the model itself, which the batch's adapter index 0 then means: no adapters, weights in f32 (or bf16 on a card), and no other session
    * or adapter on this model while the session lives. A Sampler on it answers with the weights as they are. Default false.
@@ -42,6 +53,11 @@ export interface BatchSums {
   /** [adapters + 1], the last for documents on the bare base. */
   lossByAdapter: Float64Array;
   weightByAdapter: Float64Array;
+  /**
+   * [adapters + 1], with slots only: the first row of each whose loss is not finite, -1 where there is none. Its gradients are discarded,
+   * the others' are not.
+   */
+  notFinite?: number[];
   /** [T] log-probability of each target (0 where there is none), when asked for. */
   logprobs?: Float32Array;
 }
@@ -65,6 +81,20 @@ export interface OptimStepOptions {
   maxGradNorm?: number;
 }
 
+/** What the loop of one run needs: a session of its own has it, and so has a place in one that many runs share. */
+export type RunSession = Pick<
+  TrainingSession,
+  | 'forwardBackward'
+  | 'score'
+  | 'optimStep'
+  | 'zeroGradients'
+  | 'stepCount'
+  | 'saveState'
+  | 'loadState'
+  | 'cancel'
+  | 'dispose'
+>;
+
 /** The primitives of training: gradients, steps and state of one or several adapters, in memory that is planned once. */
 export class TrainingSession implements AsyncDisposable {
   readonly #native: NativeTrainSession;
@@ -86,6 +116,7 @@ export class TrainingSession implements AsyncDisposable {
       model: true,
       adapters: true,
       full: true,
+      slots: true,
       microTokens: true,
       maxTargets: true,
       logitsBytes: true,
@@ -93,7 +124,7 @@ export class TrainingSession implements AsyncDisposable {
       seed: true,
       training: true,
     });
-    const { adapters = [], full = false } = options;
+    const { adapters = [], full = false, slots = [] } = options;
     const native = await options.model.native.createTrainSession(
       adapters.map((adapter) => adapter.native),
       {
@@ -104,10 +135,11 @@ export class TrainingSession implements AsyncDisposable {
         full,
         training: options.training ?? true,
         seed: BigInt(options.seed ?? 0),
+        ...(slots.length > 0 && { slots: [...slots] }),
         ...(options.ranks && { ranks: options.ranks.native }),
       },
     );
-    return new TrainingSession(native, full ? 1 : adapters.length, options.ranks);
+    return new TrainingSession(native, full ? 1 : adapters.length + slots.length, options.ranks);
   }
 
   /** What is allocated, by name, in bytes. */
@@ -130,7 +162,10 @@ export class TrainingSession implements AsyncDisposable {
       .forwardBackward(batch, options.logprobs ?? false, options.next)
       .catch(this.#failed);
     if (discards === this.#discards) {
-      for (let i = 0; i < this.#weights.length; i++) this.#weights[i]! += sums.weight[i]!;
+      for (let i = 0; i < this.#weights.length; i++) {
+        if ((sums.notFinite?.[i] ?? -1) < 0) this.#weights[i]! += sums.weight[i]!;
+        else this.#weights[i] = 0;
+      }
     }
     return toSums(sums);
   }
@@ -211,15 +246,28 @@ export class TrainingSession implements AsyncDisposable {
     return this.#native.stepCount(adapter);
   }
 
-  /** Parameters, moments and step counts of all adapters (or of the model itself), in one safetensors file written atomically. */
-  saveState(path: string): Promise<void> {
-    return this.#native.saveState(path);
+  /**
+   * Parameters, moments and step counts of all adapters (or of the model itself), in one safetensors file written atomically. With slots,
+   * of one of them: the file is that of a session which has this adapter alone.
+   */
+  saveState(path: string, slot?: number): Promise<void> {
+    return this.#native.saveState(path, slot);
   }
 
   /** @throws MlitError `STATE_MISMATCH` where the file is of other adapters, `FILE_DAMAGED` where it is not whole */
-  async loadState(path: string): Promise<void> {
-    await this.#native.loadState(path);
-    this.#weights.fill(0);
+  async loadState(path: string, slot?: number): Promise<void> {
+    await this.#native.loadState(path, slot);
+    if (slot === undefined) this.#weights.fill(0);
+    else this.#weights[slot] = 0;
+  }
+
+  /**
+   * Puts an adapter that has taken no step into a slot, or empties it (`undefined`); what was there leaves, with its moments. `seed` is of its
+   * dropout's masks, 0 by default.
+   */
+  async setAdapter(slot: number, adapter: Adapter | undefined, seed: number | bigint = 0): Promise<void> {
+    await this.#native.setAdapter(slot, adapter?.native ?? null, BigInt(seed));
+    this.#weights[slot] = 0;
   }
 
   /** Makes calls made so far reject with `CANCELLED`, a running one between two operations; gradients are thrown away. */
@@ -247,13 +295,14 @@ export class TrainingSession implements AsyncDisposable {
   }
 }
 
-function toSums(sums: { loss: Float64Array; weight: Float64Array; logprobs?: Float32Array }): BatchSums {
+function toSums(sums: NativeStepSums): BatchSums {
   const total = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0);
   return {
     loss: total(sums.loss),
     weight: total(sums.weight),
     lossByAdapter: sums.loss,
     weightByAdapter: sums.weight,
+    ...(sums.notFinite && { notFinite: sums.notFinite }),
     ...(sums.logprobs && { logprobs: sums.logprobs }),
   };
 }

@@ -35,7 +35,8 @@ import { prepareData } from './prepare';
 import type { Ranks } from './ranks';
 import { compareRanks, TrainRun } from './run';
 import { type RunChoices, RunDirectory, type RunRecord, readRunRecord } from './run-directory';
-import { TrainingSession } from './session';
+import { type RunSession, TrainingSession } from './session';
+import type { SharedSession } from './shared-session';
 import { makeTuned, type Tuned } from './tuned';
 
 /** Every option of a run, and where and how it is run. */
@@ -212,7 +213,7 @@ export class Trainer implements AsyncDisposable {
   readonly #model: Model;
   readonly #ownsModel: boolean;
   readonly #tuned: Tuned;
-  readonly #session: TrainingSession;
+  readonly #session: RunSession;
   readonly #measuring: DevMeasuring | undefined;
   readonly #state: TrainerState;
   readonly #signal: AbortSignal | undefined;
@@ -226,7 +227,7 @@ export class Trainer implements AsyncDisposable {
     model: Model;
     ownsModel: boolean;
     tuned: Tuned;
-    session: TrainingSession;
+    session: RunSession;
     measuring: DevMeasuring | undefined;
     state: TrainerState;
     signal: AbortSignal | undefined;
@@ -259,7 +260,12 @@ export class Trainer implements AsyncDisposable {
     }
   }
 
-  static async #make(options: TrainerOptions): Promise<Trainer> {
+  /** @internal A run among others over one base: it has a place in their session, and that one's model. */
+  static createIn(shared: SharedSession, options: Omit<TrainerOptions, 'base' | 'ranks'>): Promise<Trainer> {
+    return Trainer.#make({ ...options, base: shared.model }, shared);
+  }
+
+  static async #make(options: TrainerOptions, shared?: SharedSession): Promise<Trainer> {
     const {
       ranks,
       out,
@@ -312,7 +318,7 @@ export class Trainer implements AsyncDisposable {
         "train options: base was given, but with method full the run changes the model's weights and needs one of its own; leave base out",
       );
     }
-    checkMemory(prepared.plan, base?.bytes);
+    if (!shared) checkMemory(prepared.plan, base?.bytes);
     await agreeOnChoices(ranks, prepared.chosen);
 
     const cleanup = new AsyncStack();
@@ -348,15 +354,19 @@ export class Trainer implements AsyncDisposable {
       }
       const tuned = await makeTuned(model, prepared.options, onNote, () => refuseExchanged(prepared));
       cleanup.add(() => tuned.dispose());
-      const session = await TrainingSession.create({
-        model,
-        ...(tuned.adapter ? { adapters: [tuned.adapter] } : { full }),
-        microTokens: prepared.plan.largestBatch.tokens,
-        maxTargets: prepared.plan.largestBatch.targets,
-        recompute: prepared.chosen.recompute,
-        seed: prepared.options.seed,
-        ranks,
-      });
+      const { seed } = prepared.options;
+      const session =
+        shared && tuned.adapter
+          ? await shared.open(tuned.adapter, seed)
+          : await TrainingSession.create({
+              model,
+              ...(tuned.adapter ? { adapters: [tuned.adapter] } : { full }),
+              microTokens: prepared.plan.largestBatch.tokens,
+              maxTargets: prepared.plan.largestBatch.targets,
+              recompute: prepared.chosen.recompute,
+              seed,
+              ranks,
+            });
       cleanup.add(() => session.dispose());
       if (checkpoint) await session.loadState(`${checkpoint.path}/state.safetensors`);
       const measuring = writes ? await openMeasuring(evaluator, prepared, model, tuned.adapter) : undefined;
