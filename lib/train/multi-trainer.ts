@@ -3,7 +3,7 @@
 import { readdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { HubOptions } from '../model/hub/snapshot';
-import { Model } from '../model/model';
+import { Model, toLoadOptions } from '../model/model';
 import { loadAddon } from '../native/addon';
 import { isMlitError, MlitError } from '../native/errors';
 import { refuseUnknownOptions } from '../text/options';
@@ -107,6 +107,7 @@ export class MultiTrainer implements AsyncDisposable {
         device: chosen.device,
         threads: chosen.threads,
         baseDtype: chosen.baseDtype,
+        compute: chosen.compute,
         signal: options.signal,
         onProgress: options.onLoad,
       }));
@@ -173,7 +174,8 @@ export async function planMultiTraining(
   let first: TrainingPrepared | undefined;
   for (const [index, { out, ...given }] of runs.entries()) {
     signal?.throwIfAborted();
-    const input = base ? { ...given, device: base.device } : given;
+    const like = base ?? first?.chosen; // what `auto` comes to is found out once
+    const input = like ? { ...given, device: like.device, compute: like.compute } : given;
     const note = onNote && ((text: string): void => onNote(text, index));
     const context = { signal, onNote: note, onFetch, evaluator, clock };
     const prepared = await planTraining(input, context).catch((error: unknown) => {
@@ -185,12 +187,11 @@ export async function planMultiTraining(
   const { chosen, options: resolved, source } = first!;
   const plan = await planRuns(shapes, {
     path: source.path,
-    load: {
-      device: chosen.device,
-      threads: chosen.threads,
+    load: toLoadOptions({
+      ...chosen,
       isa: 'auto',
-      format: base?.baseDtype ?? chosen.baseDtype,
-    },
+      ...(base && { baseDtype: base.baseDtype, compute: base.compute }),
+    }),
     atOnce,
     recompute: resolved.recompute,
     availableBytes: await bytesFor(chosen.device),
