@@ -69,13 +69,12 @@ void projectGroup(const KernelTable& kernels, const LoraGroup& group, ConstMatri
   const float* from = x.data + own.begin * x.ld;
   float* to = p.data + own.begin * p.ld;
   if (group.dropout.probability <= 0) {
-    project(*kernels.gemm, from, x.ld, own.size(), in, group.a.raw(), in, group.rankTotal, group.scale, to, p.ld,
-            scratch);
+    project(*kernels.gemm, from, x.ld, own.size(), in, group.a.raw(), group.rankTotal, group.scale, to, p.ld, scratch);
     return;
   }
   for (const LoraSegment& segment : group.segments) {
     const RowMask mask(kernels, group, segment);
-    project(*kernels.gemm, from, x.ld, own.size(), in, group.a.raw() + segment.rankBegin * in, in, segment.rank,
+    project(*kernels.gemm, from, x.ld, own.size(), in, group.a.raw() + segment.rankBegin * in, segment.rank,
             group.scale, to + segment.rankBegin, p.ld, scratch, {&mask, own.begin, 0});
   }
 }

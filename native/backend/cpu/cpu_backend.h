@@ -13,6 +13,7 @@ namespace mlit {
 
 struct CpuWeight;    // weights.h
 struct RoundedRows;  // rounded_rows.h
+struct Scratch;      // products.h
 
 class CpuBackend final : public Backend {
  public:
@@ -120,6 +121,8 @@ class CpuBackend final : public Backend {
   RoundedRows roundInputs(const CpuWeight& weight, const float* x, int64_t ldx, int64_t rows);
   RoundedRows roundGradients(const CpuWeight& weight, const float* dy, int64_t lddy, int64_t rows);
   RoundedRows roundedRows(int64_t rows, int64_t width);
+  void keepColumns(const CpuWeight& weight, const float* dy, int64_t lddy, int64_t rows, float* to,
+                   const Scratch& scratch) const;
 
   struct AlignedFree {
     void operator()(void* memory) const;

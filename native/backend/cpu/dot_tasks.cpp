@@ -71,8 +71,9 @@ void forwardTask(const DotKernels& dot, const CpuWeight& w, const RoundedRows& x
       if (k0 + steps < w.in) continue;
       if (x.kept != nullptr) {
         const auto kept = static_cast<int64_t>(w.kept.columns.size());
-        expand(adapters.gemm, x.kept + rows.begin * kept, kept, rows.size(), kept, w.kept.rows + columns.begin,
-               w.panels() * kPanel, columns.size(), block.c, y.ld, scratch);
+        adapters.gemm.transpose(w.kept.rows + columns.begin * kept, kept, kPanel, kept, scratch.decoded, kPanel);
+        expand(adapters.gemm, x.kept + rows.begin * kept, kept, rows.size(), kept, scratch.decoded, kPanel,
+               columns.size(), block.c, y.ld, scratch);
       }
       adapters.add(rows, columns, y, scratch);
     }

@@ -95,8 +95,8 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
     if (!dx && !group->dA) return;
     for (const LoraSegment& segment : group->segments) {
       project(gemm, dy.floats() + own.begin * lddy + segment.outBegin, lddy, own.size(),
-              segment.outEnd - segment.outBegin, segment.bT.raw(), segment.outEnd - segment.outBegin, segment.rank,
-              group->scale, u.floats() + own.begin * ldp + segment.rankBegin, ldp, memory);
+              segment.outEnd - segment.outBegin, segment.bT.raw(), segment.rank, group->scale,
+              u.floats() + own.begin * ldp + segment.rankBegin, ldp, memory);
     }
   });
 

@@ -69,9 +69,9 @@ inline GemmAhead aheadRows(const float* from, int64_t ld, int64_t count, int64_t
   return {from, columns * kBytes, ld * kBytes, count};
 }
 
-// out[rows, rank] = factor * x[rows, k] · aᵀ, a [rank, k] with lda.
+// out[rows, rank] = factor * x[rows, k] · aᵀ, a [rank, k].
 inline void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_t rows, int64_t k, const float* a,
-                    int64_t lda, int64_t rank, float factor, float* out, int64_t ldo, const Scratch& scratch,
+                    int64_t rank, float factor, float* out, int64_t ldo, const Scratch& scratch,
                     const Masked& masked = {}) {
   const int64_t depth = depthOf(k);
   for (int64_t k0 = 0; k0 < k; k0 += depth) {
@@ -79,7 +79,7 @@ inline void project(const GemmKernels& gemm, const float* x, int64_t ldx, int64_
     for (int64_t r = 0; r < rank; r += kPanel) {
       const int64_t columns = std::min(kPanel, rank - r);
       const int64_t width = ceilDiv(columns, 16) * 16;
-      gemm.transpose(a + r * lda + k0, lda, columns, steps, scratch.blocks, width);
+      gemm.transpose(a + r * k + k0, k, columns, steps, scratch.blocks, width);
       for (int64_t row = 0; row < rows; row += kProjectPass) {
         if (scratch.pool.cancelled()) return;
         const int64_t count = std::min(kProjectPass, rows - row);

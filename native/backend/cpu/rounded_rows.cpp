@@ -85,13 +85,31 @@ RoundedRows CpuBackend::roundInputs(const CpuWeight& w, const float* x, int64_t 
   return to;
 }
 
+// dx's kept columns: dy times those of W, in float32.
+void CpuBackend::keepColumns(const CpuWeight& w, const float* dy, int64_t lddy, int64_t rows, float* to,
+                             const Scratch& scratch) const {
+  const auto columns = static_cast<int64_t>(w.kept.columns.size());
+  if (columns == 0) return;
+  const int64_t depth = depthOf(w.out);
+  for (int64_t k0 = 0; k0 < w.out; k0 += depth) {
+    if (scratch.pool.cancelled()) return;
+    GemmBlock block{};
+    block.rows = rows, block.columns = columns, block.k = std::min(depth, w.out - k0);
+    block.a = dy + k0, block.aRow = lddy, block.aK = 1;
+    block.b = w.kept.rows + k0 * columns, block.ldb = columns;
+    block.c = to, block.ldc = columns;
+    block.add = k0 > 0;
+    kernels_.gemm->block(block, scratch.tail);
+  }
+}
+
 RoundedRows CpuBackend::roundGradients(const CpuWeight& w, const float* dy, int64_t lddy, int64_t rows) {
   RoundedRows to = roundedRows(rows, w.out);
   const KeptColumns& kept = w.kept;
   if (kept.columns.empty()) to.kept = nullptr;
   if (kept.mean.empty()) to.offsets = nullptr;
   const auto columns = static_cast<int64_t>(kept.columns.size());
-  const int64_t each = std::clamp(rowsPerTask(w.out), kGemmRows, 8 * kGemmRows);
+  const int64_t each = std::max(kGemmRows, rowsPerTask(w.out));
   pool_.run(ceilDiv(rows, each), [&](int64_t task, int thread) {
     const int64_t begin = task * each, end = std::min(rows, begin + each);
     for (int64_t r = begin; r < end; ++r) {
@@ -100,10 +118,7 @@ RoundedRows CpuBackend::roundGradients(const CpuWeight& w, const float* dy, int6
                            to.starts + r * to.blocks, to.largest == nullptr ? nullptr : to.largest + r});
       if (to.offsets != nullptr) to.offsets[r] = kernels_.dot->sum({w.out, row, nullptr});
     }
-    if (columns > 0) {
-      project(*kernels_.gemm, dy + begin * lddy, lddy, end - begin, w.out, kept.rows, w.panels() * kPanel, columns, 1,
-              to.kept + begin * columns, columns, Scratch(pool_, scratch(thread)));
-    }
+    keepColumns(w, dy + begin * lddy, lddy, end - begin, to.kept + begin * columns, Scratch(pool_, scratch(thread)));
   });
   return to;
 }

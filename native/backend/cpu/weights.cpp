@@ -121,7 +121,8 @@ void encodeBytes(CpuWeight& w, int64_t panel, int64_t input, int64_t begin, int6
   const bool whole = !kept.mask.empty() && kept.mask[at] == 0;
   if (whole) {
     const auto column = std::lower_bound(kept.columns.begin(), kept.columns.end(), input) - kept.columns.begin();
-    std::copy(from + begin, from + end, kept.rows + (column * w.panels() + panel) * kPanel + begin);
+    const auto count = static_cast<int64_t>(kept.columns.size());
+    for (int64_t j = begin; j < end; ++j) kept.rows[(panel * kPanel + j) * count + column] = from[j];
   }
   const float mean = kept.mean.empty() ? 0 : kept.mean[at];
   for (int64_t j = begin; j < end; ++j) {
@@ -313,7 +314,7 @@ void CpuBackend::gatherWeightRows(WeightId id, DevConstI32 ids, int64_t n, float
             to[i] = scale * (static_cast<float>(code - 128) * w.scales[row] + mean);
           }
           for (size_t c = 0; c < w.kept.columns.size(); ++c)
-            to[w.kept.columns[c]] = scale * w.kept.rows[static_cast<int64_t>(c) * w.panels() * kPanel + row];
+            to[w.kept.columns[c]] = scale * w.kept.rows[static_cast<size_t>(row) * w.kept.columns.size() + c];
           break;
         case WeightFormat::kNF4:
           for (int64_t i = 0; i < w.in; ++i) {

@@ -19,7 +19,7 @@ inline constexpr int64_t kPanel = kGemmPanel;  // outputs a panel
 // than the others would cost all of them their precision, and so would what all rows of a vocabulary have in common.
 struct KeptColumns {
   std::vector<int32_t> columns;  // ascending; their bytes are zeros
-  float* rows = nullptr;         // [columns][panels * kPanel]: those columns of W
+  float* rows = nullptr;         // [panels * kPanel][columns]: those columns of W
   std::vector<float> mask;       // [in]: 0 at those columns, 1 elsewhere; empty where there are none
   std::vector<float> mean;       // [in], taken from every row; empty where nothing is. 0 at those columns
   std::vector<double> noted;     // [in], while x is watched: how large its columns are
