@@ -2,6 +2,9 @@
 // the promises of every product (rows, threads, instruction sets), which sums of integers make easy to keep and easy to lose.
 #include "backend/cpu/kernels/dot.h"
 
+#if defined(__x86_64__)
+#include "backend/cpu/amx/dot_amx.h"
+#endif
 #include "backend/cpu/rounded_rows.h"
 #include "test/ops/linear_cases.h"
 
@@ -142,6 +145,44 @@ TEST(Dot, ExtremesDoNotSaturate) {
     for (const float value : c) ASSERT_EQ(value, 127.0f * 127 * kK) << isa;
   }
 }
+
+#if defined(__x86_64__)
+TEST(Dot, TheMatrixUnitHasTheSameBits) {
+  const DotKernels* amx = amxDotKernels();
+  if (amx == nullptr) GTEST_SKIP() << "this processor has no AMX for int8, or the system does not let it be used";
+  const DotKernels& plain = kernelsOf("avx512");
+  for (const int64_t rows : {1, 11, 12, 31, 32, 33, 44, 70}) {
+    for (const int64_t k : {4, 60, 64, 128, 132, 640, 1000}) {
+      for (const int64_t columns : {1, 31, 32, 33, 64}) {
+        const int64_t ld = (k + 63) / 64 * 64, blocks = (k + kDotBlock - 1) / kDotBlock;
+        std::vector<int8_t> a(static_cast<size_t>((rows + kDotGroup) * ld));
+        std::vector<uint8_t> b(static_cast<size_t>(ld * 64));
+        for (size_t i = 0; i < a.size(); ++i)
+          a[i] = static_cast<int64_t>(i) % ld < k ? static_cast<int8_t>(philox(1, 2, i)[0] % 255 - 127) : int8_t{0};
+        for (size_t i = 0; i < b.size(); ++i) b[i] = static_cast<uint8_t>(philox(3, 4, i)[0]);
+        const std::vector<float> scales = randomFloats(rows * blocks, 5), factors = randomFloats(64, 6),
+                                 offsets = randomFloats(rows, 7), before = randomFloats(rows * 64, 8);
+        std::vector<int32_t> starts(static_cast<size_t>(rows * blocks));
+        for (size_t i = 0; i < starts.size(); ++i) starts[i] = static_cast<int32_t>(philox(9, 9, i)[0] % 100000);
+        for (const bool add : {false, true}) {
+          std::vector<float> c(before), expected(before);
+          DotBlock block{};
+          block.rows = rows, block.columns = columns, block.k = k, block.block = kDotBlock;
+          block.a = a.data(), block.aRow = ld;
+          block.scales = scales.data(), block.starts = starts.data(), block.ldScales = blocks;
+          block.b = b.data(), block.factors = factors.data(), block.offsets = offsets.data();
+          block.ldc = 64, block.add = add;
+          block.c = expected.data();
+          plain.block(block);
+          block.c = c.data();
+          amx->block(block);
+          ASSERT_TRUE(sameBytes(c, expected)) << rows << " x " << columns << ", k " << k << (add ? ", added" : "");
+        }
+      }
+    }
+  }
+}
+#endif
 
 std::vector<LinearCase> integerCases() {
   std::vector<LinearCase> cases;

@@ -129,6 +129,7 @@ class CpuBackend final : public Backend {
   };
 
   const KernelTable& kernels_;
+  const DotKernels& dot_;
   ThreadPool pool_;
   std::vector<std::unique_ptr<float[], AlignedFree>> scratch_;  // one a thread
   std::vector<std::unique_ptr<CpuWeight>> weights_;

@@ -1,7 +1,6 @@
 // In integers: a panel's bytes are multiplied as they lie, forward; backward through 64 x 64 blocks whose bytes are transposed, as
 // floats are.
 #include <algorithm>
-#include <cstring>
 
 #include "backend/cpu/base_tasks.h"
 
@@ -90,15 +89,8 @@ void backwardTask(const DotKernels& dot, const CpuWeight& w, const RoundedRows& 
     const int64_t steps = std::min(depth, w.out - k0);
     for (int64_t block = blocks.begin; block < blocks.end; ++block) {
       uint8_t* to = transposed + (block - blocks.begin) * depth * kPanel;
-      const int64_t inputBytes = std::min(kPanel, paddedSteps(w.in) - block * kPanel) * kPanel;
       for (int64_t k = 0; k < steps; k += kPanel, to += kBlockBytes) {
-        const uint8_t* from = w.dotRows((k0 + k) / kPanel, block * kPanel);
-        if (inputBytes < kBlockBytes) {
-          // The last inputs: what lies behind them is another panel's, or nobody's.
-          std::memcpy(scratch.decoded, from, static_cast<size_t>(inputBytes));
-          from = reinterpret_cast<const uint8_t*>(scratch.decoded);
-        }
-        dot.transpose(from, to);
+        dot.transpose(w.dotRows((k0 + k) / kPanel, block * kPanel), to);
       }
     }
     // On the way: the blocks of the next depth, spread over the passes.
@@ -107,7 +99,7 @@ void backwardTask(const DotKernels& dot, const CpuWeight& w, const RoundedRows& 
     const int64_t nextPanels = std::min(w.panels() - nextPanel, depth / kPanel);
     const int64_t shift = last ? nextBlock - blocks.begin : 0;
     for (int64_t pass = 0; pass < passes; ++pass) {
-      const Range own = part(rows.size(), passes, pass, kGemmRows);
+      const Range own = part(rows.size(), passes, pass, kDotGroup);
       const Range at{rows.begin + own.begin, rows.begin + own.end};
       if (scratch.pool.cancelled()) return;
       for (int64_t b = blocks.begin; b < blocks.end; ++b) {

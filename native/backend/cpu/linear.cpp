@@ -56,23 +56,24 @@ void CpuBackend::linearForward(WeightId weight, DevConstReal x, int64_t ldx, int
     projectGroup(kernels_, *group, {x.floats(), ldx}, own, w.in, {p.floats(), ldp}, Scratch(pool_, scratch(thread)));
   });
 
-  const int64_t rowParts = ceilDiv(rows, kForwardRows);
+  const bool integers = integers_ && w.format == WeightFormat::kI8Channel;
+  const int64_t unit = integers ? kDotGroup : kGemmRows;
+  const int64_t rowParts = ceilDiv(rows, kForwardRows / unit * unit);
   const int64_t panels = w.panels();
   int64_t columnParts = ceilDiv(panels, kMaxPanelsPerTask);
   if (rows * w.out * w.in > kSmallWork) {
     columnParts = std::max(columnParts, std::min(panels, ceilDiv(4 * pool_.threads(), rowParts)));
   }
-  const bool integers = integers_ && w.format == WeightFormat::kI8Channel;
   if (integers && watching_) noteColumns(w, x.floats(), ldx, rows);
   const RoundedRows rounded = integers ? roundInputs(w, x.floats(), ldx, rows) : RoundedRows{};
   const ForwardAdapters adapters{*kernels_.gemm, groups, {p.floats(), ldp}};
   // Row parts run fastest, so that threads meet at the same panels.
   pool_.run(rowParts * columnParts, [&](int64_t task, int thread) {
     const int64_t nextTask = task + pool_.threads();
-    const ForwardTask own{part(rows, rowParts, task % rowParts, kGemmRows), part(panels, columnParts, task / rowParts),
+    const ForwardTask own{part(rows, rowParts, task % rowParts, unit), part(panels, columnParts, task / rowParts),
                           part(panels, columnParts, nextTask / rowParts).begin};
     const Scratch memory(pool_, scratch(thread));
-    if (integers) return forwardTask(*kernels_.dot, w, rounded, {y.floats(), ldy}, own, adapters, memory);
+    if (integers) return forwardTask(dot_, w, rounded, {y.floats(), ldy}, own, adapters, memory);
     forwardTask(kernels_, w, {x.floats(), ldx}, {y.floats(), ldy}, own, adapters, memory);
   });
 }
@@ -117,10 +118,10 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
     const Scratch memory(pool_, scratch(thread));
     if (task < baseTasks) {
       const int64_t nextTask = task + pool_.threads();
-      const BackwardTask own{part(rows, cut.rowParts, task % cut.rowParts, kGemmRows),
+      const BackwardTask own{part(rows, cut.rowParts, task % cut.rowParts, integers ? kDotGroup : kGemmRows),
                              part(columnBlocks, cut.columnParts, task / cut.rowParts),
                              part(columnBlocks, cut.columnParts, nextTask / cut.rowParts).begin, accumulate};
-      if (integers) return backwardTask(*kernels_.dot, w, rounded, {dx.floats(), lddx}, own, adapters, memory);
+      if (integers) return backwardTask(dot_, w, rounded, {dx.floats(), lddx}, own, adapters, memory);
       return backwardTask(kernels_, w, {dy.floats(), lddy}, {dx.floats(), lddx}, own, adapters, memory);
     }
     const auto run = static_cast<size_t>(task - baseTasks);

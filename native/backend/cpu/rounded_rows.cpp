@@ -22,9 +22,10 @@ size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kA
 struct Layout {
   int64_t ld, blocks;
   size_t scales, starts, largest, kept, offsets, bytes;
+  // Rows behind the last may be read, by kernels that take them by groups.
   Layout(int64_t rows, int64_t width) : ld(ceilDiv(width, kPanel) * kPanel), blocks(ceilDiv(width, kDotBlock)) {
     const auto count = static_cast<size_t>(rows * blocks), each = static_cast<size_t>(rows);
-    scales = aligned(static_cast<size_t>(rows * ld));
+    scales = aligned(static_cast<size_t>((rows + kDotGroup) * ld));
     starts = scales + aligned(count * sizeof(float));
     largest = starts + aligned(count * sizeof(int32_t));
     kept = largest + (width >= kExactLargestWidth ? aligned(each * sizeof(LargestElement)) : 0);
@@ -76,10 +77,10 @@ RoundedRows CpuBackend::roundInputs(const CpuWeight& w, const float* x, int64_t 
   pool_.run(ceilDiv(rows, each), [&](int64_t task, int) {
     for (int64_t r = task * each; r < std::min(rows, (task + 1) * each); ++r) {
       const float* const row = x + r * ldx;
-      kernels_.dot->round({w.in, kDotBlock, row, kept.mask.empty() ? nullptr : kept.mask.data(), to.data + r * to.ld,
-                           to.scales + r * to.blocks, to.starts + r * to.blocks, nullptr});
+      dot_.round({w.in, kDotBlock, row, kept.mask.empty() ? nullptr : kept.mask.data(), to.data + r * to.ld,
+                  to.scales + r * to.blocks, to.starts + r * to.blocks, nullptr});
       for (int64_t c = 0; c < columns; ++c) to.kept[r * columns + c] = row[kept.columns[static_cast<size_t>(c)]];
-      if (to.offsets != nullptr) to.offsets[r] = kernels_.dot->sum({w.in, row, kept.mean.data()});
+      if (to.offsets != nullptr) to.offsets[r] = dot_.sum({w.in, row, kept.mean.data()});
     }
   });
   return to;
@@ -114,9 +115,9 @@ RoundedRows CpuBackend::roundGradients(const CpuWeight& w, const float* dy, int6
     const int64_t begin = task * each, end = std::min(rows, begin + each);
     for (int64_t r = begin; r < end; ++r) {
       const float* const row = dy + r * lddy;
-      kernels_.dot->round({w.out, kDotBlock, row, w.scales, to.data + r * to.ld, to.scales + r * to.blocks,
-                           to.starts + r * to.blocks, to.largest == nullptr ? nullptr : to.largest + r});
-      if (to.offsets != nullptr) to.offsets[r] = kernels_.dot->sum({w.out, row, nullptr});
+      dot_.round({w.out, kDotBlock, row, w.scales, to.data + r * to.ld, to.scales + r * to.blocks,
+                  to.starts + r * to.blocks, to.largest == nullptr ? nullptr : to.largest + r});
+      if (to.offsets != nullptr) to.offsets[r] = dot_.sum({w.out, row, nullptr});
     }
     keepColumns(w, dy + begin * lddy, lddy, end - begin, to.kept + begin * columns, Scratch(pool_, scratch(thread)));
   });

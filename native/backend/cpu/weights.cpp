@@ -34,7 +34,7 @@ size_t inputBytes(WeightFormat format) {
 }
 
 size_t panelBytes(int64_t in, WeightFormat format) {
-  const int64_t inputs = format == WeightFormat::kI8Channel ? (in + kDotSteps - 1) / kDotSteps * kDotSteps : in;
+  const int64_t inputs = format == WeightFormat::kI8Channel ? (in + kPanel - 1) / kPanel * kPanel : in;
   return static_cast<size_t>(inputs) * inputBytes(format);
 }
 

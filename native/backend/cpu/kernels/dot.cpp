@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "backend/cpu/kernels/ahead.h"
+#include "backend/cpu/kernels/dot_write.h"
 #include "backend/cpu/kernels/math.h"
 
 namespace mlit::MLIT_ISA_NAMESPACE {
@@ -151,25 +152,6 @@ constexpr Multiply kMultiply[] = {
 #endif
 };
 static_assert(sizeof(kMultiply) / sizeof(kMultiply[0]) == kMaxRows);
-
-void writeRow(const DotBlock& g, int64_t row, const float* from, float* to) {
-  const Floats offset = set(g.offsets == nullptr || g.add ? 0 : g.offsets[row]);
-  const auto valueAt = [&](Floats value, Floats factor, Floats before) __attribute__((always_inline)) {
-    return g.factors == nullptr ? hn::Add(before, value) : hn::MulAdd(value, factor, before);
-  };
-  forVectors(
-      g.columns,
-      [&](int64_t j) {
-        store(valueAt(load(from + j), g.factors == nullptr ? hn::Zero(kF) : load(g.factors + j),
-                      g.add ? load(to + j) : offset),
-              to + j);
-      },
-      [&](int64_t j, int64_t n) {
-        storeFirst(valueAt(load(from + j), g.factors == nullptr ? hn::Zero(kF) : loadFirst(g.factors + j, n),
-                           g.add ? loadFirst(to + j, n) : offset),
-                   to + j, n);
-      });
-}
 
 // Rows are shared out evenly over the tiles, so that 7 rows are 4 + 3 and not 6 + 1.
 void dotBlock(const DotBlock& g) {

@@ -9,7 +9,8 @@
 
 namespace mlit {
 
-inline constexpr int64_t kDotSteps = 4;  // neighbours along K that lie together
+inline constexpr int64_t kDotGroup = 32;  // rows that a kernel may take at once, where the last group may be short
+inline constexpr int64_t kDotSteps = 4;   // neighbours along K that lie together
 // Where element (i, j) of a panel [k][kGemmPanel] of stored weights is, in bytes.
 inline constexpr int64_t dotPlace(int64_t i, int64_t j) {
   return (i / kDotSteps * kGemmPanel + j) * kDotSteps + i % kDotSteps;
@@ -46,9 +47,9 @@ struct RowSum {
 struct DotBlock {
   int64_t rows;
   int64_t columns;
-  int64_t k;  // a multiple of kDotSteps
+  int64_t k;  // a multiple of kDotSteps; of a and b there is more, up to the next multiple of kGemmPanel, zeros in a
   int64_t block;
-  const int8_t* a;
+  const int8_t* a;  // rows behind the last may be read, up to whole groups of kDotGroup
   int64_t aRow;
   const float* scales;  // of row r's block s: scales[r * ldScales + s]
   const int32_t* starts;
