@@ -218,6 +218,31 @@ it('samples that are all the same, and a table’s columns, are explained', asyn
   );
 });
 
+it('what is drawn from, the seed, stop texts and the system text of `sample` are those of its flags', async () => {
+  const one = join(folder, 'one.jsonl');
+  writeFileSync(one, JSON.stringify({ instruction: 'Say it.' }));
+  const sample = async (...flags: string[]) => {
+    const args = ['--model', model, '--prompts', one, '--max-new-tokens', '8', '--threads', '1', ...flags];
+    const { stdout, stderr } = await mlit(['sample', ...args]);
+    expect(stdout, stderr).not.toBe('');
+    return JSON.parse(stdout) as { prompt: string; response: string; finishReason: string };
+  };
+  const hot = ['--temperature', '9'];
+  const greedy = await sample();
+  const told = [...hot, '--system', 'Be brief.'];
+  const [first, second] = [await sample(...told), await sample(...told, '--seed', '1')];
+  expect(first.prompt).toContain('Be brief.');
+  expect(second.response).not.toBe(first.response);
+  for (const least of [
+    ['--top-k', '1'],
+    ['--top-p', '1e-6'],
+    ['--min-p', '1'],
+  ])
+    expect((await sample(...hot, ...least)).response, least[0]).toBe(greedy.response);
+  const ended = await sample('--stop', greedy.response.slice(2, 4));
+  expect(ended).toMatchObject({ response: greedy.response.slice(0, 2), finishReason: 'stop' });
+}, 60_000);
+
 it('a YAML key that is none is told with the one that was meant', async () => {
   writeFileSync(join(folder, 'typo.yaml'), 'lerning-rate: 1\n');
   const { code, stderr } = await mlit(['train', ...small, '--out', 'never', '--config', 'typo.yaml']);
