@@ -44,14 +44,10 @@ class TempDir {
   std::filesystem::path path_;
 };
 
-// test/fixtures of the repository; the environment's MLIT_TEST_FIXTURES wins over the place known at build time.
-inline std::string fixture(const std::string& name) {
-  const char* chosen = getenv("MLIT_TEST_FIXTURES");
-#ifdef MLIT_TEST_FIXTURES
-  if (!chosen) chosen = MLIT_TEST_FIXTURES;
-#endif
-  return (std::filesystem::path(chosen ? chosen : "test/fixtures") / name).string();
-}
+// test/fixtures of the repository.
+std::filesystem::path fixturesFolder();
+
+inline std::string fixture(const std::string& name) { return (fixturesFolder() / name).string(); }
 
 inline std::string readFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);

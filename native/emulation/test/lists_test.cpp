@@ -14,7 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-std::string scriptsFolder() { return std::string(MLIT_TEST_FIXTURES) + "/../../scripts/cuda"; }
+std::string scriptsFolder() { return fixture("../../scripts/cuda"); }
 
 json readJson(const std::string& path) {
   std::ifstream file(path);
