@@ -6,12 +6,11 @@
 
 #include <set>
 
+#include "model_backends.h"
 #include "model_support.h"
 
 namespace mlit::test {
 namespace {
-
-BackendFactory anyBackend() { return backendFactories().front(); }
 
 // A copy of a fixture's adapter with adapter_config.json changed.
 struct AdapterCopy {

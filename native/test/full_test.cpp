@@ -4,32 +4,11 @@
 
 #include "host_backend.h"
 #include "model/full_parameters.h"
+#include "model_backends.h"
 #include "model_support.h"
 
 namespace mlit::test {
 namespace {
-
-struct Family {
-  std::string name;
-  BackendFactory backend;
-};
-
-std::vector<Family> families(std::initializer_list<const char*> names) {
-  std::vector<Family> all;
-  for (const BackendFactory& backend : backendFactories()) {
-    for (const char* name : names) all.push_back({name, backend});
-  }
-  return all;
-}
-
-std::string familyName(const ::testing::TestParamInfo<Family>& info) {
-  std::string name = info.param.name + "_" + info.param.backend.name;
-  std::replace_if(
-      name.begin(), name.end(), [](char c) { return c == '-' || c == '/'; }, '_');
-  return name;
-}
-
-void PrintTo(const Family& family, std::ostream* out) { *out << family.name << " on " << family.backend.name; }
 
 // One tensor of a checkpoint inside the flat vector.
 struct Place {
@@ -83,7 +62,7 @@ std::vector<float> sampled(const std::vector<float>& flat, const Place& place, i
   return values;
 }
 
-class FullTest : public ::testing::TestWithParam<Family> {
+class FullTest : public ::testing::TestWithParam<FamilyCase> {
  protected:
   FullTest()
       : f(GetParam().name),
@@ -256,12 +235,13 @@ TEST_P(FullTest, StateResumesByteForByte) {
   expectError(ErrorCode::kStateMismatch, {"model.layout"}, [&] { wrong.loadState(folder.file("half")); });
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, FullTest, ::testing::ValuesIn(families({"llama-tiny", "gemma3-tiny"})), familyName);
+INSTANTIATE_TEST_SUITE_P(Families, FullTest, ::testing::ValuesIn(familyCases({"llama-tiny", "gemma3-tiny"})),
+                         familyCaseName);
 INSTANTIATE_TEST_SUITE_P(Families, FullReference,
-                         ::testing::ValuesIn(families({"llama-tiny", "gemma3-tiny", "zoo/llama3-scaled",
-                                                       "zoo/mistral-window", "zoo/mistral-spm", "zoo/qwen2",
-                                                       "zoo/qwen3", "zoo/gemma3-conditional"})),
-                         familyName);
+                         ::testing::ValuesIn(familyCases({"llama-tiny", "gemma3-tiny", "zoo/llama3-scaled",
+                                                          "zoo/mistral-window", "zoo/mistral-spm", "zoo/qwen2",
+                                                          "zoo/qwen3", "zoo/gemma3-conditional"})),
+                         familyCaseName);
 
 class FullEdges : public ::testing::Test {
  protected:

@@ -85,7 +85,7 @@ std::string sample(uint32_t version = 3) {
 }
 
 // Opens and reads everything, as a loader would.
-void readAll(const std::string& path) {
+void readGgufWhole(const std::string& path) {
   const auto file = openGguf(path);
   for (const TensorInfo& tensor : file->tensors()) {
     const int64_t count = elementCount(tensor.shape);
@@ -101,7 +101,7 @@ class Gguf : public testing::Test {
 
   void refuses(const Bytes& bytes, ErrorCode code, const std::vector<std::string>& parts) {
     test::writeFile(path_, bytes.data);
-    expectError(code, parts, [&] { readAll(path_); });
+    expectError(code, parts, [&] { readGgufWhole(path_); });
   }
   void damaged(const Bytes& bytes, const std::vector<std::string>& parts) {
     refuses(bytes, ErrorCode::kFileDamaged, parts);
@@ -205,13 +205,13 @@ TEST_F(Gguf, EveryTruncationIsACleanError) {
   const std::string whole = sample();
   for (size_t size = 0; size < whole.size(); ++size) {
     test::writeFile(path_, whole.substr(0, size));
-    const auto error = test::errorOf([&] { readAll(path_); });
+    const auto error = test::errorOf([&] { readGgufWhole(path_); });
     ASSERT_TRUE(error.has_value()) << "no error for the first " << size << " bytes";
     ASSERT_EQ(error->code(), ErrorCode::kFileDamaged) << size << ": " << error->what();
     ASSERT_EQ(test::fieldOf(*error, "file"), path_) << size;
   }
   test::writeFile(path_, whole.substr(0, whole.size() - 1));
-  const auto error = test::errorOf([&] { readAll(path_); });
+  const auto error = test::errorOf([&] { readGgufWhole(path_); });
   EXPECT_EQ(test::fieldOf(*error, "tensor"), "second");
   const std::string range =
       "bytes " + std::to_string(whole.size() - 8) + " to " + std::to_string(whole.size()) + ", but the file has only";
@@ -227,7 +227,7 @@ TEST_F(Gguf, NoFlippedBitCrashes) {
       std::string bytes = whole;
       bytes[at] = static_cast<char>(bytes[at] ^ (1 << bit));
       test::writeFile(path_, bytes);
-      if (test::errorOf([&] { readAll(path_); })) ++refused;
+      if (test::errorOf([&] { readGgufWhole(path_); })) ++refused;
     }
   EXPECT_GT(refused, 1000u);
 }
@@ -239,7 +239,7 @@ TEST_F(Gguf, NoRandomDamageCrashes) {
     std::string bytes = whole;
     for (int i = 0; i < 4; ++i) bytes[random() % bytes.size()] = static_cast<char>(random() % 2 ? 0xFF : random());
     test::writeFile(path_, bytes);
-    const auto error = test::errorOf([&] { readAll(path_); });
+    const auto error = test::errorOf([&] { readGgufWhole(path_); });
     if (error) {
       ASSERT_TRUE(error->code() == ErrorCode::kFileDamaged || error->code() == ErrorCode::kModelUnsupported)
           << error->what();

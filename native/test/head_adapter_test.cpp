@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "export/safetensors_folder.h"
+#include "model_backends.h"
 #include "model_support.h"
 #include "sample/engine.h"
 
@@ -11,32 +12,11 @@ namespace {
 
 constexpr auto kHeadTarget = static_cast<size_t>(Projection::kHead);
 
-struct Case {
-  std::string family;
-  BackendFactory backend;
-};
-
-std::vector<Case> cases() {
-  std::vector<Case> all;
-  for (const BackendFactory& backend : backendFactories()) {
-    for (const char* family : {"llama-tiny", "gemma3-tiny"}) all.push_back({family, backend});
-  }
-  return all;
-}
-
-std::string caseName(const ::testing::TestParamInfo<Case>& info) {
-  std::string name = info.param.family + "_" + info.param.backend.name;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-void PrintTo(const Case& c, std::ostream* out) { *out << c.family << " on " << c.backend.name; }
-
-class HeadAdapter : public ::testing::TestWithParam<Case> {
+class HeadAdapter : public ::testing::TestWithParam<FamilyCase> {
  protected:
   HeadAdapter()
-      : base(GetParam().family),
-        f("lora/" + GetParam().family),
+      : base(GetParam().name),
+        f("lora/" + GetParam().name),
         model(loadFixture(base.path("model"), GetParam().backend)) {}
   // Without the dropout that its file asks for.
   std::shared_ptr<Adapter> withHead() const {
@@ -53,7 +33,7 @@ class HeadAdapter : public ::testing::TestWithParam<Case> {
 };
 
 // A request's tokens with their log-probabilities, by its id.
-std::map<int64_t, std::vector<std::pair<int32_t, float>>> runAll(SampleEngine& engine) {
+std::map<int64_t, std::vector<std::pair<int32_t, float>>> runToEnd(SampleEngine& engine) {
   std::map<int64_t, std::vector<std::pair<int32_t, float>>> results;
   while (!engine.idle()) {
     for (const SampleEvent& event : engine.step()) results[event.id].emplace_back(event.token, event.logprob);
@@ -61,7 +41,7 @@ std::map<int64_t, std::vector<std::pair<int32_t, float>>> runAll(SampleEngine& e
   return results;
 }
 
-SampleRequest request(int64_t id, const std::vector<int32_t>& prompt, int32_t count, int32_t adapter) {
+SampleRequest requestOf(int64_t id, const std::vector<int32_t>& prompt, int32_t count, int32_t adapter) {
   SampleRequest r;
   r.id = id;
   r.prompt = prompt;
@@ -152,8 +132,8 @@ TEST_P(HeadAdapter, GreedyTextIsThatOfPeft) {
   SampleEngine engine(model, {withHead()}, {.maxRows = 4, .cacheTokens = 512});
   const auto& greedy = f.expected["greedy"];
   for (size_t i = 0; i < greedy.size(); ++i)
-    engine.submit(request(static_cast<int64_t>(i), greedy[i]["prompt"], 24, 0));
-  const auto results = runAll(engine);
+    engine.submit(requestOf(static_cast<int64_t>(i), greedy[i]["prompt"], 24, 0));
+  const auto results = runToEnd(engine);
   int64_t compared = 0;
   for (size_t i = 0; i < greedy.size(); ++i) {
     const std::vector<int32_t> expected = greedy[i]["tokens"];
@@ -167,14 +147,14 @@ TEST_P(HeadAdapter, GreedyTextIsThatOfPeft) {
 // 40 rows at once: more than one chunk of logits, whose border falls inside a run of rows of one adapter.
 TEST_P(HeadAdapter, SampledBesideOthersItsBitsAreThoseAlone) {
   const std::vector<std::shared_ptr<Adapter>> adapters = {withHead(), Adapter::load(model, base.path("adapter"))};
-  const auto some = [&](int32_t i) { return request(i, {3 + i, 5, 40 + i}, 3, i % 3 - 1); };
+  const auto some = [&](int32_t i) { return requestOf(i, {3 + i, 5, 40 + i}, 3, i % 3 - 1); };
   SampleEngine together(model, adapters, {.maxRows = 40, .cacheTokens = 40 * kKvPageTokens});
   for (int32_t i = 0; i < 40; ++i) together.submit(some(i));
-  const auto results = runAll(together);
+  const auto results = runToEnd(together);
   SampleEngine engine(model, adapters, {.maxRows = 1, .cacheTokens = kKvPageTokens});
   for (int32_t i = 0; i < 40; i += 7) {
     engine.submit(some(i));
-    EXPECT_EQ(runAll(engine).at(i), results.at(i)) << i;
+    EXPECT_EQ(runToEnd(engine).at(i), results.at(i)) << i;
   }
 }
 
@@ -195,7 +175,8 @@ TEST_P(HeadAdapter, ALossThatIsNoNumberLeavesNoGradientBehind) {
   EXPECT_EQ(session.gradientsToHost(0), gradients);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, HeadAdapter, ::testing::ValuesIn(cases()), caseName);
+INSTANTIATE_TEST_SUITE_P(Families, HeadAdapter, ::testing::ValuesIn(familyCases({"llama-tiny", "gemma3-tiny"})),
+                         familyCaseName);
 
 class HeadAdapterFiles : public ::testing::Test {
  protected:

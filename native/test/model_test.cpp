@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "model_backends.h"
 #include "model_support.h"
 
 namespace mlit::test {
@@ -44,8 +45,6 @@ TEST_P(ModelForms, FoldersAndGgufGiveTheReferencesLogits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, ModelForms, ::testing::ValuesIn(backendFactories()), factoryName);
-
-BackendFactory anyBackend() { return backendFactories().front(); }
 
 TEST(Model, ShardsGiveTheSameLogitsAsOneFile) {
   const Fixture f("llama-tiny");

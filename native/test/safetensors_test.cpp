@@ -18,7 +18,7 @@ std::string withHeader(const std::string& header, const std::string& data) {
   return std::string(reinterpret_cast<const char*>(&length), 8) + header + data;
 }
 
-void readAll(const std::string& path) {
+void readSafetensorsWhole(const std::string& path) {
   const auto file = openSafetensors(path);
   for (const TensorInfo& tensor : file->tensors()) {
     if (tensor.dtype == DType::kOther) continue;
@@ -37,7 +37,7 @@ class Safetensors : public testing::Test {
   void damaged(const std::string& bytes, const std::vector<std::string>& parts,
                ErrorCode code = ErrorCode::kFileDamaged) {
     test::writeFile(path_, bytes);
-    expectError(code, parts, [&] { readAll(path_); });
+    expectError(code, parts, [&] { readSafetensorsWhole(path_); });
   }
   // One F32 tensor w whose description is given, and 16 bytes of data.
   void damagedTensor(const std::string& description, const std::vector<std::string>& parts,
@@ -125,16 +125,16 @@ TEST_F(Safetensors, EveryTruncationIsACleanError) {
   const std::string whole = test::readFile(path_);
   for (size_t size = 0; size < whole.size(); ++size) {
     test::writeFile(path_, whole.substr(0, size));
-    const auto error = test::errorOf([&] { readAll(path_); });
+    const auto error = test::errorOf([&] { readSafetensorsWhole(path_); });
     ASSERT_TRUE(error.has_value()) << "no error for the first " << size << " bytes";
     ASSERT_EQ(error->code(), ErrorCode::kFileDamaged) << size << ": " << error->what();
     ASSERT_EQ(test::fieldOf(*error, "file"), path_) << size;
   }
   test::writeFile(path_, whole.substr(0, whole.size() - 1));
-  const auto error = test::errorOf([&] { readAll(path_); });
+  const auto error = test::errorOf([&] { readSafetensorsWhole(path_); });
   EXPECT_EQ(test::fieldOf(*error, "tensor"), "scalar");
   test::writeFile(path_, whole + "x");
-  expectError(ErrorCode::kFileDamaged, {"1 bytes follow the last tensor"}, [&] { readAll(path_); });
+  expectError(ErrorCode::kFileDamaged, {"1 bytes follow the last tensor"}, [&] { readSafetensorsWhole(path_); });
 }
 
 TEST_F(Safetensors, NoFlippedBitCrashes) {
@@ -146,7 +146,7 @@ TEST_F(Safetensors, NoFlippedBitCrashes) {
       std::string bytes = whole;
       bytes[at] = static_cast<char>(bytes[at] ^ (1 << bit));
       test::writeFile(path_, bytes);
-      if (test::errorOf([&] { readAll(path_); })) ++refused;
+      if (test::errorOf([&] { readSafetensorsWhole(path_); })) ++refused;
     }
   EXPECT_GT(refused, 500u);
 }
@@ -160,7 +160,7 @@ TEST_F(Safetensors, NoRandomDamageCrashes) {
     std::string bytes = whole;
     for (int i = 0; i < 3; ++i) bytes[8 + random() % (bytes.size() - 8)] = alphabet[random() % alphabet.size()];
     test::writeFile(path_, bytes);
-    const auto error = test::errorOf([&] { readAll(path_); });
+    const auto error = test::errorOf([&] { readSafetensorsWhole(path_); });
     if (error) {
       ASSERT_TRUE(error->code() == ErrorCode::kFileDamaged || error->code() == ErrorCode::kModelUnsupported)
           << error->what();

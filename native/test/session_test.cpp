@@ -7,33 +7,13 @@
 #include <limits>
 
 #include "host_backend.h"
+#include "model_backends.h"
 #include "model_support.h"
 
 namespace mlit::test {
 namespace {
 
-struct Family {
-  std::string name;
-  BackendFactory backend;
-};
-
-std::vector<Family> families() {
-  std::vector<Family> all;
-  for (const BackendFactory& backend : backendFactories()) {
-    for (const char* name : {"llama-tiny", "smol-tiny", "gemma3-tiny"}) all.push_back({name, backend});
-  }
-  return all;
-}
-
-std::string familyName(const ::testing::TestParamInfo<Family>& info) {
-  std::string name = info.param.name + "_" + info.param.backend.name;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
-
-void PrintTo(const Family& family, std::ostream* out) { *out << family.name << " on " << family.backend.name; }
-
-class SessionTest : public ::testing::TestWithParam<Family> {
+class SessionTest : public ::testing::TestWithParam<FamilyCase> {
  protected:
   SessionTest() : f(GetParam().name), model(loadFixture(f.path("model"), GetParam().backend)) {}
   std::shared_ptr<Adapter> adapter() const { return Adapter::load(model, f.path("adapter")); }
@@ -247,7 +227,8 @@ TEST_P(SessionTest, SubsetsOfTargetsHaveTheGradientsOfTheFullSet) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, SessionTest, ::testing::ValuesIn(families()), familyName);
+INSTANTIATE_TEST_SUITE_P(Families, SessionTest,
+                         ::testing::ValuesIn(familyCases({"llama-tiny", "smol-tiny", "gemma3-tiny"})), familyCaseName);
 
 class SessionEdges : public ::testing::Test {
  protected:

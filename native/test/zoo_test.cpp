@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "host_backend.h"
+#include "model_backends.h"
 #include "model_support.h"
 
 namespace mlit::test {
@@ -103,8 +104,6 @@ TEST_P(Zoo, TwentyStepsLoseWhatTransformersLoses) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Zoo, ::testing::ValuesIn(zooCases()), zooName);
-
-BackendFactory anyBackend() { return backendFactories().front(); }
 
 // A folder with another configuration over the same weights, or with tensors under other names.
 struct VariantFolder {

@@ -5,7 +5,7 @@
 namespace mlit::test {
 namespace {
 
-constexpr double kProbability = 0.25;
+constexpr double kDropped = 0.25;
 
 // Two groups of rows, one of three segments and one of one, and rows of the bare base between them.
 struct Op {
@@ -36,8 +36,8 @@ struct Op {
   double mask(const Segment& segment, int64_t row, int64_t i) const {
     const auto r = static_cast<size_t>(row);
     const bool keep = dropoutKeeps(kKey, segment.module, static_cast<uint32_t>(records[r]),
-                                   static_cast<uint32_t>(positions[r]), static_cast<uint32_t>(i), kProbability);
-    return keep ? 1 / (1 - kProbability) : 0;
+                                   static_cast<uint32_t>(positions[r]), static_cast<uint32_t>(i), kDropped);
+    return keep ? 1 / (1 - kDropped) : 0;
   }
 };
 
@@ -75,7 +75,7 @@ OpResult run(Backend& backend, const Op& op) {
                       a.ptr(),
                       dA[g]->ptr(),
                       segments[g],
-                      {kProbability, Op::kKey, records.ptr() + op.first, positions.ptr() + op.first}});
+                      {kDropped, Op::kKey, records.ptr() + op.first, positions.ptr() + op.first}});
   }
   const int64_t toX = op.first * Op::kLdx, toY = op.first * Op::kLdy;
   backend.linearForward(weight, x.ptr() + toX, Op::kLdx, op.rows, y.ptr() + toY, Op::kLdy, groups, p.ptr());

@@ -41,15 +41,15 @@ TEST_P(GradientsTest, OfAMatrix) {
   });
 }
 
-struct NormShape {
+struct HeadShape {
   int64_t rows;
   int32_t heads, dim;
   int64_t padding;
 };
 
 TEST_P(GradientsTest, OfANorm) {
-  const NormShape shapes[] = {{1, 1, 1, 0}, {3, 2, 7, 2}, {129, 3, 33, 1}, {300, 1, 650, 0}};
-  forEach(shapes, [&](const NormShape& s) {
+  const HeadShape shapes[] = {{1, 1, 1, 0}, {3, 2, 7, 2}, {129, 3, 33, 1}, {300, 1, 650, 0}};
+  forEach(shapes, [&](const HeadShape& s) {
     const int64_t width = int64_t{s.heads} * s.dim;
     const std::vector<float> x = randomReals(s.rows * width, 4), dy = randomReals(s.rows * width, 5),
                              inverse = randomFloats(s.rows * s.heads, 6), start = randomFloats(s.dim, 7);
