@@ -6,7 +6,7 @@ import { hasCommand, root, runLogged, say } from '../setup/common.mjs';
 
 const patterns = [
   'ThreadPool*',
-  'Cancel*',
+  '*Cancel*',
   '*Threads*',
   'CpuLinear*',
   '*Model*',
