@@ -9,6 +9,9 @@
 namespace mlit {
 namespace {
 
+// Loading must not take more memory than what the model is loaded for.
+constexpr size_t kLogitsBytes = size_t{8} << 20;
+
 // Watches for as long as it lives, however that ends.
 class Watch {
  public:
@@ -61,6 +64,7 @@ void calibrate(const std::shared_ptr<Model>& model, const PackedBatch& text, con
     TrainOptions scoring;
     scoring.maxTokens = static_cast<int32_t>(text.tokens.size());
     scoring.training = false;
+    scoring.logitsBytes = kLogitsBytes;
     TrainSession session(model, {}, scoring);
     session.setCancelFlag(options.cancel);
     std::vector<float> logprobs(text.tokens.size());

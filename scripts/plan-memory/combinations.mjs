@@ -29,6 +29,11 @@ export const combinations = {
     options: { baseDtype: 'f32' },
   },
   'llama, GGUF f16': { model: { family: 'llama', gguf: 'f16' } },
+  'llama, int8': { model: { family: 'llama', sizes: big }, options: { compute: 'int8' } },
+  'llama, int8, a vocabulary of 49,152': {
+    model: { family: 'llama', sizes: wide, dtype: 'bf16' },
+    options: { compute: 'int8', recompute: 'layer' },
+  },
   'llama, dropout, a vocabulary of 49,152': {
     model: { family: 'llama', sizes: wide },
     options: { dropout: 0.1 },
