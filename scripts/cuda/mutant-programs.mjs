@@ -55,7 +55,7 @@ export class MutantPrograms {
     const commands = JSON.parse(readFileSync(join(this.#build, 'compile_commands.json'), 'utf8'));
     const objectOf = ({ command, directory }) => join(directory, / -o (\S+)/.exec(command)[1]);
     const ofTarget = (target) => commands.filter(({ command }) => command.includes(`/${target}.dir/`));
-    this.#host = ofTarget('mlit_emulation').map(objectOf);
+    this.#host = ['mlit_emulation', 'mlit_fixtures'].flatMap(ofTarget).map(objectOf);
     this.#kernels = ofTarget('mlit_emulated_kernels').map((entry) => ({ ...entry, object: objectOf(entry) }));
     const cache = readFileSync(join(this.#build, 'CMakeCache.txt'), 'utf8');
     const context = /^MLIT_BOOST_CONTEXT:\w+=(.*)$/m.exec(cache)[1];
