@@ -105,7 +105,11 @@ Napi::Value runSelfTest(const Napi::CallbackInfo& info) {
       [device = textArgument(info[0], "device"), isa = textArgument(info[1], "isa"),
        threads = threadsArgument(info[2], "threads")] {
         // One of its own: the shared one may have another instruction set.
-        return selfTest(*createBackend(device, threads, isa));
+        const std::unique_ptr<Backend> backend = createBackend(device, threads, isa);
+        std::vector<Check> checks = selfTest(*backend);
+        if (backend->name() == "cpu")
+          checks.push_back(integerSelfTest(*createBackend(device, threads, isa, /*integers=*/true)));
+        return checks;
       },
       [](Napi::Env env, const std::vector<Check>& checks) {
         Napi::Array values = Napi::Array::New(env, checks.size());

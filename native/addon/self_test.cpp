@@ -244,7 +244,62 @@ double checkOptimizer(Backend& backend) {
   return difference(parameters.read(), expected);
 }
 
+// Whole numbers up to 127, which is among every 128 neighbours and at the end: rounding has nothing to do, every scale is 1, and a
+// sum, below 2^24, has one value in integers and in floats. The first row is at the extreme, where 16 bits would not do.
+Floats wholes(uint64_t stream, int64_t rows, int64_t width) {
+  Floats values;
+  for (const float value : randoms(stream, rows * width, 127)) values.push_back(std::nearbyint(value));
+  for (int64_t i = 0; i < rows * width; ++i) {
+    if (i < width || i % width % 128 == 0 || i % width == width - 1) values[i] = 127;
+  }
+  return values;
+}
+
+void requireEqual(const Floats& got, const std::vector<int64_t>& expected, const char* what) {
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (got[i] == static_cast<float>(expected[i])) continue;
+    throw Error(ErrorCode::kInternal, std::string(what) + " " + std::to_string(i) + " is " + std::to_string(got[i]) +
+                                          " instead of " + std::to_string(expected[i]));
+  }
+}
+
+void checkIntegers(Backend& backend) {
+  constexpr int64_t kRows = 45, kIn = 300, kOut = 131;  // whole tiles and rests of every unit
+  const Floats w = wholes(13, kOut, kIn), xHost = wholes(14, kRows, kIn), dyHost = wholes(15, kRows, kOut);
+  std::vector<int64_t> expectedY(kRows * kOut), expectedDx(kRows * kIn);
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (int64_t o = 0; o < kOut; ++o) {
+      for (int64_t i = 0; i < kIn; ++i) {
+        const auto weight = static_cast<int64_t>(w[o * kIn + i]);
+        expectedY[row * kOut + o] += static_cast<int64_t>(xHost[row * kIn + i]) * weight;
+        expectedDx[row * kIn + i] += static_cast<int64_t>(dyHost[row * kOut + o]) * weight;
+      }
+    }
+  }
+  const WeightId weight = backend.createWeight(kOut, kIn, WeightFormat::kI8Channel);
+  backend.setWeightRows(weight, 0, kOut, w.data());
+  const Buffer<float> x(backend, xHost), dy(backend, dyHost), y(backend, kRows * kOut), dx(backend, kRows * kIn);
+  backend.linearForward(weight, x.at(), kIn, kRows, y.at(), kOut, {}, {});
+  backend.linearBackward(weight, x.at(), kIn, kRows, dy.at(), kOut, dx.at(), kIn, false, {}, {}, {});
+  const Floats gotY = y.read(), gotDx = dx.read();
+  backend.destroyWeight(weight);
+  requireEqual(gotY, expectedY, "sum");
+  requireEqual(gotDx, expectedDx, "gradient's sum");
+}
+
 }  // namespace
+
+Check integerSelfTest(Backend& integers) {
+  Check result{"integer products", false, ""};
+  try {
+    checkIntegers(integers);
+    result.passed = true;
+    result.detail = "every sum equal: " + integers.description();
+  } catch (const std::exception& error) {
+    result.detail = error.what();
+  }
+  return result;
+}
 
 std::vector<Check> selfTest(Backend& backend) {
   const std::pair<const char*, double (*)(Backend&)> checks[] = {

@@ -16,5 +16,7 @@ struct Check {
 };
 
 std::vector<Check> selfTest(Backend& backend);
+// Of a backend that multiplies integers: not one sum may differ.
+Check integerSelfTest(Backend& integers);
 
 }  // namespace mlit::addon

@@ -30,7 +30,12 @@ describe('the machine', () => {
     for (const { name } of usable) {
       const checks = await loadAddon().selfTest('cpu', name, 2);
       expect(checks.filter(({ passed }) => !passed)).toEqual([]);
-      expect(checks.length).toBeGreaterThanOrEqual(6);
+      expect(checks.length).toBeGreaterThanOrEqual(7);
+      const integers = checks.find((check) => check.name === 'integer products');
+      const units = { avx512: 'AMX|AVX-512 VNNI', avx2: 'AVX2 in 16 bits', neon: 'NEON' }[name];
+      expect(integers?.detail).toMatch(
+        new RegExp(`^every sum equal: ${name}, int8 by (${units}), 2 threads$`),
+      );
     }
   });
 

@@ -103,9 +103,8 @@ CpuBackend::~CpuBackend() = default;
 std::string CpuBackend::name() const { return "cpu"; }
 
 std::string CpuBackend::description() const {
-  const char* const bytes = &dot_ == kernels_.dot ? ", int8, " : ", int8 by AMX, ";
-  return std::string(kernels_.isa) + (integers_ ? bytes : ", ") + std::to_string(pool_.threads()) +
-         (pool_.threads() == 1 ? " thread" : " threads");
+  return std::string(kernels_.isa) + (integers_ ? std::string(", int8 by ") + dot_.unit : "") + ", " +
+         std::to_string(pool_.threads()) + (pool_.threads() == 1 ? " thread" : " threads");
 }
 
 size_t CpuBackend::fixedBytes() const { return kThreadScratchBytes * scratch_.size(); }

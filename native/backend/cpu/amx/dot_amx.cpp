@@ -151,6 +151,7 @@ const DotKernels* amxDotKernels() {
   static const bool there = MLIT_ISA_NAMESPACE::available();
   static const DotKernels kernels = [] {
     DotKernels own = avx512::dotKernels;
+    own.unit = "AMX";
     own.block = MLIT_ISA_NAMESPACE::dotBlock;
     return own;
   }();

@@ -356,6 +356,14 @@ void decode(const uint8_t* from, const float* scales, int64_t rows, float* to) {
 
 }  // namespace
 
-const DotKernels dotKernels = {roundRow, dotBlock, sumRow, transpose, decode};
+#if HWY_TARGET <= HWY_AVX3
+constexpr const char* kUnit = "AVX-512 VNNI";
+#elif HWY_TARGET <= HWY_AVX2
+constexpr const char* kUnit = "AVX2 in 16 bits";
+#else
+constexpr const char* kUnit = "NEON";
+#endif
+
+const DotKernels dotKernels = {kUnit, roundRow, dotBlock, sumRow, transpose, decode};
 
 }  // namespace mlit::MLIT_ISA_NAMESPACE

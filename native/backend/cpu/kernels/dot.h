@@ -64,6 +64,7 @@ struct DotBlock {
 };
 
 struct DotKernels {
+  const char* unit;  // what multiplies the bytes: "AVX-512 VNNI"
   void (*round)(const RoundedRow& row);
   void (*block)(const DotBlock& block);
   float (*sum)(const RowSum& row);
