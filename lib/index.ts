@@ -118,6 +118,7 @@ export type {
   MeasureOptions,
   MeasureSummary,
 } from './eval/measures/types';
+export { compareQuality, type QualityOptions, type QualityReport, type QualityRow } from './eval/quality';
 export { type RecordScore, type ScoreOptions, type ScoreSums, type Scores, score } from './eval/score';
 export {
   type ItemScore,

@@ -1,15 +1,48 @@
 // `mlit doctor`: what this machine has, which backend would run and why, and whether its arithmetic is right.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { loadAddon, runtimeGlibc, SYSTEM_FLOOR } from '../native/addon';
 import { packageVersion } from '../native/version';
+import { parseAutoOr, parseField, parseInteger, UsageError } from './common';
+import { doctorQuality } from './doctor-quality';
+import { flagOf } from './flags';
 import { printJson, printLine, size } from './output';
 
 export function addDoctor(program: Command): void {
   program
     .command('doctor')
-    .description('machine, backends with the reason for each, memory, a self-test')
+    .description(
+      'machine, backends with the reason for each, memory, a self-test; or what int8 costs on a model',
+    )
     .option('--json', 'one JSON value')
-    .action(async (flags: { json?: boolean }) => {
+    .addOption(new Option('--quality <model>', 'compare --compute int8 with f32 on this model, as for train'))
+    .addOption(
+      new Option('--data <file...>', 'with --quality: records with responses (default: a few built-in ones)'),
+    )
+    .addOption(new Option('--field <name=field>', 'with --quality: as for train').argParser(parseField))
+    .addOption(new Option('--template <template>', 'with --quality: as for train (default: auto)'))
+    .addOption(
+      new Option('--held-out <n>', 'with --quality: records of a language at most (default: 16)').argParser(
+        parseInteger,
+      ),
+    )
+    .addOption(
+      new Option('--steps <n>', 'with --quality: of LoRA training, 8 records each (default: 10)').argParser(
+        parseInteger,
+      ),
+    )
+    .addOption(
+      new Option('--threads <n>', 'with --quality: compute threads (default: auto)').argParser(
+        parseAutoOr(parseInteger),
+      ),
+    )
+    .addOption(new Option('--device <device>', 'with --quality: auto or cpu (default: auto)'))
+    .action(async ({ json = false, ...flags }: { json?: boolean } & Record<string, unknown>) => {
+      if (flags.quality !== undefined) return doctorQuality(flags, json);
+      const [idle] = Object.keys(flags);
+      if (idle !== undefined)
+        throw new UsageError(
+          `${flagOf(idle)} is given without --quality MODEL, beside which alone it has a meaning`,
+        );
       const addon = loadAddon();
       const doctor = addon.doctor();
       // Below the floor of processors there is nothing to test, and the backend's reason is the answer.
@@ -19,7 +52,7 @@ export function addDoctor(program: Command): void {
         for (const check of await addon.selfTest(name, 'auto', 0)) selfTest.push({ backend: name, ...check });
       const ranks = addon.ranksWhyNot();
       const passed = usable && selfTest.every((check) => check.passed);
-      if (flags.json) {
+      if (json) {
         const system = { glibc: runtimeGlibc() ?? null, floor: SYSTEM_FLOOR };
         await printJson({
           ...doctor,

@@ -259,6 +259,39 @@ describe('mlit', () => {
     expect((await mlit(['doctor'])).stdout).toContain('self-test');
   });
 
+  it('doctor --quality: tells what int8 costs on a model, of built-in records or of data', async () => {
+    const builtIn = await mlit(['doctor', '--quality', model, '--steps', '1', '--threads', '2']);
+    expect(builtIn.code, builtIn.stderr).toBe(0);
+    for (const line of [/^hi +3 +\d+ +\d/m, /^1 +\d+\.\d{4} +\d/m, /^0 +0\.99\d\d$/m, /^at worst: [+−]/m])
+      expect(builtIn.stdout).toMatch(line);
+    expect(builtIn.stderr).toMatch(/quality +\d+ % f32: /);
+
+    const given = ['--data', data, '--held-out', '2', '--steps', '2', '--json'];
+    const json = await mlit(['doctor', '--quality', model, ...given]);
+    expect(json.code, json.stderr).toBe(0);
+    const report = JSON.parse(json.stdout);
+    expect(report.base.map((row: { lang: string; records: number }) => [row.lang, row.records])).toEqual([
+      ...[...new Set(jsonLines(readFileSync(data, 'utf8')).map(({ lang }) => lang))]
+        .sort()
+        .map((lang) => [lang, 2]),
+      ['all', 6],
+    ]);
+    expect(report.losses.int8).toHaveLength(2);
+  });
+
+  it.each([
+    [['--quality', 'nothing-there'], 1, /no file or folder 'nothing-there'/],
+    [['--quality', model, '--data', 'unanswered.jsonl'], 1, /unanswered\.jsonl:1.*response/s],
+    [['--quality', model, '--device', 'cuda'], 2, /compute is int8.*the device is cuda/],
+    [['--quality', model, '--steps', '0'], 2, /--steps/],
+    [['--steps', '3'], 2, /--steps is given without --quality MODEL/],
+  ])('doctor %j is refused', async (args, code, message) => {
+    writeFileSync(join(folder, 'unanswered.jsonl'), '{"instruction": "Why?", "lang": "en"}\n');
+    const ended = await mlit(['doctor', ...args]);
+    expect(ended.stderr).toMatch(message);
+    expect(ended.code).toBe(code);
+  });
+
   it('works from any folder and takes a YAML file under the flags', async () => {
     const config = join(folder, 'config.yaml');
     writeFileSync(
