@@ -19,13 +19,17 @@ export async function benchSample(options) {
   const work = await prepareWork({ ...options, count, name: 'sample' });
   say(`prompts of ${work.data}, template ${work.template}, ${rounds} rounds`);
   const own = { name: 'mlit-native', start: [process.execPath, contestantPath('mlit-sample.mjs')] };
+  const integers = {
+    name: 'mlit-native int8',
+    start: [...own.start, '--compute', 'int8'],
+  };
   const peer = { name: 'transformers generate float32', start: [python, peerPath('sample.py')] };
 
   const loads = [];
   for (const load of LOADS) {
-    const runs = { [own.name]: [], [peer.name]: [] };
+    const runs = { [own.name]: [], [integers.name]: [], [peer.name]: [] };
     for (let round = 0; round < rounds; round++) {
-      for (const { name, start } of [own, peer]) {
+      for (const { name, start } of [own, integers, peer]) {
         const [command, ...args] = start;
         args.push(
           '--work',
@@ -44,18 +48,18 @@ export async function benchSample(options) {
         say(`round ${round + 1}  ${load.prompts}×${load.newTokens}  ${name}: ${told}`);
       }
     }
-    loads.push(summarize(load, runs, { own, peer, threads }));
+    loads.push(summarize(load, runs, { own, integers, peer, threads }));
   }
   const { path: _, model: __, records: ___, ...about } = work;
   return { bench: 'sample', work: about, loads };
 }
 
-function summarize(load, runs, { own, peer, threads }) {
+function summarize(load, runs, { own, integers, peer, threads }) {
   const ratios = runs[own.name].map((run, at) => run.tokensPerSecond / runs[peer.name][at].tokensPerSecond);
   const cpuRate = (run) => run.newTokens / run.cpuSeconds;
   const cpuRatios = runs[own.name].map((run, at) => cpuRate(run) / cpuRate(runs[peer.name][at]));
   const ownPeak = median(runs[own.name].map((run) => run.peakBytes));
-  const contestants = [own, peer].map(({ name }) => {
+  const contestants = [own, integers, peer].map(({ name }) => {
     const peakBytes = median(runs[name].map((run) => run.peakBytes));
     return {
       name,
@@ -68,12 +72,14 @@ function summarize(load, runs, { own, peer, threads }) {
     };
   });
   const agreement = shareOfEqual(runs[own.name][0].responses, runs[peer.name][0].responses);
+  const ownRate = (c, rateOf) =>
+    median(runs[own.name].map((run, at) => rateOf(run) / rateOf(runs[c.name][at])));
   const rows = contestants.map((c) => [
     c.name,
     c.newTokens ?? c.runs[0].failed,
     rate(c.tokensPerSecond),
-    c.name === own.name ? times(1) : times(median(ratios)),
-    c.name === own.name ? times(1) : times(median(cpuRatios)),
+    times(ownRate(c, (run) => run.tokensPerSecond)),
+    times(ownRate(c, cpuRate)),
     gigabytes(c.peakBytes),
     times(c.memoryRatio),
     percent(c.cpuShare),

@@ -8,6 +8,12 @@ import { gigabytes, median, percent, rate, say, table, times } from './report.mj
 import { prepareWork } from './work.mjs';
 
 const OWN = { name: 'mlit-native, 16 records a step', kind: 'own', batch: 16 };
+const OWN_INT8 = {
+  name: 'mlit-native int8, 16 records a step',
+  kind: 'own',
+  batch: 16,
+  more: ['--compute', 'int8'],
+};
 const OWN_SMALL = { name: 'mlit-native, 4 records a step', kind: 'own', batch: 4 };
 const peer = (dtype, batch) => ({
   name: `transformers + peft ${dtype}, batch ${batch}`,
@@ -49,7 +55,7 @@ export async function benchTrain(options) {
     ];
     const [command, ...start] =
       contestant.kind === 'own'
-        ? [process.execPath, contestantPath('mlit-train.mjs')]
+        ? [process.execPath, contestantPath('mlit-train.mjs'), ...(contestant.more ?? [])]
         : [python, peerPath('train.py'), '--dtype', contestant.dtype];
     const result = { round, ...(await contest(command, [...start, ...common, ...slice], { threads })) };
     keepBest(gemm.torch, result);
@@ -65,6 +71,7 @@ export async function benchTrain(options) {
   let peers = [...USUAL];
   for (let round = 0; round < rounds; round++) {
     await runOne(OWN_SMALL, round);
+    await runOne(OWN_INT8, round);
     for (const contestant of peers) {
       await runOne(OWN, round);
       await runOne(contestant, round);
@@ -201,7 +208,7 @@ export function warnWhereShared(contestants) {
 /** All float32 contestants must see the same loss with a fresh adapter, else they did not do the same work. */
 function checkBaseLosses(contestants) {
   const exact = contestants
-    .filter(({ name }) => !name.includes('bfloat16'))
+    .filter(({ name }) => !name.includes('bfloat16') && !name.includes('int8'))
     .flatMap(({ baseLoss }) => baseLoss);
   for (const [round, loss] of exact) {
     const reference = exact.find(([other]) => other === round)[1];

@@ -11,6 +11,7 @@ const { values } = parseArgs({
     count: { type: 'string' },
     'new-tokens': { type: 'string' },
     threads: { type: 'string' },
+    compute: { type: 'string', default: 'f32' },
   },
 });
 const work = JSON.parse(readFileSync(values.work, 'utf8'));
@@ -24,7 +25,11 @@ const room = requests.reduce(
 );
 
 const started = performance.now();
-const model = await Model.load({ model: work.model, threads: Number(values.threads) });
+const model = await Model.load({
+  model: work.model,
+  threads: Number(values.threads),
+  compute: values.compute,
+});
 const sampler = await Sampler.create({ model, maxRows: requests.length, cacheTokens: room });
 const loadSeconds = (performance.now() - started) / 1000;
 await sampler.generate(requests.slice(0, 2).map((request) => ({ ...request, maxNewTokens: 2 })));

@@ -17,6 +17,7 @@ const { values } = parseArgs({
     recompute: { type: 'string', default: 'none' },
     full: { type: 'boolean', default: false },
     'base-dtype': { type: 'string', default: 'f32' },
+    compute: { type: 'string', default: 'f32' },
     first: { type: 'string', default: '0' },
     count: { type: 'string', default: '1000000' },
   },
@@ -39,7 +40,7 @@ const started = performance.now();
 const model = await Model.load({
   model: work.model,
   threads: Number(values.threads),
-  baseDtype: values['base-dtype'],
+  ...(values.compute === 'int8' ? { compute: 'int8' } : { baseDtype: values['base-dtype'] }),
 });
 const spec = {
   rank: Number(values.rank),
