@@ -9,7 +9,7 @@ import { isTemplateFile } from '../model/template';
 import { MlitError } from '../native/errors';
 import { shallow } from '../native/untrusted';
 import { describeIssues } from '../text/issues';
-import { didYouMean } from '../text/suggest';
+import { meantOption } from '../text/options';
 import { trainFields } from '../train/options';
 
 /** Which experiments there are, by name. */
@@ -218,7 +218,10 @@ function explain(error: z.ZodError, input: unknown): string {
           : experimentSchema.shape,
     );
     const place = inside === '' ? '' : `${inside}: `;
-    return issue.keys.map((key) => `${place}there is no key '${key}'${didYouMean(key, known)}`);
+    return issue.keys.map((key) => {
+      const meant = meantOption(key, known);
+      return `${place}there is no key '${key}'${meant === undefined ? '' : `; did you mean '${meant}'?`}`;
+    });
   });
   const others = error.issues.filter((issue) => issue.code !== 'unrecognized_keys');
   const rest = others.length === 0 ? [] : [describeIssues({ issues: others }, input)];

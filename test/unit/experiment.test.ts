@@ -209,6 +209,13 @@ describe('what is refused', () => {
     );
   });
 
+  it('a key by the name that other trainers have for it', () => {
+    const input = { ...smallExperiment(fresh()), train: { lr: 1, lora_r: 8 } };
+    expect(() => resolveExperiment(input, 'x.yaml')).toThrow(
+      /'lr'; did you mean 'learningRate'\?.*'lora_r'; did you mean 'rank'\?/,
+    );
+  });
+
   it('a wrong value, with the value', () => {
     const input = { ...smallExperiment(fresh()), protocol: 'pinches' };
     expect(() => resolveExperiment(input, 'x.yaml')).toThrow(
