@@ -7,7 +7,7 @@
 namespace mlit {
 namespace {
 
-constexpr int64_t kDepth = 2048;  // of a panel: half of L1
+constexpr int64_t kDepth = 2048;  // along K: 128 KiB of a panel, which stay in L2 while the rows go by
 constexpr int64_t kBlockBytes = kPanel * kPanel;
 static_assert(kDepth * kPanel <= kBlockFloats * static_cast<int64_t>(sizeof(float)));
 
@@ -23,7 +23,8 @@ void addLargest(const CpuWeight& w, const RoundedRows& dy, Range rows, Range col
     const uint8_t* from = w.dotRows(largest.index / kPanel, columns.begin) + largest.index % kPanel * kDotSteps;
     float* to = dx.data + r * dx.ld + columns.begin;
     for (int64_t i = 0; i < columns.size(); ++i) {
-      to[i] += largest.value * static_cast<float>(from[i / kDotSteps * kPanel * kDotSteps + i % kDotSteps] - 128);
+      const int code = from[dotPlace(i, 0)];
+      to[i] += largest.value * static_cast<float>(code - 128);
     }
   }
 }
