@@ -357,16 +357,23 @@ struct Calibrated {
     if (chosen) fill();
     return chosen;
   }
-  std::vector<float> forward() const {
-    const DeviceFloats in(*backend, x), y(*backend, kRows * kOut, kPoison);
-    backend->linearForward(weight, in.ptr(), kIn, kRows, y.ptr(), kOut, {}, DevReal());
+  // The rows so many times over, in one call.
+  std::vector<float> forward(int64_t times = 1) const {
+    const DeviceFloats in(*backend, repeated(x, times)), y(*backend, times * kRows * kOut, kPoison);
+    backend->linearForward(weight, in.ptr(), kIn, times * kRows, y.ptr(), kOut, {}, DevReal());
     return y.read();
   }
-  std::vector<float> backward() const {
-    const DeviceFloats in(*backend, x), out(*backend, dy), dx(*backend, kRows * kIn, kPoison);
-    backend->linearBackward(weight, in.ptr(), kIn, kRows, out.ptr(), kOut, dx.ptr(), kIn, false, {}, DevReal(),
+  std::vector<float> backward(int64_t times = 1) const {
+    const DeviceFloats in(*backend, repeated(x, times)), out(*backend, repeated(dy, times)),
+        dx(*backend, times * kRows * kIn, kPoison);
+    backend->linearBackward(weight, in.ptr(), kIn, times * kRows, out.ptr(), kOut, dx.ptr(), kIn, false, {}, DevReal(),
                             DevReal());
     return dx.read();
+  }
+  static std::vector<float> repeated(const std::vector<float>& rows, int64_t times) {
+    std::vector<float> all;
+    for (int64_t i = 0; i < times; ++i) all.insert(all.end(), rows.begin(), rows.end());
+    return all;
   }
   std::vector<float> seen() const {
     std::vector<int32_t> ids(static_cast<size_t>(kOut));
@@ -429,6 +436,15 @@ TEST(Dot, KeptColumnsHaveTheSameBitsOnEveryInstructionSet) {
       EXPECT_TRUE(sameBytes(c.seen(), seen)) << isa << ", " << threads;
     }
   }
+}
+
+// Over several tasks and passes of rows: what is kept of a row goes with it.
+TEST(Dot, KeptColumnsStayWithTheirRows) {
+  const Calibrated c(2, "auto");
+  ASSERT_TRUE(c.calibrate());
+  constexpr int64_t kTimes = 12;  // 144 rows
+  EXPECT_TRUE(sameBytes(c.forward(kTimes), Calibrated::repeated(c.forward(), kTimes)));
+  EXPECT_TRUE(sameBytes(c.backward(kTimes), Calibrated::repeated(c.backward(), kTimes)));
 }
 
 TEST(Dot, NothingIsChosenOfWhatWasNotSeen) {
