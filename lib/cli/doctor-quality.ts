@@ -67,17 +67,20 @@ function describeQuality({ model, bytes, base, trained, losses, cosine, worst }:
     'cosine of the LoRA gradients',
     table(['layer', 'cosine'], [...cosineRows, ['all', cosine.all.toFixed(4)]]),
     '',
-    `at worst: ${signed(worst.percent)} % (${worst.lang}), cosine ${worst.cosine.toFixed(4)} (layer ${worst.layer})`,
+    `at worst: ${signed(worst.percent)} % of the base (${worst.lang}), cosine ${worst.cosine.toFixed(4)} (layer ${worst.layer})`,
     '',
     'f32, int8: mean negative log-likelihood, nats a token. difference %: of int8 from f32; interval: 95 %, by a bootstrap over records.',
+    'other seed %: how far f32 from another seed is from f32, in the same steps: what chance changes.',
     'The rounding is the same on every instruction set; docs/int8.md says what is rounded and when it pays.',
   ].join('\n');
 }
 
 function likelihoodTable(rows: readonly QualityRow[]): string {
+  const isTrained = rows.some(({ otherSeed }) => otherSeed !== undefined);
+  const header = ['language', 'records', 'tokens', 'f32', 'int8', 'difference %', 'interval'];
   return table(
-    ['language', 'records', 'tokens', 'f32', 'int8', 'difference %', 'interval'],
-    rows.map(({ lang, records, tokens, f32, int8, difference: { value, low, high } }) => [
+    isTrained ? [...header, 'other seed %'] : header,
+    rows.map(({ lang, records, tokens, f32, int8, difference: { value, low, high }, otherSeed }) => [
       lang,
       String(records),
       String(tokens),
@@ -85,6 +88,7 @@ function likelihoodTable(rows: readonly QualityRow[]): string {
       int8.toFixed(4),
       signed(value),
       low === undefined || high === undefined ? '–' : `${signed(low)} to ${signed(high)}`,
+      ...(otherSeed === undefined ? [] : [signed(otherSeed)]),
     ]),
   );
 }

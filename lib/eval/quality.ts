@@ -34,7 +34,7 @@ export interface QualityOptions
   heldOut?: number;
   /** Steps of AdamW, of 8 records each. Default 10. */
   steps?: number;
-  /** Tokens of a record, longer ones are cut. Default 512. */
+  /** Tokens of a record, longer ones are left out. Default 512. */
   maxLength?: number;
   /** Fraction done, and what is being done. */
   onProgress?: ((fraction: number, what: string) => void) | undefined;
@@ -50,6 +50,8 @@ export interface QualityRow {
   int8: number;
   /** 100 · (int8 / f32 − 1), with a 95 % interval over records, both arithmetics on the same ones. */
   difference: Estimate;
+  /** Of what was trained: 100 · (f32 from another seed / f32 − 1), what chance alone changes; a yardstick for the difference. */
+  otherSeed?: number;
 }
 
 /** What {@link compareQuality} measures. */
@@ -65,7 +67,7 @@ export interface QualityReport {
   losses: Record<Compute, number[]>;
   /** Of the gradients of one adapter, that of the float32 steps, over the same held-out records. */
   cosine: { byLayer: number[]; all: number; records: number };
-  /** What of this is largest and least. */
+  /** The language in which the base differs most, and the layer whose gradients agree least. */
   worst: { lang: string; percent: number; layer: number; cosine: number };
 }
 
@@ -85,13 +87,15 @@ interface Measured {
   layers: number;
   base: Map<string, number>;
   trained: Map<string, number>;
+  /** In f32 alone. */
+  otherSeed?: Map<string, number>;
   losses: number[];
   gradient: Float32Array;
 }
 
 /**
  * Loads the model twice, one after the other, and does the same with both. Adapters have rank 16 on all projections, learning rate
- * 2e-4 and seed 0.
+ * 2e-4 and seed 0; float32 trains once more from seed 1.
  *
  * @throws RangeError where integers can't be had (a card is asked for); MlitError `DATA_EMPTY` where nothing can be held out, and what
  * models and data throw
@@ -126,9 +130,10 @@ export async function compareQuality(options: QualityOptions): Promise<QualityRe
   const template = await ChatTemplate.create({ template: templateName, tokenizer });
   if (template.note !== undefined) onNote?.(template.note);
   const { contextLength } = await loadAddon().readModelConfig(source.path);
-  const rendered = renderExamples(examples, {
+  const rendered = renderExamples(enoughOfEach(examples, 2 * heldOut + BATCH * steps), {
     tokenizer,
     template,
+    truncate: 'drop',
     maxLength: lengthWithin(contextLength, maxLength, onNote ?? (() => {})),
   });
   for (const line of describeReport(rendered.report)) onNote?.(line);
@@ -146,6 +151,16 @@ export async function compareQuality(options: QualityOptions): Promise<QualityRe
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** The first of each language, so that of a large data set no more is rendered than can be used. */
+function enoughOfEach(examples: readonly Example[], count: number): Example[] {
+  const taken = new Map<string, number>();
+  return examples.filter(({ lang }) => {
+    const before = taken.get(lang) ?? 0;
+    taken.set(lang, before + 1);
+    return before < count;
+  });
 }
 
 /** By language the first are held out; of the others, language by language in turn, come the steps, from the start again where they end. */
@@ -212,7 +227,8 @@ async function measureOne(
   // Work in tokens; a step computes each about three times.
   const tokensOf = (examples: readonly RenderedExample[]): number =>
     examples.reduce((sum, { tokens }) => sum + tokens.length, 0);
-  const total = 2 * tokensOf(heldOut) + 3 * tokensOf([...batches.flat(), ...probe]);
+  const times = compute === 'f32' ? 2 : 1; // it trains from two seeds
+  const total = (1 + times) * tokensOf(heldOut) + 3 * times * tokensOf(batches.flat()) + 3 * tokensOf(probe);
   let done = 0;
   const advance = (tokens: number, what: string): void => {
     done += tokens;
@@ -235,10 +251,8 @@ async function measureOne(
     return nll;
   };
 
-  const base = await likelihoods(undefined);
-  await using adapter = await Adapter.create(model);
-  const losses: number[] = [];
-  {
+  const train = async (adapter: Adapter): Promise<number[]> => {
+    const losses: number[] = [];
     await using session = await TrainingSession.create({ model, adapters: [adapter], microTokens });
     for (const [index, examples] of batches.entries()) {
       let [loss, weight] = [0, 0];
@@ -251,23 +265,32 @@ async function measureOne(
       losses.push(loss / weight);
       advance(3 * tokensOf(examples), `step ${index + 1} of ${batches.length}`);
     }
-  }
+    return losses;
+  };
+
+  const base = await likelihoods(undefined);
+  await using adapter = await Adapter.create(model, { seed: 0 });
+  const losses = await train(adapter);
   const trained = await likelihoods(adapter);
   const saved = join(folder, 'adapter');
   if (compute === 'f32') await adapter.save(saved, model.source.baseName);
   await using probed = await Adapter.load(model, saved);
   const gradient = await adapterGradient(probed, probe, { microTokens, folder, signal });
   advance(3 * tokensOf(probe), 'gradient');
-  return { bytes: model.bytes, layers: model.config.layers, base, trained, losses, gradient };
+  const measured = { bytes: model.bytes, layers: model.config.layers, base, trained, losses, gradient };
+  if (compute === 'int8') return measured;
+  await using other = await Adapter.create(model, { seed: 1 });
+  await train(other);
+  return { ...measured, otherSeed: await likelihoods(other) };
 }
 
 function report(model: string, parts: Parts, f32: Measured, int8: Measured): QualityReport {
   const base = compareRows(parts.heldOut, f32.base, int8.base);
-  const trained = compareRows(parts.heldOut, f32.trained, int8.trained);
+  const trained = compareRows(parts.heldOut, f32.trained, int8.trained, f32.otherSeed);
   const { byLayer, all } = gradientCosines(f32.gradient, int8.gradient, f32.layers);
-  const largest = [...base, ...trained].reduce((most, row) =>
-    Math.abs(row.difference.value) > Math.abs(most.difference.value) ? row : most,
-  );
+  const largest = base
+    .slice(0, -1)
+    .reduce((most, row) => (Math.abs(row.difference.value) > Math.abs(most.difference.value) ? row : most));
   const cosine = Math.min(...byLayer);
   return {
     model,
@@ -284,13 +307,15 @@ function compareRows(
   examples: readonly RenderedExample[],
   f32: ReadonlyMap<string, number>,
   int8: ReadonlyMap<string, number>,
+  otherSeed?: ReadonlyMap<string, number>,
 ): QualityRow[] {
+  const measured = otherSeed ? [f32, int8, otherSeed] : [f32, int8];
   const langs = ['all', ...[...new Set(examples.map(({ lang }) => lang))].sort()];
   const tokens = examples.map(({ weights }) =>
     weights.reduce((count, weight) => count + (weight > 0 ? 1 : 0), 0),
   );
   const cells = langs.flatMap((lang) =>
-    [f32, int8].map((nll) => ({
+    measured.map((nll) => ({
       values: examples.map(({ id, lang: own }) =>
         lang === 'all' || own === lang ? nll.get(id)! : Number.NaN,
       ),
@@ -300,14 +325,16 @@ function compareRows(
   const bootstrap = new PairedBootstrap(cells);
   const { values } = bootstrap;
   const rows = langs.map((lang, at) => {
+    const first = measured.length * at;
     const own = examples.map((example) => lang === 'all' || example.lang === lang);
     return {
       lang,
       records: own.filter(Boolean).length,
       tokens: tokens.reduce((sum, count, i) => sum + (own[i] ? count : 0), 0),
-      f32: values[2 * at]!,
-      int8: values[2 * at + 1]!,
-      difference: bootstrap.contrast((drawn) => 100 * (drawn[2 * at + 1]! / drawn[2 * at]! - 1)),
+      f32: values[first]!,
+      int8: values[first + 1]!,
+      difference: bootstrap.contrast((drawn) => 100 * (drawn[first + 1]! / drawn[first]! - 1)),
+      ...(otherSeed && { otherSeed: 100 * (values[first + 2]! / values[first]! - 1) }),
     };
   });
   return [...rows.slice(1), rows[0]!];
