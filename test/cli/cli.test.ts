@@ -259,7 +259,9 @@ describe('mlit', () => {
     expect((await mlit(['doctor'])).stdout).toContain('self-test');
   });
 
-  it('doctor --quality: tells what int8 costs on a model, of built-in records or of data', async () => {
+  it('doctor --quality: tells what int8 costs on a model, of built-in records or of data', {
+    timeout: 120_000,
+  }, async () => {
     const builtIn = await mlit(['doctor', '--quality', model, '--steps', '1', '--threads', '2']);
     expect(builtIn.code, builtIn.stderr).toBe(0);
     for (const line of [/^hi +3 +\d+ +\d/m, /^1 +\d+\.\d{4} +\d/m, /^0 +0\.99\d\d$/m, /^at worst: [+−]/m])
