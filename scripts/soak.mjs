@@ -3,6 +3,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import v8 from 'node:v8';
@@ -98,8 +99,16 @@ const statusKiB = (key) => {
   return Number(line[1]);
 };
 
-function sample(started, turns) {
-  collectGarbage();
+/** What a collection finds is given back by finalizers, which Node runs in later turns of its loop. */
+async function settle() {
+  for (let i = 0; i < 3; i++) {
+    collectGarbage();
+    await setImmediate();
+  }
+}
+
+async function sample(started, turns) {
+  await settle();
   const { heapUsed, external } = process.memoryUsage();
   return {
     seconds: Math.round((performance.now() - started) / 100) / 10,
@@ -124,7 +133,7 @@ for (let turns = 0, next = 0; performance.now() < end; ) {
   await turn(turns++);
   if (performance.now() < next) continue;
   next = performance.now() + interval;
-  samples.push(sample(started, turns));
+  samples.push(await sample(started, turns));
   writeFileSync(values.log, `${JSON.stringify(samples.at(-1))}\n`, { flag: 'a' });
 }
 const verdict = verdictOf(samples);

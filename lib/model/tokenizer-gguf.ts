@@ -64,6 +64,11 @@ export const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizerKind>> = {
 
 /** Reads the tokenizer keys of a GGUF's metadata. `file` names it in messages. */
 export function specFromGguf(metadata: GgufMetadata, file: string): TokenizerSpec {
+  if (typeof metadata !== 'object' || metadata === null) {
+    throw new MlitError('FILE_DAMAGED', `${file}: expected an object of metadata, got ${shown(metadata)}`, {
+      fields: { file, value: shown(metadata) },
+    });
+  }
   const kind = metadata['tokenizer.ggml.model'];
   const tokens = strings(metadata, 'tokenizer.ggml.tokens', file);
   const types = numbers(metadata, 'tokenizer.ggml.token_type', tokens.length, file);

@@ -49,6 +49,13 @@ export function specFromJson(
   file: string,
   side: TokenizerSideFiles = {},
 ): TokenizerSpec {
+  if (typeof side !== 'object' || side === null) {
+    throw new MlitError(
+      'FILE_DAMAGED',
+      `${file}: expected an object of the files beside it, got ${shown(side)}`,
+      { fields: { file, value: shown(side) } },
+    );
+  }
   const model = checkTokenizerJson(json, file);
   const vocab = new Map(Object.entries(model.vocab));
   const rules = model.merges.map((rule): [string, string] => {

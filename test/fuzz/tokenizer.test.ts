@@ -90,6 +90,20 @@ describe('a tokenizer made to hurt', () => {
   const refused = (json: unknown, says: RegExp): void =>
     expect(() => use(Tokenizer.fromJson(json as TokenizerJson, {}, 'hostile.json'))).toThrow(says);
 
+  it('by no metadata, or no files beside it, where they should be is refused', () => {
+    for (const none of [null, undefined, 3] as unknown[]) {
+      const damaged = expect.objectContaining({
+        code: 'FILE_DAMAGED',
+        message: expect.stringMatching(/^f: expected an object/),
+      });
+      expect(() => Tokenizer.fromGguf(none as GgufMetadata, 'f')).toThrow(damaged);
+      if (none !== undefined)
+        expect(() => Tokenizer.fromJson(base() as unknown as TokenizerJson, none as never, 'f')).toThrow(
+          damaged,
+        );
+    }
+  });
+
   it('by merges that loop ends: every merge makes a word shorter', () => {
     const json = base();
     json.model.vocab = { a: 0, aa: 1, aaa: 2, '': 3 };
