@@ -11,6 +11,7 @@ import { checkFloors } from '../../scripts/lint/floors.mjs';
 import { checkTraces } from '../../scripts/lint/traces.mjs';
 import { buildFraction } from '../../scripts/setup/build.mjs';
 import { hashOf, root } from '../../scripts/setup/common.mjs';
+import { verdictOf } from '../../scripts/soak/verdict.mjs';
 
 let folder: string;
 beforeEach(() => {
@@ -141,5 +142,35 @@ describe('the check of traces', () => {
     const [inside, below] = [['', 'work', ''].join('/'), ['', 'root', ''].join('/')];
     const text = `a${inside}b ~/.cache/mlit $DIR${inside}x https://example.org${below} it.skipIf(x)("y")`;
     expect(checkTraces([file('a.ts', text)])).toEqual([]);
+  });
+});
+
+describe('the verdict of a soak', () => {
+  const samples = (count: number, anonMiB: (turns: number) => number) =>
+    Array.from({ length: count }, (_, i) => {
+      const turns = 8 * (i + 1);
+      return {
+        turns,
+        anonMiB: anonMiB(turns),
+        heapMiB: 16,
+        externalMiB: 7,
+        files: 20,
+        threads: 12,
+        handles: 0,
+      };
+    });
+
+  it('sees 100 KiB a turn, and neither warming up nor what swings', () => {
+    const swing = (turns: number) => 12 * Math.sin(turns / 15);
+    expect(verdictOf(samples(40, (turns) => 60 + swing(turns) + turns / 10)).flat).toBe(false);
+    expect(verdictOf(samples(40, (turns) => 60 + swing(turns))).flat).toBe(true);
+    expect(verdictOf(samples(40, (turns) => Math.min(90, 30 + turns))).flat).toBe(true);
+  });
+
+  it('is not given for a handful of samples', () => {
+    expect(verdictOf(samples(8, () => 60))).toMatchObject({
+      flat: false,
+      lines: [expect.stringMatching(/too few/)],
+    });
   });
 });
