@@ -216,6 +216,9 @@ export {
 } from './train/multi-trainer';
 export type { TrainOptions, TrainOptionsInput } from './train/options';
 export type { TrainPlan } from './train/plan';
+export type { ProfileRow } from './train/profile-rows';
+export { profileText } from './train/profile-text';
+export type { ProfileOptions, TrainProfile } from './train/profiler';
 export { findRanks, type RankPlace, Ranks } from './train/ranks';
 export type { TrainResult, TrainRun } from './train/run';
 export { learningRateAt, type ScheduleOptions } from './train/schedule';

@@ -121,6 +121,7 @@ export function toTrainInput(flags: Record<string, unknown>): Record<string, unk
     resume: _resume,
     runs: _runs,
     atOnce: _atOnce,
+    profile: _profile,
     ...options
   } = flags;
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));

@@ -1,9 +1,11 @@
 // `mlit train`: a run from the command line. What happens is in lib/train; here it is shown.
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { preview } from '../data/preview';
 import { rougeEvaluator } from '../eval/dev-rouge';
 import type { TrainEvent } from '../train/events';
 import { trainOptionsSchema } from '../train/options';
+import { profileText } from '../train/profile-text';
 import { findRanks, Ranks } from '../train/ranks';
 import type { TrainResult, TrainRun } from '../train/run';
 import { Trainer, type TrainerOptions } from '../train/trainer';
@@ -23,6 +25,10 @@ export function addTrain(program: Command): void {
   );
   addRunsFlags(command)
     .option('--out <run>', "the run's folder")
+    .option(
+      '--profile [file]',
+      "print where a step's time went, and write a trace for ui.perfetto.dev (default file: trace.json in --out)",
+    )
     .option('--resume', 'go on from the newest checkpoint of --out')
     .addHelpText(
       'after',
@@ -41,7 +47,7 @@ One process trains many adapters over one base: a YAML file has their options (d
 async function train(command: Command): Promise<void> {
   if (await trainRuns(command)) return;
   const flags = await readMix(await mergeConfig(command));
-  const { out, resume, preview: records = 0, json } = flags;
+  const { out, resume, preview: records = 0, json, profile } = flags;
   if (typeof out !== 'string') throw new UsageError("required option '--out <run>' not specified");
   const { signal, release } = abortOnSignals();
   const place = findRanks();
@@ -61,6 +67,8 @@ async function train(command: Command): Promise<void> {
       evaluator: rougeEvaluator(),
       ranks,
       signal,
+      ...(profile !== undefined &&
+        isShown && { profile: { trace: typeof profile === 'string' ? profile : join(out, 'trace.json') } }),
       ...(isShown && {
         onNote: note,
         onFetch: fetchProgress(),
@@ -92,7 +100,10 @@ async function train(command: Command): Promise<void> {
         model: result.model ?? null,
         best: result.best ?? null,
       });
-    else note(`${describeWritten(result)}${describeChoice(result)}`);
+    else {
+      if (result.profile) await print(profileText(result.profile));
+      note(`${describeWritten(result)}${describeChoice(result)}`);
+    }
   } finally {
     loading.end();
     release();

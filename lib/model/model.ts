@@ -43,6 +43,8 @@ export interface ModelLoadOptions {
    * that costs) and is the processor's; `auto` takes it where a short trial finds it at least 1.5 times as fast.
    */
   compute?: 'auto' | Compute;
+  /** @internal Times every operation, for a Trainer's profile. */
+  profile?: boolean;
   signal?: AbortSignal | undefined;
   /** Fraction loaded, 0 to 1. */
   onProgress?: ((fraction: number) => void) | undefined;
@@ -53,18 +55,19 @@ export interface ModelLoadOptions {
 }
 
 export function toLoadOptions(
-  options: Pick<ModelLoadOptions, 'device' | 'threads' | 'isa' | 'baseDtype' | 'onProgress'> & {
+  options: Pick<ModelLoadOptions, 'device' | 'threads' | 'isa' | 'baseDtype' | 'profile' | 'onProgress'> & {
     compute?: Compute;
   },
 ): NativeLoadOptions {
   const { device = 'auto', threads = 'auto', isa = 'auto', baseDtype = 'auto', onProgress } = options;
-  const { compute = 'f32' } = options;
+  const { compute = 'f32', profile = false } = options;
   return {
     device,
     threads: threads === 'auto' ? 0 : threads,
     isa,
     format: compute === 'int8' ? 'int8' : baseDtype,
     compute,
+    profile,
     ...(onProgress && { onProgress }),
   };
 }
@@ -100,6 +103,7 @@ export class Model implements AsyncDisposable {
       isa: true,
       baseDtype: true,
       compute: true,
+      profile: true,
       signal: true,
       onProgress: true,
       onNote: true,

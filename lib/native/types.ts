@@ -116,6 +116,39 @@ export interface NativeHandle {
   readonly disposed: boolean;
 }
 
+/** What a profiled model's backend did: totals, and the spans of the first steps. */
+export interface NativeProfile {
+  /** One for each op of backend.h in each phase and on each kind of weight. */
+  ops: {
+    /** forward, loss, backward, optimiser, score, checkpoint, sampling; empty outside of calls on sessions and samplers. */
+    phase: string;
+    op: string;
+    /** qkv, o, gate_up, down, head, embedding, or empty. */
+    weight: string;
+    out: number;
+    in: number;
+    calls: number;
+    seconds: number;
+    rows: number;
+    /** Each operand once. */
+    bytes: number;
+    flops: number;
+    integerFlops: number;
+  }[];
+  phases: { name: string; calls: number; seconds: number }[];
+  /** In the order of their ends; times in nanoseconds of `process.hrtime()`. */
+  spans: {
+    name: string;
+    phase: boolean;
+    start: number;
+    end: number;
+    weight?: string;
+    rows?: number;
+    out?: number;
+    in?: number;
+  }[];
+}
+
 export interface NativeModel extends NativeHandle {
   readonly config: NativeModelConfig;
   readonly bytes: number;
@@ -129,6 +162,8 @@ export interface NativeModel extends NativeHandle {
   loadAdapter(folder: string): Promise<NativeAdapter>;
   createTrainSession(adapters: NativeAdapter[], options: NativeTrainOptions): Promise<NativeTrainSession>;
   createSampler(adapters: NativeAdapter[], options: NativeSampleOptions): Promise<NativeSampler>;
+  /** Of a model loaded with `profile`: what was done since the last time. */
+  takeProfile(): Promise<NativeProfile>;
 }
 
 export interface NativeAdapter extends NativeHandle {
@@ -265,6 +300,8 @@ export interface NativeLoadOptions {
   format: 'auto' | WeightFormat;
   /** Arithmetic of the frozen base's products. int8: the processor's, with format auto or int8. Default f32. */
   compute?: Compute;
+  /** Ops are named and timed, for takeProfile(). Default false. */
+  profile?: boolean;
   /** Tokens of a little text, its documents end to end, by which integer products choose what they keep in float32. */
   calibration?: Int32Array;
   calibrationLengths?: Int32Array;

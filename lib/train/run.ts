@@ -22,6 +22,7 @@ import type { EvalEvent, EventStream, StepEvent, TrainEvent } from './events';
 import { modelCard } from './model-card';
 import type { TrainOptions } from './options';
 import type { PreparedData } from './prepare';
+import type { Profiler, TrainProfile } from './profiler';
 import type { Ranks } from './ranks';
 import type { RunDirectory } from './run-directory';
 import { learningRateAt } from './schedule';
@@ -40,6 +41,8 @@ export interface TrainResult {
   best: BestSoFar | undefined;
   /** Whether patience ended the run before its last step. */
   early: boolean;
+  /** Where the time of this process's steps went, where that was asked for. */
+  profile?: TrainProfile;
 }
 
 export interface TrainRunParts {
@@ -55,6 +58,8 @@ export interface TrainRunParts {
   microTokens: number;
   /** Where the adapter is not chosen by the loss. */
   measuring: DevMeasuring | undefined;
+  /** Undefined where nobody asked where the time goes. */
+  profiler: Profiler | undefined;
   events: EventStream;
   signal: AbortSignal | undefined;
 }
@@ -104,11 +109,12 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   }
 
   async #main(): Promise<TrainResult> {
-    const { events, directory, ranks, signal } = this.#parts;
+    const { events, directory, ranks, signal, profiler } = this.#parts;
     let together = false;
     try {
       const { step, evalDue = false } = this.#parts.state;
       await directory?.openEvents(step, evalDue);
+      await profiler?.begin();
       const result = await this.#loop();
       await this.#say({
         type: 'end',
@@ -123,6 +129,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
       await directory?.close();
       await ranks?.gather('the end', result.reason); // nobody leaves before everything is written
       together = true;
+      if (profiler) result.profile = await profiler.finish();
       if (result.reason === 'stopped') signal?.throwIfAborted();
       events.close();
       return result;
@@ -137,7 +144,8 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   async #loop(): Promise<TrainResult> {
     const { options, data, state, session } = this.#parts;
     const total = data.steps.length;
-    let next = state.step < total ? this.#pack(state.step) : [];
+    const pack = (done: number): MicroBatch[] => this.#timed('packing', () => this.#pack(done));
+    let next = state.step < total ? pack(state.step) : [];
     while (!this.#isOver()) {
       if (await this.#isStopping()) {
         await this.#save();
@@ -146,14 +154,16 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
       if (!state.evalDue) {
         const current = next;
         const step = state.step + 1;
-        const event = await this.#step(step, current, () => {
-          next = step < total ? this.#pack(step) : [];
-        });
+        const take = (): Promise<StepEvent> =>
+          this.#step(step, current, () => {
+            next = step < total ? pack(step) : [];
+          });
+        const event = await (this.#parts.profiler?.step(take) ?? take());
         state.step = step;
         await this.#say(event);
         if (this.#isDevScored(step)) state.evalDue = true;
       }
-      if (state.evalDue && !(await this.#evaluate())) continue;
+      if (state.evalDue && !(await this.#timed('dev scores', () => this.#evaluate()))) continue;
       if (this.#isOver() || (options.saveEvery > 0 && state.step % options.saveEvery === 0))
         await this.#save();
     }
@@ -164,6 +174,11 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
       );
     }
     return this.#result('finished', await this.#publish());
+  }
+
+  #timed<T>(name: string, work: () => T): T {
+    const { profiler } = this.#parts;
+    return profiler ? profiler.time(name, work) : work();
   }
 
   /** A stop that one rank was asked for stops all, at the same step. */
@@ -356,11 +371,8 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     const { directory, ranks, tuned, state, session, options } = this.#parts;
     if (ranks) await compareRanks(ranks, tuned, state.step);
     if (!directory) return;
-    const path = await saveCheckpoint(
-      directory.checkpoints,
-      state,
-      (file) => session.saveState(file),
-      options.keep,
+    const path = await this.#timed('checkpoint', () =>
+      saveCheckpoint(directory.checkpoints, state, (file) => session.saveState(file), options.keep),
     );
     await this.#say({ type: 'checkpoint', step: state.step, path });
   }
@@ -391,7 +403,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   }
 
   async #say(event: TrainEvent): Promise<void> {
-    await this.#parts.directory?.appendEvent(event);
+    await this.#timed('event', async () => this.#parts.directory?.appendEvent(event));
     this.#parts.events.push(event);
   }
 }

@@ -32,6 +32,7 @@ import {
 import { checkMemory, devContext, planRun, type TrainPlan } from './plan';
 import type { PreparedData } from './prepare';
 import { prepareData } from './prepare';
+import { type ProfileOptions, Profiler } from './profiler';
 import type { Ranks } from './ranks';
 import { compareRanks, TrainRun } from './run';
 import { type RunChoices, RunDirectory, type RunRecord, readRunRecord } from './run-directory';
@@ -68,6 +69,11 @@ export type TrainerOptions = TrainOptionsInput & {
    * process alone.
    */
   ranks?: Ranks | undefined;
+  /**
+   * Takes the steps apart: the result says where their time went, and a trace is written where a file is named. The run's bits stay
+   * what they are. On a card it is slower. Not with `base`, nor with ranks on cards. Default: off.
+   */
+  profile?: boolean | ProfileOptions | undefined;
   signal?: AbortSignal | undefined;
   /** One line a person should read: what was recognised, cut, chosen. Default: nothing is said. */
   onNote?: ((note: string) => void) | undefined;
@@ -86,6 +92,7 @@ const TRAINER_OPTIONS: OptionNames<TrainerOptions> = {
   clock: true,
   evaluator: true,
   ranks: true,
+  profile: true,
   signal: true,
   onNote: true,
   onLoad: true,
@@ -215,6 +222,7 @@ export class Trainer implements AsyncDisposable {
   readonly #tuned: Tuned;
   readonly #session: RunSession;
   readonly #measuring: DevMeasuring | undefined;
+  readonly #profiler: Profiler | undefined;
   readonly #state: TrainerState;
   readonly #signal: AbortSignal | undefined;
   #run: TrainRun | undefined;
@@ -229,6 +237,7 @@ export class Trainer implements AsyncDisposable {
     tuned: Tuned;
     session: RunSession;
     measuring: DevMeasuring | undefined;
+    profiler: Profiler | undefined;
     state: TrainerState;
     signal: AbortSignal | undefined;
   }) {
@@ -240,6 +249,7 @@ export class Trainer implements AsyncDisposable {
     this.#tuned = parts.tuned;
     this.#session = parts.session;
     this.#measuring = parts.measuring;
+    this.#profiler = parts.profiler;
     this.#state = parts.state;
     this.#signal = parts.signal;
   }
@@ -274,6 +284,7 @@ export class Trainer implements AsyncDisposable {
       base,
       clock,
       evaluator,
+      profile = false,
       signal,
       onNote,
       onLoad,
@@ -318,6 +329,16 @@ export class Trainer implements AsyncDisposable {
         "train options: base was given, but with method full the run changes the model's weights and needs one of its own; leave base out",
       );
     }
+    if (profile && base) {
+      throw new RangeError(
+        'train options: profile was given, but it needs a model of its own to watch; leave base out',
+      );
+    }
+    if (profile && ranks && prepared.chosen.device !== 'cpu') {
+      throw new RangeError(
+        'train options: profile was given, but ranks on cards go too closely together to be watched; train in one process',
+      );
+    }
     if (!shared) checkMemory(prepared.plan, base?.bytes);
     await agreeOnChoices(ranks, prepared.chosen);
 
@@ -341,6 +362,7 @@ export class Trainer implements AsyncDisposable {
           threads: prepared.chosen.threads,
           baseDtype: prepared.chosen.baseDtype,
           compute: prepared.chosen.compute,
+          profile: profile !== false,
           signal,
           onProgress: onLoad,
         }));
@@ -379,7 +401,11 @@ export class Trainer implements AsyncDisposable {
         );
         await compareRanks(ranks, tuned, state.step);
       }
-      const own = { prepared, directory, ranks, model, ownsModel: !base, tuned, session };
+      const { isa, threads } = prepared.chosen;
+      const profiler = profile
+        ? new Profiler(model, { isa, threads }, profile === true ? {} : profile)
+        : undefined;
+      const own = { profiler, prepared, directory, ranks, model, ownsModel: !base, tuned, session };
       return new Trainer({ ...own, measuring, state, signal });
     } catch (error) {
       await cleanup.run();
@@ -434,6 +460,7 @@ export class Trainer implements AsyncDisposable {
       state: this.#state,
       microTokens: this.#prepared.chosen.microTokens,
       measuring: this.#measuring,
+      profiler: this.#profiler,
       events: new EventStream(),
       signal: this.#signal,
     });

@@ -1,6 +1,7 @@
 // Model: loading, with progress on the way, and the class.
 #include "addon/arguments.h"
 #include "addon/plugin.h"
+#include "addon/profile.h"
 #include "addon/progress.h"
 #include "addon/states.h"
 #include "addon/values.h"
@@ -22,8 +23,9 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
     native.format = options.format;
     native.cancel = &state->cancel->flag;
     if (progress) native.progress = [&](double fraction) { progress->report(fraction); };
-    const std::shared_ptr<Backend> backend =
+    std::shared_ptr<Backend> backend =
         ComputeThread::instance().backend(device, options.threads, options.isa, options.integers);
+    if (options.profile) backend = state->profiled = std::make_shared<ProfiledBackend>(backend);
     // Integer products read the file twice: to see what they have to keep, and to keep it.
     const CalibrationText text = calibrationText(options.calibration, options.calibrationLengths);
     const bool twice = options.integers && !options.calibration.empty();
@@ -33,6 +35,7 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
       if (progress) native.progress = [&](double fraction) { progress->report((1 + fraction) / 2); };
       calibrate(state->model, text.batch(), native);
     }
+    if (state->profiled) beginProfile(*state->profiled, *state->model);
     return Nothing{};
   };
   const auto finish = [state, device, progress](Napi::Env target, Nothing) {
@@ -60,6 +63,7 @@ void defineModel(Napi::Env env, Environment& environment) {
                               method("loadAdapter", asyncMethod<ModelState, loadAdapter>),
                               method("createTrainSession", asyncMethod<ModelState, createTrainSession>),
                               method("createSampler", asyncMethod<ModelState, createSampler>),
+                              method("takeProfile", asyncMethod<ModelState, takeProfile>),
                           });
 }
 

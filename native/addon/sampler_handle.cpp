@@ -120,6 +120,7 @@ std::vector<SampleEvent> runStep(SamplerState& state, Step& step) {
   }
   if (refusal) std::rethrow_exception(refusal);
   try {
+    const PhaseScope profiled(state.profiled.get(), "sampling");
     std::vector<SampleEvent> events = engine.step();
     state.publish();
     return events;
@@ -210,6 +211,7 @@ Napi::Value createSampler(const Napi::CallbackInfo& info, const std::shared_ptr<
         const ModelConfig& config = require(model->model, ModelState::kName).config();
         state->vocabulary = config.vocabulary;
         state->contextLength = config.contextLength;
+        state->profiled = model->profiled;
         state->engine = std::make_unique<SampleEngine>(model->model, nativeAdapters(adapters, *model->model), options);
         state->engine->setCancelFlag(&state->cancel->flag);
         return state->engine->memory();

@@ -50,17 +50,18 @@ OwnedBatch batchArgument(Napi::Value value) {
   return batch;
 }
 
-// One call on the session, after which, whatever came of it, its public facts are told anew.
+// One call on the session, after which, whatever came of it, its public facts are told anew. phase: where it is profiled.
 template <class Work, class Finish>
-Napi::Value call(Napi::Env env, const State& state, Work work, Finish finish) {
+Napi::Value call(Napi::Env env, const State& state, const char* phase, Work work, Finish finish) {
   return runAsync(
       env, state->cancel,
-      [state, work = std::move(work)] {
+      [state, phase, work = std::move(work)] {
         TrainSession& session = require(state->session, TrainSessionState::kName);
         struct Publish {
           const State& of;
           ~Publish() { of->publish(); }
         } const publish{state};
+        const PhaseScope profiled(state->profiled.get(), phase);
         return work(session);
       },
       finish);
@@ -91,7 +92,7 @@ Napi::Value forwardBackward(const Napi::CallbackInfo& info, const State& state) 
   std::optional<OwnedBatch> next;
   if (!info[2].IsUndefined()) next = batchArgument(info[2]);
   return call(
-      info.Env(), state,
+      info.Env(), state, "forward",
       [batch = batchArgument(info[0]), wantLogprobs, next = std::move(next)](TrainSession& session) {
         Sums result;
         std::optional<PackedBatch> after;
@@ -107,7 +108,7 @@ Napi::Value forwardBackward(const Napi::CallbackInfo& info, const State& state) 
 
 Napi::Value score(const Napi::CallbackInfo& info, const State& state) {
   return call(
-      info.Env(), state,
+      info.Env(), state, "score",
       [batch = batchArgument(info[0])](TrainSession& session) {
         Sums result;
         result.logprobs.emplace(batch.tokens.size());
@@ -119,7 +120,7 @@ Napi::Value score(const Napi::CallbackInfo& info, const State& state) {
 
 Napi::Value forward(const Napi::CallbackInfo& info, const State& state) {
   return call(
-      info.Env(), state,
+      info.Env(), state, "forward",
       [batch = batchArgument(info[0])](TrainSession& session) {
         std::vector<float> logprobs(batch.tokens.size());
         session.forward(batch.view(), logprobs);
@@ -130,7 +131,7 @@ Napi::Value forward(const Napi::CallbackInfo& info, const State& state) {
 
 Napi::Value backward(const Napi::CallbackInfo& info, const State& state) {
   return call(
-      info.Env(), state,
+      info.Env(), state, "backward",
       [gradients = float32Argument(info[0], "logprobGradients")](TrainSession& session) {
         session.backward(gradients);
         return Nothing{};
@@ -161,7 +162,7 @@ Napi::Value optimStep(const Napi::CallbackInfo& info, const State& state) {
     int64_t step;
   };
   return call(
-      info.Env(), state,
+      info.Env(), state, "optimiser",
       [adapter, params](TrainSession& session) {
         const double gradNorm = session.optimStep(adapter, params).gradNorm;
         return Result{gradNorm, session.stepCount(adapter)};
@@ -176,7 +177,7 @@ Napi::Value optimStep(const Napi::CallbackInfo& info, const State& state) {
 
 Napi::Value zeroGradients(const Napi::CallbackInfo& info, const State& state) {
   return call(
-      info.Env(), state,
+      info.Env(), state, "gradients",
       [](TrainSession& session) {
         session.zeroGradients();
         return Nothing{};
@@ -196,7 +197,7 @@ Napi::Value setAdapter(const Napi::CallbackInfo& info, const State& state) {
   const auto adapter = empties ? nullptr : livingStateOf<AdapterState>(info.Env(), info[1], "adapter");
   const uint64_t seed = bigintArgument(info[2], "seed");
   return call(
-      info.Env(), state,
+      info.Env(), state, "slots",
       [slot, adapter, seed](TrainSession& session) {
         if (adapter) require(adapter->adapter, AdapterState::kName);
         session.setAdapter(slot, adapter ? adapter->adapter : nullptr, seed);
@@ -207,7 +208,7 @@ Napi::Value setAdapter(const Napi::CallbackInfo& info, const State& state) {
 
 Napi::Value saveState(const Napi::CallbackInfo& info, const State& state) {
   return call(
-      info.Env(), state,
+      info.Env(), state, "checkpoint",
       [path = textArgument(info[0], "path"), slot = slotArgument(info[1], state)](TrainSession& session) {
         slot ? session.saveState(path, *slot) : session.saveState(path);
         return Nothing{};
@@ -217,7 +218,7 @@ Napi::Value saveState(const Napi::CallbackInfo& info, const State& state) {
 
 Napi::Value loadState(const Napi::CallbackInfo& info, const State& state) {
   return call(
-      info.Env(), state,
+      info.Env(), state, "checkpoint",
       [path = textArgument(info[0], "path"), slot = slotArgument(info[1], state)](TrainSession& session) {
         slot ? session.loadState(path, *slot) : session.loadState(path);
         return Nothing{};
@@ -252,6 +253,7 @@ Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared
       info.Env(), model->cancel,
       [state, model, adapters, options, ranks] {
         require(model->model, ModelState::kName);
+        state->profiled = model->profiled;
         state->session = std::make_unique<TrainSession>(model->model, nativeAdapters(adapters, *model->model), options);
         state->session->setCancelFlag(&state->cancel->flag);
         if (ranks) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "addon/handles.h"
+#include "backend/profiled/profiled_backend.h"
 #include "model/adapter.h"
 #include "ranks/ranks.h"
 #include "sample/engine.h"
@@ -22,9 +23,10 @@ class ModelState final : public HandleState {
   static constexpr auto kClass = Environment::kModel;
   static constexpr const char* kName = "Model";
   static constexpr uint64_t kTag = 0x6d2a7c51e0934f1bu;
-  void release() override { model = nullptr; }
+  void release() override { model = nullptr, profiled = nullptr; }
 
   std::shared_ptr<Model> model;
+  std::shared_ptr<ProfiledBackend> profiled;  // its backend, where it was loaded with a profile
 };
 
 class AdapterState final : public HandleState {
@@ -42,11 +44,12 @@ class TrainSessionState final : public HandleState {
   static constexpr auto kClass = Environment::kTrainSession;
   static constexpr const char* kName = "TrainingSession";
   static constexpr uint64_t kTag = 0xc4519e2fb6d8470cu;
-  void release() override { session = nullptr; }
+  void release() override { session = nullptr, profiled = nullptr; }
   void publish();  // on the compute thread, after every call
 
   std::unique_ptr<TrainSession> session;
-  std::vector<std::atomic<int64_t>> steps;  // one an adapter, sized before the handle is seen
+  std::shared_ptr<ProfiledBackend> profiled;  // the Model's
+  std::vector<std::atomic<int64_t>> steps;    // one an adapter, sized before the handle is seen
   std::atomic<bool> gradientsPending{false};
 };
 
@@ -65,11 +68,12 @@ class SamplerState final : public HandleState {
   static constexpr auto kClass = Environment::kSampler;
   static constexpr const char* kName = "Sampler";
   static constexpr uint64_t kTag = 0x5b70e1c94d2a4886u;
-  void release() override { engine = nullptr; }
+  void release() override { engine = nullptr, profiled = nullptr; }
 
   void publish();  // on the compute thread, after every step
 
   std::unique_ptr<SampleEngine> engine;
+  std::shared_ptr<ProfiledBackend> profiled;  // the Model's
   std::atomic<int64_t> computedTokens{0};
   std::atomic<int64_t> sharedTokens{0};
   int32_t vocabulary = 0;
@@ -108,6 +112,8 @@ Napi::Value createAdapter(const Napi::CallbackInfo& info, const std::shared_ptr<
 Napi::Value loadAdapter(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
 Napi::Value createTrainSession(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
 Napi::Value createSampler(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
+// What a profiled model's backend has noted since the last time.
+Napi::Value takeProfile(const Napi::CallbackInfo& info, const std::shared_ptr<ModelState>& model);
 Napi::Value loadModel(const Napi::CallbackInfo& info);
 Napi::Value joinRanks(const Napi::CallbackInfo& info);
 Napi::Value ranksWhyNot(const Napi::CallbackInfo& info);

@@ -59,6 +59,7 @@ LoadOptions loadOptions(Napi::Value value, const std::string& name) {
   const auto format = reader.oneOf("format", {"auto", "f32", "bf16", "int8", "nf4"});
   if (format > 0) options.format = kFormats[format - 1];
   if (!reader.get("compute").IsUndefined()) options.integers = reader.oneOf("compute", {"f32", "int8"}) == 1;
+  if (!reader.get("profile").IsUndefined()) options.profile = reader.boolean("profile");
   if (const Napi::Value tokens = reader.get("calibration"); !tokens.IsUndefined()) {
     options.calibration = int32Argument(tokens, reader.path("calibration"));
     options.calibrationLengths = int32Argument(reader.get("calibrationLengths"), reader.path("calibrationLengths"));

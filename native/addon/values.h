@@ -20,8 +20,9 @@ struct LoadOptions {
   std::string device = "auto";  // auto, cpu, cuda, cuda:N; of a plan also a card's name
   int32_t threads = 0;
   std::string isa = "auto";
-  std::optional<WeightFormat> format;  // none: what loses nothing
-  bool integers = false;               // the processor's products with int8 weights are of integers
+  std::optional<WeightFormat> format;                    // none: what loses nothing
+  bool profile = false;                                  // what runs is named and timed
+  bool integers = false;                                 // the processor's products with int8 weights are of integers
   std::vector<int32_t> calibration, calibrationLengths;  // tokens of a little text, end to end; only with integers
 };
 

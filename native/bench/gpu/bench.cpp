@@ -6,6 +6,7 @@
 
 #include "backend/cuda/runtime.h"
 #include "backend/cuda/test/device_under_test.h"
+#include "backend/profiled/profiled_backend.h"
 #include "bench/gpu/documents.h"
 #include "bench/gpu/flops.h"
 #include "bench/gpu/nvtx.h"
@@ -71,7 +72,8 @@ class Bench {
         backend_(std::make_shared<ProfiledBackend>(makeBackend())) {
     const Watch watch;
     model_ = seededModel(shape_, o_.seed, backend_, o_.format);
-    backend_->watchHead(model_->head());
+    backend_->watchHead(model_->head(), model_->finalNorm());
+    backend_->watchRanges(openRange, closeRange);
     loadSeconds_ = watch.seconds();
     AdapterSpec spec;
     spec.rank = o_.rank;
@@ -210,8 +212,12 @@ class Bench {
     }
     backend_->profile(Mode::kOff);
     json ops = json::object(), phases = json::object();
-    for (const auto& [name, spent] : backend_->ops()) ops[name] = {{"calls", spent.calls}, {"seconds", spent.seconds}};
-    for (const auto& [name, seconds] : backend_->phases()) phases[name] = {{"seconds", seconds}};
+    for (const OpSpent& spent : backend_->ops()) {
+      const json op = ops.value(spent.op, json::object());
+      ops[spent.op] = {{"calls", op.value("calls", int64_t{0}) + spent.calls},
+                       {"seconds", op.value("seconds", 0.0) + spent.seconds}};
+    }
+    for (const auto& [name, spent] : backend_->phases()) phases[name] = {{"seconds", spent.seconds}};
     backend_->forget();
     return {{"ranges", kHasRanges}, {"phases", phases}, {"ops", ops}};
   }

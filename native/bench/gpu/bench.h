@@ -9,7 +9,6 @@
 #include <string>
 
 #include "backend/backend.h"
-#include "bench/gpu/profiled_backend.h"
 #include "train/session.h"
 
 namespace mlit::bench {
