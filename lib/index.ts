@@ -182,6 +182,7 @@ export { ERROR_CODES, type ErrorCode, type ErrorFields, isMlitError, MlitError }
 export { packageVersion as version } from './native/version';
 export { figureSpec, renderFigure } from './report/charts/render';
 export { type DescribeOptions, describeResults } from './report/describe';
+export { profileText } from './report/profile-text';
 export { type ReportOptions, renderReport, writeReport } from './report/write-report';
 export {
   type FinishReason,
@@ -217,7 +218,6 @@ export {
 export type { TrainOptions, TrainOptionsInput } from './train/options';
 export type { TrainPlan } from './train/plan';
 export type { ProfileRow } from './train/profile-rows';
-export { profileText } from './train/profile-text';
 export type { ProfileOptions, TrainProfile } from './train/profiler';
 export { findRanks, type RankPlace, Ranks } from './train/ranks';
 export type { TrainResult, TrainRun } from './train/run';

@@ -18,7 +18,7 @@ void ProfiledBackend::settle() {
 void ProfiledBackend::phase(const char* name) {
   if (mode_ == Mode::kOff) return;
   if (phase_ != nullptr) {
-    close();
+    endRange();
     const Clock::time_point now = Clock::now();
     PhaseSpent& spent = phases_[phase_];
     ++spent.calls;
@@ -32,7 +32,7 @@ void ProfiledBackend::phase(const char* name) {
   }
   phase_ = name;
   phaseStart_ = Clock::now();
-  if (name != nullptr) open(name);
+  if (name != nullptr) beginRange(name);
 }
 
 void ProfiledBackend::turn(std::string_view from, const char* to) {
@@ -43,9 +43,9 @@ void ProfiledBackend::runNamed(const char* op, const Weight* of, const Work& wor
   // Closed also where a call throws.
   struct Range {
     const ProfiledBackend& backend;
-    ~Range() { backend.close(); }
+    ~Range() { backend.endRange(); }
   };
-  open(op);
+  beginRange(op);
   const Range range{*this};
   settle();
   const Clock::time_point start = Clock::now();

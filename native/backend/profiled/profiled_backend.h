@@ -196,10 +196,10 @@ class ProfiledBackend final : public Backend {
   const Weight& weightAt(WeightId weight) const { return weights_.at(weight.index); }
   void turn(std::string_view from, const char* to);  // into the next phase, where that one is on
   void settle();
-  void open(const char* name) const {
+  void beginRange(const char* name) const {
     if (openRange_ != nullptr) openRange_(name);
   }
-  void close() const {
+  void endRange() const {
     if (closeRange_ != nullptr) closeRange_();
   }
 

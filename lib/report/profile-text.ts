@@ -1,7 +1,7 @@
 // A profile for people: the steps' time from the largest product to what is left, and one line on what the figures are.
-import { plainTable } from '../report/plain-table';
-import { type ProfileRow, shareOfRate } from './profile-rows';
-import type { TrainProfile } from './profiler';
+import { type ProfileRow, shareOfRate } from '../train/profile-rows';
+import type { TrainProfile } from '../train/profiler';
+import { plainTable } from './plain-table';
 
 /** The table that `mlit train --profile` prints. */
 export function profileText(profile: TrainProfile): string {
