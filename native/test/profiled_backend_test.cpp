@@ -93,10 +93,18 @@ TEST(ProfiledBackend, TellsPhasesAndOpsAndChangesNoBit) {
     inOps += op.seconds;
     if (op.op == "crossEntropy") headPhases.insert(op.phase), losses += op.calls;
     if (op.weight == "down" && op.op == "linearForward") downForward += op.calls;
-    if (op.op == "attentionBackward") EXPECT_EQ(op.phase, "backward");
-    if (op.op == "attentionForward") EXPECT_EQ(op.phase, "forward");
-    if (op.op.starts_with("linear")) EXPECT_GT(op.work.flops, 0) << op.op;
-    if (op.op != "synchronize") EXPECT_GT(op.work.bytes, 0) << op.op;
+    if (op.op == "attentionBackward") {
+      EXPECT_EQ(op.phase, "backward");
+    }
+    if (op.op == "attentionForward") {
+      EXPECT_EQ(op.phase, "forward");
+    }
+    if (op.op.starts_with("linear")) {
+      EXPECT_GT(op.work.flops, 0) << op.op;
+    }
+    if (op.op != "synchronize") {
+      EXPECT_GT(op.work.bytes, 0) << op.op;
+    }
   }
   std::vector<std::string> phases;
   for (const auto& [name, spent] : profiled->phases()) phases.push_back(name), inPhases += spent.seconds;
