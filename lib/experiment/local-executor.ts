@@ -7,7 +7,7 @@ import { runMeasure } from './jobs/measure';
 import { runMix } from './jobs/mix';
 import { runSamples, sampleGroup } from './jobs/sample';
 import { runScore } from './jobs/score';
-import { runTrain } from './jobs/train';
+import { runTrains, trainGroup } from './jobs/train';
 import { Workshop, type WorkshopOptions } from './jobs/workshop';
 
 export class LocalExecutor implements Executor {
@@ -18,7 +18,9 @@ export class LocalExecutor implements Executor {
   }
 
   together(job: Job): string | null {
-    return job.description.kind === 'sample' ? sampleGroup(job) : null;
+    const { kind } = job.description;
+    if (kind === 'train') return trainGroup(job);
+    return kind === 'sample' ? sampleGroup(job) : null;
   }
 
   async *run(
@@ -27,8 +29,11 @@ export class LocalExecutor implements Executor {
   ): AsyncGenerator<JobOutcome> {
     const say = options.onProgress ?? (() => undefined);
     for (const { job } of assignments) await refuseChangedFiles(job);
-    if (assignments[0]?.job.description.kind === 'sample') {
-      yield* runSamples(assignments, this.workshop, say);
+    const kind = assignments[0]?.job.description.kind;
+    if (kind === 'sample' || kind === 'train') {
+      yield* kind === 'sample'
+        ? runSamples(assignments, this.workshop, say)
+        : runTrains(assignments, this.workshop, say);
       return;
     }
     for (const work of assignments) {
@@ -36,8 +41,7 @@ export class LocalExecutor implements Executor {
       const { hash } = work.job;
       const started = performance.now();
       const summary = await this.#one(work, (progress) => say({ hash, ...progress }));
-      const { earlierSeconds = 0 } = summary as { earlierSeconds?: number };
-      yield { hash, seconds: earlierSeconds + (performance.now() - started) / 1000, summary };
+      yield { hash, seconds: (performance.now() - started) / 1000, summary };
     }
   }
 
@@ -48,8 +52,6 @@ export class LocalExecutor implements Executor {
     switch (work.job.description.kind) {
       case 'mix':
         return runMix(work, this.workshop);
-      case 'train':
-        return runTrain(work, this.workshop, onProgress);
       case 'score':
         return runScore(work, this.workshop, onProgress);
       case 'measure':

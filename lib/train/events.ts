@@ -14,7 +14,7 @@ export interface StepEvent {
   tokens: number;
   /** Targets of weight other than 0. */
   supervisedTokens: number;
-  /** Wall time of this step alone. */
+  /** Wall time of this step alone; of runs that are trained together, this one's share of the time. */
   seconds: number;
   tokensPerSecond: number;
   /** Processes that shared the step; only where there were several. */

@@ -1,11 +1,12 @@
 // How many runs fit over one base at once, and what they take together: the base once, each run's parameters, gradients and
 // moments, and one micro-batch that all share.
+import type { Model } from '../model/model';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import type { NativeAdapterSpec, NativeLoadOptions, NativeMemoryPlan, Recompute } from '../native/types';
 import { RECOMPUTE, type TrainOptions } from './options';
-import { adapterSpec } from './plan';
-import type { JointLimits } from './shared-session';
+import { adapterSpec, availableBytes } from './plan';
+import { type JointLimits, SharedSession } from './shared-session';
 import type { TrainingPrepared } from './trainer';
 
 /**
@@ -72,10 +73,10 @@ export interface MultiPlanContext {
 
 /** @throws MlitError `OUT_OF_MEMORY` telling how many fit */
 export async function planRuns(shapes: readonly RunShape[], context: MultiPlanContext): Promise<MultiPlan> {
-  const { atOnce, recompute, availableBytes, heldBytes = 0 } = context;
+  const { atOnce, recompute, availableBytes: available, heldBytes = 0 } = context;
   const levels = recompute === 'auto' ? RECOMPUTE : [recompute];
   const most = atOnce === 'auto' ? shapes.length : Math.min(atOnce, shapes.length);
-  const fits = ({ nativeBytes }: MultiPlan): boolean => nativeBytes - heldBytes <= availableBytes;
+  const fits = ({ nativeBytes }: MultiPlan): boolean => nativeBytes - heldBytes <= available;
   for (const level of levels) {
     const plan = await planAtOnce(shapes, most, level, context);
     if (fits(plan)) return plan;
@@ -97,8 +98,8 @@ export async function planRuns(shapes: readonly RunShape[], context: MultiPlanCo
     : 'lower microTokens or maxLength, or take a machine with more memory';
   throw new MlitError(
     'OUT_OF_MEMORY',
-    `${who} need ${gib(least.nativeBytes)} and ${gib(availableBytes)} are available; ${help}`,
-    { fields: { neededBytes: least.nativeBytes, availableBytes, fitting: found?.atOnce ?? 0 } },
+    `${who} need ${gib(least.nativeBytes)} and ${gib(available)} are available; ${help}`,
+    { fields: { neededBytes: least.nativeBytes, availableBytes: available, fitting: found?.atOnce ?? 0 } },
   );
 }
 
@@ -107,7 +108,7 @@ async function planAtOnce(
   shapes: readonly RunShape[],
   atOnce: number,
   recompute: Recompute,
-  { path, load, availableBytes }: MultiPlanContext,
+  { path, load, availableBytes: available }: MultiPlanContext,
 ): Promise<MultiPlan> {
   const largestBatch = jointLimits(shapes, atOnce);
   const training = await loadAddon().planTraining(
@@ -136,14 +137,30 @@ async function planAtOnce(
     recompute,
     memory,
     nativeBytes: sum(memory.map(({ bytes }) => bytes)),
-    availableBytes,
+    availableBytes: available,
     device: load.device ?? 'auto',
     runs: shapes.map(({ out, steps, examples, tokens }) => ({ out, steps, examples, tokens })),
   };
 }
 
+/** The session that was planned. */
+export function openPlanned(
+  model: Model,
+  shapes: readonly RunShape[],
+  plan: MultiPlan,
+): Promise<SharedSession> {
+  const { atOnce, largestBatch: limits, recompute } = plan;
+  return SharedSession.create({ model, slots: slotSpecs(shapes, atOnce), limits, recompute });
+}
+
+/** What runs may take now: of a device's own memory, else of the process's. */
+export async function bytesFor(device: string): Promise<number> {
+  const own = await loadAddon().deviceBytes(device);
+  return own >= 0 ? own : availableBytes();
+}
+
 /** The shapes of the runs that bring most, one for each slot. */
-export function slotSpecs(shapes: readonly RunShape[], atOnce: number): NativeAdapterSpec[] {
+function slotSpecs(shapes: readonly RunShape[], atOnce: number): NativeAdapterSpec[] {
   return [...shapes]
     .sort((a, b) => b.ownBytes - a.ownBytes)
     .slice(0, atOnce)

@@ -4,17 +4,15 @@ import { readdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { HubOptions } from '../model/hub/snapshot';
 import { Model, toLoadOptions } from '../model/model';
-import { loadAddon } from '../native/addon';
 import { isMlitError, MlitError } from '../native/errors';
 import { refuseUnknownOptions } from '../text/options';
 import type { DevEvaluator } from './evaluator';
 import { EventStream, type TrainEvent } from './events';
-import { type MultiPlan, planRuns, type RunShape, shapeOf, slotSpecs } from './multi-plan';
+import { bytesFor, type MultiPlan, openPlanned, planRuns, type RunShape, shapeOf } from './multi-plan';
 import { resolveTrainOptions, type TrainOptionsInput } from './options';
-import { availableBytes } from './plan';
 import type { TrainResult, TrainRun } from './run';
 import { refuseOccupied } from './run-directory';
-import { SharedSession } from './shared-session';
+import type { SharedSession } from './shared-session';
 import { planTraining, Trainer, type TrainingPrepared } from './trainer';
 
 /** One of the runs: every option of a run, and its folder. */
@@ -112,13 +110,7 @@ export class MultiTrainer implements AsyncDisposable {
         onProgress: options.onLoad,
       }));
     try {
-      const shared = await SharedSession.create({
-        model,
-        slots: slotSpecs(shapes, plan.atOnce),
-        limits: plan.largestBatch,
-        recompute: plan.recompute,
-      });
-      return new MultiTrainer(options, plan, shared);
+      return new MultiTrainer(options, plan, await openPlanned(model, shapes, plan));
     } catch (error) {
       if (!options.base) await model.dispose();
       throw error;
@@ -337,11 +329,6 @@ const holdsRun = async (folder: string): Promise<boolean> => (await entriesOf(fo
 async function refuseTaken(out: string, resume: boolean): Promise<void> {
   if (resume && (await holdsRun(out))) return;
   refuseOccupied(out, await entriesOf(out));
-}
-
-async function bytesFor(device: string): Promise<number> {
-  const own = await loadAddon().deviceBytes(device);
-  return own >= 0 ? own : availableBytes();
 }
 
 /** The error of one run, with its folder before it. */

@@ -3,7 +3,6 @@
 import { createHash } from 'node:crypto';
 import { copyFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 import { dealExamples, type PackedBatch, packExamples } from '../data/packing';
 import type { RenderedExample } from '../data/render';
 import { MlitError } from '../native/errors';
@@ -61,6 +60,8 @@ export interface TrainRunParts {
   /** Undefined where nobody asked where the time goes. */
   profiler: Profiler | undefined;
   events: EventStream;
+  /** Milliseconds; of a run among others, its share of the time. */
+  clock: () => number;
   signal: AbortSignal | undefined;
 }
 
@@ -204,8 +205,8 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
 
   /** One optimiser step; `meanwhile` runs while the first micro-batch is being computed. */
   async #step(step: number, microBatches: readonly MicroBatch[], meanwhile: () => void): Promise<StepEvent> {
-    const { options, data, session, ranks } = this.#parts;
-    const started = performance.now();
+    const { options, data, session, ranks, clock } = this.#parts;
+    const started = clock();
     const { schedule, learningRate: peak, warmupSteps } = options;
     const totalSteps = data.steps.length;
     const learningRate = learningRateAt(step, { schedule, learningRate: peak, warmupSteps, totalSteps });
@@ -236,7 +237,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
       );
     });
     const { tokens, supervisedTokens } = total;
-    const seconds = (performance.now() - started) / 1000;
+    const seconds = (clock() - started) / 1000;
     return {
       type: 'step',
       step,
@@ -312,8 +313,8 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
 
   /** False where the run was stopped before the score was there; it is still due then. */
   async #evaluate(): Promise<boolean> {
-    const { options, data, state, session, microTokens, measuring, directory, tuned } = this.#parts;
-    const started = performance.now();
+    const { options, data, state, session, microTokens, measuring, directory, tuned, clock } = this.#parts;
+    const started = clock();
     const share = this.#shareOf(data.dev).map((at) => data.dev[at]!);
     const sums = await this.#unlessStopped('the dev score', (signal) =>
       sumDev(session, share, microTokens, signal),
@@ -326,7 +327,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     const scores: Omit<EvalEvent, 'type' | 'step' | 'best'> = {
       ...devScores(sums.map((part) => part ?? {})),
       ...(measure && { rougeL: measure.value, rougeLByLanguage: measure.byLanguage }),
-      seconds: (performance.now() - started) / 1000,
+      seconds: (clock() - started) / 1000,
     };
     const { loss, rougeL } = scores;
     const now: BestSoFar = { step: state.step, loss, ...(rougeL !== undefined && { rougeL }) };

@@ -1,5 +1,6 @@
 // One session for many runs. Each run has a place in it and goes about its steps as if it were alone; what their places are
 // asked to compute is laid end to end in micro-batches of all, so that rows of every run share the base's products.
+import { performance } from 'node:perf_hooks';
 import type { PackedBatch } from '../data/packing';
 import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
@@ -69,6 +70,7 @@ export class SharedSession implements AsyncDisposable {
   readonly #places: (Place | undefined)[];
   #waiting: Request[] = [];
   #isComputing = false;
+  #sharedUntil = performance.now();
   /** A failure that is no single run's. */
   #broken: { error: unknown } | undefined;
 
@@ -92,7 +94,8 @@ export class SharedSession implements AsyncDisposable {
   }
 
   /** A place for a run with this adapter; it is left by the place's `dispose()`. */
-  async open(adapter: Adapter, seed: number | bigint): Promise<RunSession> {
+  async open(adapter: Adapter, seed: number | bigint): Promise<Place> {
+    this.#shareTime();
     const slot = this.#places.indexOf(undefined);
     if (slot < 0) throw new MlitError('INTERNAL', 'a shared session: every slot is taken');
     const place = new Place(this, this.#session, slot);
@@ -124,8 +127,23 @@ export class SharedSession implements AsyncDisposable {
   }
 
   /** @internal */
+  timeOf(place: Place): number {
+    this.#shareTime();
+    return place.share;
+  }
+
+  /** Time is that of all runs that have a place, in equal parts. */
+  #shareTime(): void {
+    const now = performance.now();
+    const places = this.#places.filter((place) => place !== undefined);
+    for (const place of places) place.share += (now - this.#sharedUntil) / places.length;
+    this.#sharedUntil = now;
+  }
+
+  /** @internal */
   async leave(place: Place, slot: number): Promise<void> {
     this.forget(place);
+    this.#shareTime();
     if (!this.#session.disposed) await this.#session.setAdapter(slot, undefined);
     this.#places[slot] = undefined;
     this.#go();
@@ -177,8 +195,10 @@ export class SharedSession implements AsyncDisposable {
 }
 
 /** A run's own session, as far as the run can tell. */
-class Place implements RunSession {
+export class Place implements RunSession {
   readonly slot: number;
+  /** Milliseconds. */
+  share = 0;
   readonly #shared: SharedSession;
   readonly #session: TrainingSession;
 
@@ -186,6 +206,11 @@ class Place implements RunSession {
     this.#shared = shared;
     this.#session = session;
     this.slot = slot;
+  }
+
+  /** A clock that shows the run's share of the time, in milliseconds: it goes n times slower beside n − 1 others. */
+  now(): number {
+    return this.#shared.timeOf(this);
   }
 
   forwardBackward(batch: PackedBatch): Promise<BatchSums> {

@@ -1,6 +1,7 @@
 // A training run from options to its result. The loop is in sight in run.ts; here everything that can be known before the first
 // step is found out: data, order, memory, and where a resumed run goes on.
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { formatMixtureSpec, parseMixtureSpec } from '../data/mixture';
 import { type Adapter, canonicalTarget } from '../model/adapter';
 import { chooseCompute, describeChoice, deviceFor } from '../model/compute';
@@ -224,6 +225,7 @@ export class Trainer implements AsyncDisposable {
   readonly #measuring: DevMeasuring | undefined;
   readonly #profiler: Profiler | undefined;
   readonly #state: TrainerState;
+  readonly #clock: () => number;
   readonly #signal: AbortSignal | undefined;
   #run: TrainRun | undefined;
   #disposing: Promise<void> | undefined;
@@ -239,6 +241,7 @@ export class Trainer implements AsyncDisposable {
     measuring: DevMeasuring | undefined;
     profiler: Profiler | undefined;
     state: TrainerState;
+    clock: () => number;
     signal: AbortSignal | undefined;
   }) {
     this.#prepared = parts.prepared;
@@ -251,6 +254,7 @@ export class Trainer implements AsyncDisposable {
     this.#measuring = parts.measuring;
     this.#profiler = parts.profiler;
     this.#state = parts.state;
+    this.#clock = parts.clock;
     this.#signal = parts.signal;
   }
 
@@ -377,18 +381,18 @@ export class Trainer implements AsyncDisposable {
       const tuned = await makeTuned(model, prepared.options, onNote, () => refuseExchanged(prepared));
       cleanup.add(() => tuned.dispose());
       const { seed } = prepared.options;
+      const place = shared && tuned.adapter && (await shared.open(tuned.adapter, seed));
       const session =
-        shared && tuned.adapter
-          ? await shared.open(tuned.adapter, seed)
-          : await TrainingSession.create({
-              model,
-              ...(tuned.adapter ? { adapters: [tuned.adapter] } : { full }),
-              microTokens: prepared.plan.largestBatch.tokens,
-              maxTargets: prepared.plan.largestBatch.targets,
-              recompute: prepared.chosen.recompute,
-              seed,
-              ranks,
-            });
+        place ??
+        (await TrainingSession.create({
+          model,
+          ...(tuned.adapter ? { adapters: [tuned.adapter] } : { full }),
+          microTokens: prepared.plan.largestBatch.tokens,
+          maxTargets: prepared.plan.largestBatch.targets,
+          recompute: prepared.chosen.recompute,
+          seed,
+          ranks,
+        }));
       cleanup.add(() => session.dispose());
       if (checkpoint) await session.loadState(`${checkpoint.path}/state.safetensors`);
       const measuring = writes ? await openMeasuring(evaluator, prepared, model, tuned.adapter) : undefined;
@@ -406,7 +410,8 @@ export class Trainer implements AsyncDisposable {
         ? new Profiler(model, { isa, threads }, profile === true ? {} : profile)
         : undefined;
       const own = { profiler, prepared, directory, ranks, model, ownsModel: !base, tuned, session };
-      return new Trainer({ ...own, measuring, state, signal });
+      const time = place ? () => place.now() : () => performance.now();
+      return new Trainer({ ...own, measuring, state, clock: time, signal });
     } catch (error) {
       await cleanup.run();
       throw error;
@@ -442,6 +447,11 @@ export class Trainer implements AsyncDisposable {
     return this.#state.step;
   }
 
+  /** @internal Milliseconds since the run has a place among others, its share of them. */
+  time(): number {
+    return this.#clock();
+  }
+
   /** Starts the loop; may be called once. `run.done` settles whether or not anybody iterates. */
   start(): TrainRun {
     if (this.disposed) throw new MlitError('DISPOSED', 'trainer: start() after dispose()');
@@ -462,6 +472,7 @@ export class Trainer implements AsyncDisposable {
       measuring: this.#measuring,
       profiler: this.#profiler,
       events: new EventStream(),
+      clock: this.#clock,
       signal: this.#signal,
     });
     return this.#run;

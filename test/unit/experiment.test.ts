@@ -147,9 +147,10 @@ describe('an experiment', () => {
       await expect(stopped).rejects.toBe(reason);
     }
     const [status] = await experimentStatus(input.store!);
-    expect(status!.finished).toBe(5);
+    // What is trained beside the fifth may have ended with it.
+    expect([5, 6]).toContain(status!.finished);
     expect(status!.secondsLeft).toBeGreaterThan(0);
-    expect(kindsDone(await runAll(input))).toHaveLength(13);
+    expect(kindsDone(await runAll(input))).toHaveLength(18 - status!.finished);
   });
 
   it('plans before anything is written, and keeps its estimates', async () => {

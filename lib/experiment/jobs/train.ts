@@ -1,50 +1,125 @@
-// Tunes one adapter by the Trainer, saving every few steps, so that a killed machine costs little.
+// Tunes adapters over one resident base, so many at once as fit, each saving every few steps, so that a killed machine costs little.
 import { existsSync } from 'node:fs';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeMixture } from '../../data/mixture/manifest';
 import type { MixtureManifest } from '../../data/mixture/types';
 import { readExamples } from '../../data/read';
+import { toLoadOptions } from '../../model/model';
 import { ChatTemplate } from '../../model/template';
 import { isMlitError } from '../../native/errors';
 import { writeFileAtomic } from '../../native/files';
-import type { StepEvent, TrainEvent } from '../../train/events';
-import { Trainer, type TrainerOptions } from '../../train/trainer';
-import type { Assignment, JobProgress } from '../executor';
+import { EventStream, type StepEvent, type TrainEvent } from '../../train/events';
+import { bytesFor, openPlanned, planRuns, type RunShape, shapeOf } from '../../train/multi-plan';
+import { resolveTrainOptions, type TrainOptionsInput } from '../../train/options';
+import type { SharedSession } from '../../train/shared-session';
+import { planTraining, Trainer, type TrainerOptions } from '../../train/trainer';
+import type { Assignment, JobOutcome, JobProgress } from '../executor';
 import { renderingOf } from '../inputs';
-import type { TrainDescription } from '../job';
+import { canonicalJson, type Job, type TrainDescription } from '../job';
 import { TEMPLATE_CLOCK, type Workshop } from './workshop';
 
 /** Steps between checkpoints: what a killed machine costs at most. A stop by signal saves its own. */
 export const SAVE_EVERY = 10;
 
-export async function runTrain(
-  work: Assignment,
+/** What jobs have in common that can be trained over one base together: all that makes it, or what their session computes again. */
+export function trainGroup(job: Job): string {
+  const { model, baseDtype, device, compute, options } = job.description as TrainDescription;
+  return canonicalJson(['train', model, baseDtype, device, compute, options.recompute]);
+}
+
+/** Yields each job as it ends. The first failure stops the others with their states saved. */
+export async function* runTrains(
+  works: readonly Assignment[],
   shop: Workshop,
-  onProgress: (progress: Omit<JobProgress, 'hash'>) => void,
-): Promise<Record<string, unknown>> {
-  const { description, files } = work.job;
-  const { mix, model, template, system, options, seed } = description as TrainDescription;
-  const modelPath = files[model]!;
-  const base = await shop.model(modelPath);
-  const out = join(work.folder, 'run');
-  const input: TrainerOptions = {
+  onProgress: (progress: JobProgress) => void,
+): AsyncGenerator<JobOutcome> {
+  const halt = new AbortController();
+  const signal = shop.signal ? AbortSignal.any([shop.signal, halt.signal]) : halt.signal;
+  const outcomes = new EventStream<JobOutcome>();
+  const { shared, atOnce } = await openShared(works, shop);
+  let next = 0;
+  const seat = async (): Promise<void> => {
+    while (next < works.length) {
+      signal.throwIfAborted();
+      const work = works[next++]!;
+      const { hash } = work.job;
+      try {
+        outcomes.push(await trainOne(work, shop, shared, signal, (told) => onProgress({ hash, ...told })));
+      } catch (error) {
+        if (!signal.aborted) onProgress({ hash, fraction: 0, detail: 'failed' }); // it is this job's failure
+        halt.abort(error);
+        throw error;
+      }
+    }
+  };
+  const all = Promise.allSettled(Array.from({ length: atOnce }, seat)).then((ends) => {
+    outcomes.close(ends.some(({ status }) => status === 'rejected') ? signal.reason : undefined);
+  });
+  try {
+    yield* outcomes.iterate(() => halt.abort());
+  } finally {
+    await all;
+    await shared.dispose();
+  }
+}
+
+/** A session for as many of the jobs as fit into memory at once. */
+async function openShared(
+  works: readonly Assignment[],
+  shop: Workshop,
+): Promise<{ shared: SharedSession; atOnce: number }> {
+  const { description, files } = works[0]!.job;
+  const { model } = description as TrainDescription;
+  const base = await shop.model(files[model]!);
+  const shapes: RunShape[] = [];
+  for (const work of works) {
+    const input = { ...inputOf(work, shop), device: base.device, compute: base.compute };
+    const prepared = await planTraining(input, { signal: shop.signal, clock: TEMPLATE_CLOCK });
+    shapes.push(await shapeOf(work.folder, prepared));
+  }
+  const plan = await planRuns(shapes, {
+    path: files[model]!,
+    load: toLoadOptions({
+      device: base.device,
+      threads: shop.threads,
+      baseDtype: base.baseDtype,
+      compute: base.compute,
+    }),
+    atOnce: 'auto',
+    recompute: resolveTrainOptions(inputOf(works[0]!, shop)).recompute,
+    availableBytes: await bytesFor(base.device),
+    heldBytes: base.bytes,
+  });
+  return { shared: await openPlanned(base, shapes, plan), atOnce: plan.atOnce };
+}
+
+function inputOf({ job, inputs }: Assignment, shop: Workshop): TrainOptionsInput {
+  const { mix, model, template, system, options, seed } = job.description as TrainDescription;
+  return {
     ...options,
-    model: modelPath,
-    data: [join(work.inputs[mix]!, 'mixture.jsonl')],
-    template: files[template] ?? template,
+    model: job.files[model]!,
+    data: [join(inputs[mix]!, 'mixture.jsonl')],
+    template: job.files[template] ?? template,
     ...(system !== null && { system }),
     threads: shop.threads,
     baseDtype: shop.baseDtype,
     seed,
     saveEvery: SAVE_EVERY,
     keep: 1,
-    out,
-    base,
-    clock: TEMPLATE_CLOCK,
-    signal: shop.signal,
   };
-  await using trainer = await openTrainer(input, out);
+}
+
+async function trainOne(
+  work: Assignment,
+  shop: Workshop,
+  shared: SharedSession,
+  signal: AbortSignal,
+  onProgress: (progress: Omit<JobProgress, 'hash'>) => void,
+): Promise<JobOutcome> {
+  const out = join(work.folder, 'run');
+  const input = { ...inputOf(work, shop), out, clock: TEMPLATE_CLOCK, signal };
+  await using trainer = await openTrainer(input, shared);
   const { dropped } = trainer.data.mixture;
   const left = Object.values(dropped).reduce((total, count) => total + count, 0);
   if (left > 0) {
@@ -73,15 +148,16 @@ export async function runTrain(
   await rm(join(work.folder, 'adapter'), { recursive: true, force: true });
   await rename(join(out, 'adapter'), join(work.folder, 'adapter'));
   await rm(join(out, 'checkpoints'), { recursive: true, force: true });
-  return {
-    baseDtype: base.baseDtype,
+  const summary = {
+    baseDtype: trainer.model.baseDtype,
     steps: total,
     tokens: sum(({ tokens }) => tokens),
     supervisedTokens: sum(({ supervisedTokens }) => supervisedTokens),
     loss: steps.at(-1)?.loss,
     dropped: left,
-    earlierSeconds: sum(({ step, seconds }) => (step <= before ? seconds : 0)),
   };
+  const earlier = sum(({ step, seconds }) => (step <= before ? seconds : 0));
+  return { hash: work.job.hash, seconds: earlier + trainer.time() / 1000, summary };
 }
 
 /** Of the whole run, those of interrupted attempts among them. */
@@ -112,14 +188,17 @@ async function writeManifest(work: Assignment, trainer: Trainer): Promise<void> 
 const BEGIN_AGAIN = ['STATE_MISMATCH', 'RUN_INVALID', 'FILE_DAMAGED'];
 
 /** Goes on with an interrupted attempt, or begins again where that can't be. */
-async function openTrainer(input: TrainerOptions, out: string): Promise<Trainer> {
-  if (existsSync(join(out, 'run.yaml'))) {
+async function openTrainer(
+  input: Omit<TrainerOptions, 'base' | 'ranks'>,
+  shared: SharedSession,
+): Promise<Trainer> {
+  if (existsSync(join(input.out, 'run.yaml'))) {
     try {
-      return await Trainer.create({ ...input, resume: true, relocate: true });
+      return await Trainer.createIn(shared, { ...input, resume: true, relocate: true });
     } catch (error) {
       if (!isMlitError(error) || !BEGIN_AGAIN.includes(error.code)) throw error;
     }
   }
-  await rm(out, { recursive: true, force: true });
-  return Trainer.create(input);
+  await rm(input.out, { recursive: true, force: true });
+  return Trainer.createIn(shared, input);
 }
