@@ -1,4 +1,4 @@
-// The door to all benchmarks: `npm run bench -- train|ways|sample|gemm|mix|bootstrap [options]`.
+// The door to all benchmarks: `npm run bench -- train|ways|together|sample|gemm|mix|bootstrap [options]`.
 import { basename } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SetupError } from '../scripts/setup/common.mjs';
@@ -7,6 +7,7 @@ import { benchGemm } from './gemm.mjs';
 import { benchMix } from './mix.mjs';
 import { describeMachine, say, writeJson } from './report.mjs';
 import { benchSample } from './sample.mjs';
+import { benchTogether } from './together.mjs';
 import { benchTrain } from './train.mjs';
 import { benchWays } from './ways.mjs';
 
@@ -14,6 +15,7 @@ const HELP = `npm run bench -- COMMAND [options]
 
   train    LoRA training beside transformers + peft: tokens/s, peak memory, share of the big product's rate
   ways     dropout, recompute levels, a bfloat16 base and full tuning beside plain LoRA
+  together  twelve adapters over one base at once beside twelve runs in turn
   sample   batched greedy sampling beside transformers' generate
   gemm     the library's own matrix products, at the model's shapes
   mix      drawing mixtures from a million records
@@ -35,6 +37,7 @@ The peers are installed into .venv at the first run; MLIT_BENCH_PYTHON names an 
 const commands = {
   train: benchTrain,
   ways: benchWays,
+  together: benchTogether,
   sample: benchSample,
   gemm: benchGemm,
   mix: benchMix,

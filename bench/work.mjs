@@ -8,7 +8,7 @@ import { contest, contestantPath } from './process.mjs';
 const folder = join(root, 'runs', 'bench');
 
 /** The data that was asked for, else real conversations where MLIT_DATA_DIR has them, else the quickstart's. */
-async function findData(given) {
+export async function findData(given) {
   if (given !== undefined) return given;
   const real = process.env.MLIT_DATA_DIR && join(process.env.MLIT_DATA_DIR, 'train-oasst.jsonl');
   if (real && existsSync(real)) return real;
