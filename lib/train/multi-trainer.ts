@@ -63,12 +63,19 @@ const SHARED = ['model', 'device', 'threads', 'compute', 'baseDtype', 'recompute
 export class MultiTrainer implements AsyncDisposable {
   readonly #options: MultiTrainerOptions;
   readonly #plan: MultiPlan;
+  readonly #prepared: (TrainingPrepared | undefined)[];
   readonly #shared: SharedSession;
   readonly #ownsModel: boolean;
   #run: MultiTrainRun | undefined;
   #disposing: Promise<void> | undefined;
 
-  private constructor(options: MultiTrainerOptions, plan: MultiPlan, shared: SharedSession) {
+  private constructor(
+    options: MultiTrainerOptions,
+    plan: MultiPlan,
+    prepared: TrainingPrepared[],
+    shared: SharedSession,
+  ) {
+    this.#prepared = prepared;
     this.#options = options;
     this.#plan = plan;
     this.#shared = shared;
@@ -97,7 +104,7 @@ export class MultiTrainer implements AsyncDisposable {
     });
     const options = { ...given, onNote: given.onNote && once(given.onNote) };
     const { prepared, shapes, plan } = await planMultiTraining(options);
-    const { source, chosen } = prepared;
+    const { source, chosen } = prepared[0]!;
     const model =
       options.base ??
       (await Model.load({
@@ -110,7 +117,7 @@ export class MultiTrainer implements AsyncDisposable {
         onProgress: options.onLoad,
       }));
     try {
-      return new MultiTrainer(options, plan, await openPlanned(model, shapes, plan));
+      return new MultiTrainer(options, plan, prepared, await openPlanned(model, shapes, plan));
     } catch (error) {
       if (!options.base) await model.dispose();
       throw error;
@@ -126,7 +133,7 @@ export class MultiTrainer implements AsyncDisposable {
   start(): MultiTrainRun {
     if (this.#disposing) throw new MlitError('DISPOSED', 'multi trainer: start() after dispose()');
     if (this.#run) throw new MlitError('RUN_INVALID', 'multi trainer: start() was called before');
-    this.#run = new MultiTrainRun(this.#shared, this.#options, this.#plan.atOnce);
+    this.#run = new MultiTrainRun(this.#shared, this.#options, this.#plan.atOnce, this.#prepared);
     return this.#run;
   }
 
@@ -156,27 +163,27 @@ export class MultiTrainer implements AsyncDisposable {
  */
 export async function planMultiTraining(
   options: MultiTrainerOptions,
-): Promise<{ plan: MultiPlan; shapes: RunShape[]; prepared: TrainingPrepared }> {
+): Promise<{ plan: MultiPlan; shapes: RunShape[]; prepared: TrainingPrepared[] }> {
   const { runs, base, atOnce = 'auto', resume = false, signal, onNote, onFetch, evaluator, clock } = options;
   if (atOnce !== 'auto' && !(Number.isInteger(atOnce) && atOnce >= 1))
     throw new RangeError(`atOnce: expected auto or a whole number from 1, got ${atOnce}`);
   refuseUnlike(runs);
   for (const { out } of runs) await refuseTaken(out, resume);
   const shapes: RunShape[] = [];
-  let first: TrainingPrepared | undefined;
+  const all: TrainingPrepared[] = [];
   for (const [index, { out, ...given }] of runs.entries()) {
     signal?.throwIfAborted();
-    const like = base ?? first?.chosen; // what `auto` comes to is found out once
+    const like = base ?? all[0]?.chosen; // what `auto` comes to is found out once
     const input = like ? { ...given, device: like.device, compute: like.compute } : given;
     const note = onNote && ((text: string): void => onNote(text, index));
     const context = { signal, onNote: note, onFetch, evaluator, clock };
     const prepared = await planTraining(input, context).catch((error: unknown) => {
       throw named(error, out);
     });
-    first ??= prepared;
+    all.push(prepared);
     shapes.push(await shapeOf(out, prepared));
   }
-  const { chosen, options: resolved, source } = first!;
+  const { chosen, options: resolved, source } = all[0]!;
   const plan = await planRuns(shapes, {
     path: source.path,
     load: toLoadOptions({
@@ -189,13 +196,15 @@ export async function planMultiTraining(
     availableBytes: await bytesFor(chosen.device),
     heldBytes: base?.bytes,
   });
-  return { plan, shapes, prepared: first! };
+  // The data of those that begin at once is kept; the others' is read again when their turn comes.
+  return { plan, shapes, prepared: all.slice(0, plan.atOnce) };
 }
 
 /** Runs under way: what they say, and a promise of how each ended. */
 export class MultiTrainRun implements AsyncIterable<MultiTrainEvent> {
   readonly #shared: SharedSession;
   readonly #options: MultiTrainerOptions;
+  readonly #prepared: (TrainingPrepared | undefined)[];
   readonly #events = new EventStream<MultiTrainEvent>();
   readonly #going = new Set<TrainRun>();
   #isStopped = false;
@@ -204,8 +213,14 @@ export class MultiTrainRun implements AsyncIterable<MultiTrainEvent> {
   readonly done: Promise<MultiTrainResult[]>;
 
   /** @internal */
-  constructor(shared: SharedSession, options: MultiTrainerOptions, atOnce: number) {
+  constructor(
+    shared: SharedSession,
+    options: MultiTrainerOptions,
+    atOnce: number,
+    prepared: (TrainingPrepared | undefined)[],
+  ) {
     this.#shared = shared;
+    this.#prepared = prepared;
     this.#options = options;
     const { signal } = options;
     const stop = (): void => this.stop();
@@ -249,13 +264,19 @@ export class MultiTrainRun implements AsyncIterable<MultiTrainEvent> {
     const { runs, resume = false, clock, evaluator, onNote } = this.#options;
     const { out } = runs[index]!;
     try {
-      await using trainer = await Trainer.createIn(this.#shared, {
-        ...runs[index]!,
-        resume: resume && (await holdsRun(out)),
-        clock,
-        evaluator,
-        onNote: onNote && ((note) => onNote(note, index)),
-      });
+      const planned = this.#prepared[index];
+      this.#prepared[index] = undefined; // whoever trains on it holds it
+      await using trainer = await Trainer.createIn(
+        this.#shared,
+        {
+          ...runs[index]!,
+          resume: resume && (await holdsRun(out)),
+          clock,
+          evaluator,
+          onNote: onNote && ((note) => onNote(note, index)),
+        },
+        planned,
+      );
       const run = trainer.start();
       this.#going.add(run);
       if (this.#isStopped) run.stop();

@@ -274,12 +274,23 @@ export class Trainer implements AsyncDisposable {
     }
   }
 
-  /** @internal A run among others over one base: it has a place in their session, and that one's model. */
-  static createIn(shared: SharedSession, options: Omit<TrainerOptions, 'base' | 'ranks'>): Promise<Trainer> {
-    return Trainer.#make({ ...options, base: shared.model }, shared);
+  /**
+   * @internal A run among others over one base: it has a place in their session, and that one's model. `planned`: what planTraining made of the same
+   * options, for a run that does not resume.
+   */
+  static createIn(
+    shared: SharedSession,
+    options: Omit<TrainerOptions, 'base' | 'ranks'>,
+    planned?: TrainingPrepared,
+  ): Promise<Trainer> {
+    return Trainer.#make({ ...options, base: shared.model }, shared, planned);
   }
 
-  static async #make(options: TrainerOptions, shared?: SharedSession): Promise<Trainer> {
+  static async #make(
+    options: TrainerOptions,
+    shared?: SharedSession,
+    planned?: TrainingPrepared,
+  ): Promise<Trainer> {
     const {
       ranks,
       out,
@@ -316,10 +327,12 @@ export class Trainer implements AsyncDisposable {
       ...(record && isSameName && { modelCommit: record.chosen.modelCommit }),
     };
     const wanted = record ? asChosen(record, ranks) : input;
-    const prepared = await planTraining(
-      base ? { ...wanted, device: base.device, compute: base.compute } : wanted,
-      context,
-    );
+    const prepared =
+      (record ? undefined : planned) ??
+      (await planTraining(
+        base ? { ...wanted, device: base.device, compute: base.compute } : wanted,
+        context,
+      ));
     if (base) Object.assign(prepared.chosen, { baseDtype: base.baseDtype, compute: base.compute });
     if (record && writes) refuseOtherChoices(record.chosen, prepared.chosen, prepared.source.path);
     if (record) {
