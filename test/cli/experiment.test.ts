@@ -133,7 +133,7 @@ describe('mlit experiment run', () => {
       // Longer from time to time, so that it gets somewhere on a slow machine too.
       const timer = globalThis.setTimeout(
         () => child.kill('SIGKILL'),
-        450 + ((attempt * 389) % 900) + attempt * 40,
+        450 + ((attempt * 389) % 900) + attempt * 80,
       );
       const code = await ended;
       clearTimeout(timer);
