@@ -12,7 +12,7 @@ namespace mlit::test {
 namespace {
 
 std::string textOf(const std::string& path) {
-  std::ifstream file(std::string(MLIT_TEST_FIXTURES) + "/../../native/backend/" + path);
+  std::ifstream file(fixturesFolder() / "../../native/backend" / path);
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
