@@ -235,24 +235,24 @@ void roundBlock(const RoundedRow& row, int64_t begin, int64_t end, int32_t large
   }
   *scale = floatOf(largest) / 127.0f;
   const Floats inverse = set(127.0f / floatOf(largest));
+  // What is left out need not fit the others' scale: it is gone before it counts.
+  const auto roundedAt = [&](Floats x, int64_t i) __attribute__((always_inline)) {
+    const Ints q = hn::NearestInt(hn::Mul(x, inverse));
+    if (leftOut < i || leftOut >= i + kLanes) return q;
+    return hn::IfThenZeroElse(hn::Eq(hn::Iota(kI, 0), hn::Set(kI, static_cast<int32_t>(leftOut - i))), q);
+  };
   Ints sum = hn::Zero(kI);
   int64_t i = begin;
   for (; i + kLanes <= end; i += kLanes) {
-    const Ints q = hn::NearestInt(hn::Mul(elementsAt<kFactors>(row, i), inverse));
+    const Ints q = roundedAt(elementsAt<kFactors>(row, i), i);
     sum = hn::Add(sum, q);
     hn::StoreU(hn::DemoteTo(bytes, q), bytes, row.to + i);
   }
   if (i < end) {
-    const Ints q = hn::NearestInt(hn::Mul(elementsAt<kFactors>(row, i, end - i), inverse));
+    const Ints q = roundedAt(elementsAt<kFactors>(row, i, end - i), i);
     sum = hn::Add(sum, q);
     hn::StoreU(hn::DemoteTo(bytes, q), bytes,
                row.to + i);  // zeros behind, which are padding or the next block's to write
-  }
-  if (leftOut >= begin && leftOut < end) {
-    // The others' scale need not hold it: what it became is taken from the first lane's sum as it went in, whole.
-    const Ints q = hn::NearestInt(hn::Mul(set(elementAt(row, leftOut)), inverse));
-    sum = hn::Sub(sum, hn::IfThenElseZero(hn::FirstN(kI, 1), q));
-    row.to[leftOut] = 0;
   }
   *start = -128 * hn::GetLane(hn::SumOfLanes(kI, sum));
 }
