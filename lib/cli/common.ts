@@ -85,7 +85,7 @@ export function addCommonFlags(command: Command): Command {
     .addOption(
       new Option(
         '--compute <mode>',
-        'arithmetic of the base: f32, which is exact; int8, several times as fast; auto, by a trial (default: f32)',
+        'arithmetic of the base: f32, which is exact; int8, faster and a little off; auto, by a trial (default: f32)',
       ).choices([...COMPUTES]),
     )
     .addOption(

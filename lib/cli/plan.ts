@@ -18,8 +18,11 @@ import { addRunsFlags, planRunsOf } from './train-runs';
 
 /** Share of the measured rate of products that a whole step reaches; see bench/. */
 const STEP_EFFICIENCY = 0.75;
-/** Of a step with integer products: their share of their own rate, and all that stays in float32 as a share of a float32 step. */
-const INTEGER_EFFICIENCY = 0.6;
+/**
+ * Of a step with integer products: their share of their own rate, and all that stays in float32 as a share of a float32 step. Rough: by one
+ * profile on a machine with AMX (docs/profiling.md).
+ */
+const INTEGER_EFFICIENCY = 0.3;
 const FLOAT_SHARE = 0.2;
 
 export function addPlan(program: Command): void {

@@ -8,8 +8,10 @@ import { describeIssues } from '../text/issues';
 import { unknownOption } from '../text/options';
 import type { MultiTrainerRun } from '../train/multi-trainer';
 import { trainFields, trainOptionsSchema } from '../train/options';
+import { optionOf } from './flags';
 
-const KNOWN = [...Object.keys(trainFields.shape), 'out'];
+/** What `defaults` and a run may say. */
+export const RUN_KEYS = [...Object.keys(trainFields.shape), 'out'];
 const TOP = ['defaults', 'runs'];
 
 /** @throws MlitError `FILE_NOT_FOUND`, `CONFIG_INVALID` */
@@ -59,8 +61,8 @@ function optionsOf(entry: unknown, where: string, fail: (what: string) => never)
   const given = mapping(entry) ?? fail(`${where}: expected a mapping of options`);
   const options: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(given)) {
-    const name = key.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
-    if (!KNOWN.includes(name)) fail(`${where}: ${unknownOption(key, KNOWN)}`);
+    const name = optionOf(key);
+    if (!RUN_KEYS.includes(name)) fail(`${where}: ${unknownOption(key, RUN_KEYS)}`);
     options[name] = name === 'data' && typeof value === 'string' ? [value] : value;
   }
   return options;

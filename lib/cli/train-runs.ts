@@ -14,7 +14,7 @@ import {
 import { findRanks } from '../train/ranks';
 import { parseAutoOr, parseInteger, UsageError } from './common';
 import { clock, fetchProgress, note, Progress, printJson, printLine, size, table } from './output';
-import { readRunsFile } from './runs-file';
+import { RUN_KEYS, readRunsFile } from './runs-file';
 import { abortOnSignals } from './signals';
 
 /** What may stand beside `--runs`; everything else is of a run and belongs into the file. */
@@ -46,9 +46,10 @@ async function optionsOf(command: Command): Promise<MultiTrainerOptions | undefi
     const name = option.attributeName();
     const source = command.getOptionValueSource(name);
     if (BESIDE.includes(name) || source === undefined || source === 'default') continue;
-    throw new UsageError(
-      `${option.long} can't stand beside --runs: write it into ${runs}, under defaults or a run`,
-    );
+    const instead = RUN_KEYS.includes(name)
+      ? `write it into ${runs}, under defaults or a run`
+      : 'it is of one run alone; leave it out';
+    throw new UsageError(`${option.long} can't stand beside --runs: ${instead}`);
   }
   if (findRanks() !== undefined)
     throw new UsageError('--runs is of one process; start it without mpirun, srun or torchrun');

@@ -1,3 +1,5 @@
+// A model is read, watched at work and read again: what is kept of a matrix has to be known before its rows are rounded, and nothing but
+// the model itself tells it.
 #include "train/calibrate.h"
 
 #include <string>

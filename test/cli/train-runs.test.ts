@@ -91,6 +91,9 @@ describe('mlit train --runs', () => {
     const file = runsFile('one.yaml', [{ out: 'x', data: 'a.jsonl' }]);
     const { code, stderr } = await mlit(['train', '--runs', file, '--rank', '4'], { cwd: folder });
     expect(code).toBe(2);
-    expect(stderr).toMatch(/--rank can't stand beside --runs/);
+    expect(stderr).toMatch(/--rank can't stand beside --runs: write it into .*one\.yaml/);
+    const profiled = await mlit(['train', '--runs', file, '--profile'], { cwd: folder });
+    expect(profiled.code).toBe(2);
+    expect(profiled.stderr).toMatch(/--profile can't stand beside --runs: it is of one run alone/);
   });
 });

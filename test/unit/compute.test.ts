@@ -7,6 +7,7 @@ import { Model, planTraining, Sampler, type TrainEvent, Trainer, type TrainerOpt
 import { chooseCompute, deviceFor } from '../../lib/model/compute';
 import { loadAddon } from '../../lib/native/addon';
 import { fixture, scratch, writeRecords } from '../support/fixtures';
+import { finish } from '../support/training';
 
 const folder = scratch();
 const base = {
@@ -20,14 +21,6 @@ const base = {
   threads: 2,
 } satisfies Partial<TrainerOptions>;
 
-async function finish(options: TrainerOptions): Promise<TrainEvent[]> {
-  await using trainer = await Trainer.create(options);
-  const run = trainer.start();
-  const events: TrainEvent[] = [];
-  for await (const event of run) events.push(event);
-  await run.done;
-  return events;
-}
 const lossesOf = (events: TrainEvent[]): number[] =>
   events.filter((event) => event.type === 'step').map(({ loss }) => loss);
 const bytesOf = (run: string): string =>

@@ -17,6 +17,7 @@ import {
   TrainingSession,
 } from '../../lib/index';
 import { fixture, hugeModel, scratch, writeRecords } from '../support/fixtures';
+import { finish } from '../support/training';
 
 const folder = scratch();
 const data = writeRecords(join(folder, 'train.jsonl'), 48);
@@ -37,15 +38,6 @@ const weights = (run: string): string =>
   createHash('sha256')
     .update(readFileSync(join(run, 'model', 'model.safetensors')))
     .digest('hex');
-
-async function finish(options: TrainerOptions): Promise<TrainEvent[]> {
-  await using trainer = await Trainer.create(options);
-  const run = trainer.start();
-  const events: TrainEvent[] = [];
-  for await (const event of run) events.push(event);
-  await run.done;
-  return events;
-}
 
 describe('full tuning', () => {
   it('learns, and writes a model that loads, scores and samples as the run itself did', async () => {

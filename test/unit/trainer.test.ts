@@ -14,6 +14,7 @@ import {
   type TrainerOptions,
 } from '../../lib/index';
 import { fixture, hugeModel, scratch, writeRecords } from '../support/fixtures';
+import { finish } from '../support/training';
 
 const folder = scratch();
 const data = writeRecords(join(folder, 'train.jsonl'), 48);
@@ -32,15 +33,6 @@ let runs = 0;
 const out = (): string => join(folder, `run-${++runs}`);
 const sha = (file: string): string => createHash('sha256').update(readFileSync(file)).digest('hex');
 const weights = (run: string): string => sha(join(run, 'adapter', 'adapter_model.safetensors'));
-
-async function finish(options: TrainerOptions): Promise<TrainEvent[]> {
-  await using trainer = await Trainer.create(options);
-  const run = trainer.start();
-  const events: TrainEvent[] = [];
-  for await (const event of run) events.push(event);
-  await run.done;
-  return events;
-}
 
 describe('Trainer', () => {
   it('learns, writes what it says, and gives the same bytes again', async () => {

@@ -14,7 +14,6 @@ namespace {
 
 constexpr int64_t kElementsPerTask = 16 * 1024;
 constexpr size_t kAlignment = 64;
-constexpr size_t kMostKept = 16;
 
 size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -29,7 +28,7 @@ struct Layout {
     starts = scales + aligned(count * sizeof(float));
     largest = starts + aligned(count * sizeof(int32_t));
     kept = largest + (width >= kExactLargestWidth ? aligned(each * sizeof(LargestElement)) : 0);
-    offsets = kept + aligned(each * kMostKept * sizeof(float));
+    offsets = kept + aligned(each * static_cast<size_t>(kMostKept) * sizeof(float));
     bytes = offsets + aligned(each * sizeof(float));
   }
 };

@@ -59,7 +59,8 @@ struct CpuWeight {
 };
 
 // Columns that a weight with so many inputs keeps where some were noted, and the bytes that they and the rest of it take.
-inline constexpr int64_t keptColumns(int64_t in) { return in / 16 < 16 ? in / 16 : 16; }
+inline constexpr int64_t kMostKept = 16;
+inline constexpr int64_t keptColumns(int64_t in) { return in / 16 < kMostKept ? in / 16 : kMostKept; }
 size_t keptBytes(int64_t out, int64_t in);
 
 // Page-aligned memory that asks for huge pages where it is large; null where the system refuses. Freed by std::free.

@@ -1,3 +1,5 @@
+// Two by two tiles of a, b and sums are all that the unit's eight tiles allow; what it sums is added to floats by the vector units while
+// it is at the next block, and few rows are left to them altogether.
 #include "backend/cpu/amx/dot_amx.h"
 
 #include <immintrin.h>
