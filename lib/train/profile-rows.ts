@@ -56,6 +56,7 @@ function nameOf({ op, phase, weight, out, in: width }: Op): { name: string; kind
   if (op === 'linearForward')
     return { name: `${matrix} forward${phase === 'backward' ? ' again' : ''}`, kind: 'product' };
   if (op === 'linearBackward') return { name: `${matrix} backward`, kind: 'product' };
+  if (op === 'headLoss') return { name: `${matrix} with its loss`, kind: 'product' };
   if (op === 'weightGradient') return { name: `${matrix} gradient`, kind: 'product' };
   const again = phase === 'backward' && op.endsWith('Forward') ? ' again' : '';
   return { name: `${NAMES[op] ?? 'sums, copies and fills'}${again}`, kind: 'op' };

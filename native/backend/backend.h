@@ -132,6 +132,11 @@ class BackendSizes {
     static_cast<void>(rows), static_cast<void>(width);
     return 0;
   }
+  // Scratch of headLoss for so many rows, with a head [out, in] of this format; 0: it has none for that.
+  virtual size_t headLossBytes(int64_t rows, int64_t out, int64_t in, WeightFormat format) const {
+    static_cast<void>(rows), static_cast<void>(out), static_cast<void>(in), static_cast<void>(format);
+    return 0;
+  }
   // Memory of the device's own that a plan may use: what is free there, and what the backend itself holds of it. -1 where it
   // computes in the host's memory.
   virtual int64_t deviceBytes() const = 0;
@@ -260,6 +265,15 @@ class Backend : public BackendSizes {
   // (ld = vocabulary * 4 / elementBytes); without (null) they are left as they are.
   virtual void crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights,
                             DevF32 logprobs) = 0;
+
+  // The head and its loss in one, where headLossBytes() is not 0: logprobs[i] = log softmax(x[i]·Wᵀ)[targets[i]], and where dx is
+  // not null dx [rows, in] = gradient of -sum_i weights[i] * logprobs[i], with no logits in memory.
+  virtual void headLoss(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstI32 targets,
+                        DevConstF32 weights, DevF32 logprobs, DevReal dx, int64_t lddx, DevicePtr<std::byte> scratch) {
+    static_cast<void>(weight), static_cast<void>(x), static_cast<void>(ldx), static_cast<void>(rows);
+    static_cast<void>(targets), static_cast<void>(weights), static_cast<void>(logprobs), static_cast<void>(dx);
+    static_cast<void>(lddx), static_cast<void>(scratch);
+  }
 
   // --- sampling ---------------------------------------------------------------------------------------------------
   // One token a row from logits [n, vocabulary] (destroyed): temperature, then top-k, top-p, min-p, then a draw.

@@ -66,10 +66,43 @@ void placeLayers(Arena& arena, const ModelConfig& c, const TrainOptions& options
   }
 }
 
+// Whether there is a loss without logits follows from the format alone, never from a size: its bits are not those of the other.
+void placeLogits(Arena& arena, const ModelConfig& c, const std::vector<AdapterSpec>& adapters,
+                 const TrainOptions& options, const BackendSizes& backend, WeightFormat format, SessionBuffers& b) {
+  const size_t rowBytes = static_cast<size_t>(c.vocabulary) * sizeof(float);
+  const auto rowsOf = [&](size_t bytes) {
+    return std::clamp<int64_t>(static_cast<int64_t>(bytes / rowBytes), 1, b.targetRows);
+  };
+  b.chunkRows = rowsOf(options.logitsBytes);
+  size_t bytes = static_cast<size_t>(b.chunkRows) * rowBytes;
+  const auto lossBytes = [&](int64_t rows) {
+    return backend.headLossBytes(rows, c.vocabulary, c.hidden, tableFormat(format, backend));
+  };
+  if (!options.full && lossBytes(1) > 0) {
+    b.lossRows = b.targetRows;
+    while (b.lossRows > 1 && lossBytes(b.lossRows) > options.logitsBytes) --b.lossRows;
+    const size_t least = std::max(lossBytes(b.lossRows), rowBytes);
+    if (anyOnHead(c, adapters)) {
+      bytes = std::max(bytes, least);
+    } else {
+      bytes = least;
+      b.chunkRows = rowsOf(bytes);
+    }
+  }
+  b.logits = arena.floats("logits", static_cast<int64_t>((bytes + sizeof(float) - 1) / sizeof(float)));
+}
+
 }  // namespace
 
+bool anyOnHead(const ModelConfig& config, const std::vector<AdapterSpec>& adapters) {
+  return std::any_of(adapters.begin(), adapters.end(), [&](const AdapterSpec& spec) {
+    const auto [begin, end] = AdapterLayout(config, spec).groupSlots(0, LinearGroup::kHead);
+    return begin != end;
+  });
+}
+
 SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vector<AdapterSpec>& adapters,
-                            const TrainOptions& options) {
+                            const TrainOptions& options, const BackendSizes& backend, WeightFormat format) {
   if (options.maxTokens < 1) {
     throw Error(ErrorCode::kInvalidArgument, "microTokens must be at least 1, not " + std::to_string(options.maxTokens),
                 {{"field", "microTokens"}});
@@ -85,8 +118,6 @@ SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vecto
   b.targetRows = targets;
   b.qkvStride = c.qkvDim() + (c.qkNorm ? c.kvDim() : 0);
   b.positionCount = c.contextLength > 0 ? std::min<int64_t>(c.contextLength, tokens) : tokens;
-  const auto fitting = static_cast<int64_t>(options.logitsBytes / (static_cast<size_t>(c.vocabulary) * sizeof(float)));
-  b.chunkRows = std::clamp<int64_t>(fitting, 1, targets);
   for (const AdapterSpec& spec : adapters) {
     if (!options.training || !options.slots.empty()) continue;  // what is in a slot brings its own
     const int64_t n = AdapterLayout(c, spec).parameterCount();
@@ -140,7 +171,7 @@ SessionBuffers placeBuffers(Arena& arena, const ModelConfig& c, const std::vecto
   }
   b.rope = arena.floats("scratch", b.positionCount * c.headDim);
   b.ropeLocal = c.window > 0 ? arena.floats("scratch", b.positionCount * c.headDim) : b.rope;
-  b.logits = arena.floats("logits", b.chunkRows * c.vocabulary);
+  placeLogits(arena, c, adapters, options, backend, format, b);
   return b;
 }
 

@@ -72,7 +72,7 @@ struct SessionBuffers {
   DevReal wideA, wideB;       // [T, max(f, queryDim)], [T, max(f, qkvDim)]
   DevF32 delta;               // [heads, T] (training)
   DevReal p, u;               // [T, largest stacked rank] (u: training)
-  DevF32 logits;              // [chunkRows, V]
+  DevF32 logits;              // [chunkRows, V], or what the loss of lossRows without logits takes
   DevF32 weights, logprobs;   // [T]
   DevI32 tokens, positions, rows, targets;   // [T]
   DevI32 records, rowRecords, rowPositions;  // [T] with dropout (training)
@@ -82,11 +82,14 @@ struct SessionBuffers {
   std::vector<DevF32> gradients, m, v;       // by adapter, or one of the model itself (training)
   int64_t targetRows = 0;                    // R
   int64_t chunkRows = 0;                     // rows of logits at once
+  int64_t lossRows = 0;                      // rows at once of a loss without logits; 0: there is none
   int64_t positionCount = 0;
   int64_t qkvStride = 0;
 };
 
 SessionBuffers placeBuffers(Arena& arena, const ModelConfig& config, const std::vector<AdapterSpec>& adapters,
-                            const TrainOptions& options);
+                            const TrainOptions& options, const BackendSizes& backend, WeightFormat format);
+// Whether one of them has factors of the head.
+bool anyOnHead(const ModelConfig& config, const std::vector<AdapterSpec>& adapters);
 
 }  // namespace mlit

@@ -12,7 +12,7 @@ namespace mlit {
 namespace {
 
 // Loading must not take more memory than what the model is loaded for.
-constexpr size_t kLogitsBytes = size_t{8} << 20;
+constexpr size_t kLogitsBytes = size_t{16} << 20;
 
 // Watches for as long as it lives, however that ends.
 class Watch {

@@ -26,8 +26,14 @@ class Head {
   std::vector<float> logitsToHost(const RowSet& rows);
 
  private:
-  // Rows of the chunk of logits that begins with `first`.
-  int64_t chunkRows(const RowSet& rows, int64_t first) const;
+  // Rows from `first` on that are taken at once.
+  struct Chunk {
+    int64_t rows;
+    bool logits;  // false: the loss does without
+  };
+  Chunk chunkAt(const RowSet& rows, int64_t first) const;
+  bool onHead(const AdapterRows& range) const;
+  void normalise(int64_t first, int64_t count);
   void logitsOf(const RowSet& rows, int64_t first, int64_t count);
   std::span<const LoraGroup> groups(const RowSet& rows, int64_t first, int64_t count, bool withGradients);
 

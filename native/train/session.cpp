@@ -76,8 +76,10 @@ TrainOptions decided(TrainOptions options, const BackendSizes& backend) {
 }
 
 size_t backendBytes(const ModelConfig& config, const BackendSizes& backend, const TrainOptions& options,
-                    const SessionBuffers& buffers) {
-  return backend.fixedBytes() + productBytes(config, backend, options.maxTokens, buffers.chunkRows, options.training);
+                    const std::vector<AdapterSpec>& adapters, const SessionBuffers& buffers) {
+  const bool logits = buffers.lossRows == 0 || anyOnHead(config, adapters);
+  return backend.fixedBytes() +
+         productBytes(config, backend, options.maxTokens, logits ? buffers.chunkRows : 0, options.training);
 }
 
 MemoryPlan withArena(MemoryPlan plan, const Arena& arena) {
@@ -99,17 +101,18 @@ TrainSession::Impl::Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<A
   const std::vector<AdapterSpec> specs = hasSlots() ? options.slots : specsOf(adapters);
   const ElementType activation = backend.activationType();
   Arena counting(activation);
-  placeBuffers(counting, c, specs, options);
+  placeBuffers(counting, c, specs, options, backend, model->format());
   returnFreedMemory();
   memory = std::make_unique<DeviceBlock>(backend, counting.bytes());
   Arena arena(activation, memory->at());
-  buffers = placeBuffers(arena, c, specs, options);
+  buffers = placeBuffers(arena, c, specs, options, backend, model->format());
   size_t adapterBytes = 0;
   for (const auto& adapter : adapters)
     if (adapter) adapterBytes += static_cast<size_t>(adapter->layout().parameterCount()) * sizeof(float);
-  plan = withArena(
-      {{"backend", backendBytes(c, backend, options, buffers)}, {"base", model->bytes()}, {"adapter", adapterBytes}},
-      arena);
+  plan = withArena({{"backend", backendBytes(c, backend, options, specs, buffers)},
+                    {"base", model->bytes()},
+                    {"adapter", adapterBytes}},
+                   arena);
 
   const std::vector<float> global = ropeTable(c.rope, c.headDim, buffers.positionCount);
   const std::vector<float> local =
@@ -332,11 +335,11 @@ MemoryPlan TrainSession::plan(const ModelConfig& config, const BackendSizes& bac
                               const std::vector<AdapterSpec>& adapters, const TrainOptions& options,
                               WeightFormat format) {
   Arena counting(backend.activationType());
-  const SessionBuffers placed = placeBuffers(counting, config, adapters, decided(options, backend));
+  const SessionBuffers placed = placeBuffers(counting, config, adapters, decided(options, backend), backend, format);
   size_t adapterBytes = 0;
   for (const AdapterSpec& spec : adapters)
     adapterBytes += static_cast<size_t>(AdapterLayout(config, spec).parameterCount()) * sizeof(float);
-  return withArena({{"backend", backendBytes(config, backend, options, placed)},
+  return withArena({{"backend", backendBytes(config, backend, options, adapters, placed)},
                     {"base", Model::plannedBytes(config, backend, format)},
                     {"adapter", adapterBytes}},
                    counting);

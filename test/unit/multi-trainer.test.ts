@@ -91,6 +91,13 @@ describe('MultiTrainer', () => {
     expect(runs.map(({ out }) => traceOf(out))).toEqual(await expected);
   });
 
+  it('is so in integers as well, where only the run that trains the head takes logits', async () => {
+    const runs = inPlaces([unlike[0]!, unlike[3]!].map((run) => ({ ...run, compute: 'int8' as const })));
+    await together(runs);
+    const traces = runs.map(({ out: place }) => traceOf(place));
+    for (const [i, run] of runs.entries()) expect(traces[i]).toEqual(await alone({ ...run, out: out() }));
+  });
+
   it('stops with every state saved; runs go on together or alone, to the same bytes', async () => {
     const runs = inPlaces(unlike);
     {

@@ -102,6 +102,11 @@ class CpuBackend final : public Backend {
                        DevConstI32 rowTables, DevConstI32 pageTables, int32_t maxPosition, DevConstReal pool,
                        DevReal out, int64_t ldo) override;
 
+  // head_loss.cpp
+  size_t headLossBytes(int64_t rows, int64_t out, int64_t in, WeightFormat format) const override;
+  void headLoss(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstI32 targets, DevConstF32 weights,
+                DevF32 logprobs, DevReal dx, int64_t lddx, DevicePtr<std::byte> scratch) override;
+
   // loss.cpp
   void crossEntropy(DevF32 logits, int64_t n, int64_t vocabulary, DevConstI32 targets, DevConstF32 weights,
                     DevF32 logprobs) override;
@@ -123,6 +128,8 @@ class CpuBackend final : public Backend {
   RoundedRows roundInputs(const CpuWeight& weight, const float* x, int64_t ldx, int64_t rows);
   RoundedRows roundGradients(const CpuWeight& weight, const float* dy, int64_t lddy, int64_t rows);
   RoundedRows roundedRows(int64_t rows, int64_t width);
+  // dx = dy·W of rounded rows.
+  void multiplyBackward(const CpuWeight& weight, const RoundedRows& dy, int64_t rows, float* dx, int64_t lddx);
   void keepColumns(const CpuWeight& weight, const float* dy, int64_t lddy, int64_t rows, float* to,
                    const Scratch& scratch) const;
 

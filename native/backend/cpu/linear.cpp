@@ -133,4 +133,17 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
   });
 }
 
+void CpuBackend::multiplyBackward(const CpuWeight& w, const RoundedRows& dy, int64_t rows, float* dx, int64_t lddx) {
+  const int64_t columnBlocks = ceilDiv(w.in, kPanel);
+  const Cut cut = backwardCut(rows, columnBlocks, pool_.threads());
+  const BackwardAdapters none{kernels_, {}, w.in, {nullptr, 0}};
+  pool_.run(cut.rowParts * cut.columnParts, [&](int64_t task, int thread) {
+    const int64_t nextTask = task + pool_.threads();
+    const BackwardTask own{part(rows, cut.rowParts, task % cut.rowParts, kDotGroup),
+                           part(columnBlocks, cut.columnParts, task / cut.rowParts),
+                           part(columnBlocks, cut.columnParts, nextTask / cut.rowParts).begin, false};
+    backwardTask(dot_, w, dy, {dx, lddx}, own, none, Scratch(pool_, scratch(thread)));
+  });
+}
+
 }  // namespace mlit

@@ -17,17 +17,21 @@ constexpr size_t kAlignment = 64;
 
 size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
+// From lines of a row to a distance between rows, in bytes: an odd number of lines, so that the same columns of neighbouring rows do
+// not all fall into the same few sets of a cache, as they do a power of two apart.
+int64_t spread(int64_t lines) { return (lines | 1) * kPanel; }
+
 // Where the parts of so many rows lie.
 struct Layout {
   int64_t ld, blocks;
   size_t scales, starts, largest, kept, offsets, bytes;
-  // Rows behind the last may be read, by kernels that take them by groups.
-  Layout(int64_t rows, int64_t width) : ld(ceilDiv(width, kPanel) * kPanel), blocks(ceilDiv(width, kDotBlock)) {
+  // Rows behind the last are read, up to a whole group, by kernels that take them so.
+  Layout(int64_t rows, int64_t width) : ld(spread(ceilDiv(width, kPanel))), blocks(ceilDiv(width, kDotBlock)) {
     const auto count = static_cast<size_t>(rows * blocks), each = static_cast<size_t>(rows);
-    scales = aligned(static_cast<size_t>((rows + kDotGroup) * ld));
+    scales = aligned(static_cast<size_t>(ceilDiv(rows, kDotGroup) * kDotGroup * ld));
     starts = scales + aligned(count * sizeof(float));
     largest = starts + aligned(count * sizeof(int32_t));
-    kept = largest + (width >= kExactLargestWidth ? aligned(each * sizeof(LargestElement)) : 0);
+    kept = largest + aligned(each * sizeof(LargestElement));
     offsets = kept + aligned(each * static_cast<size_t>(kMostKept) * sizeof(float));
     bytes = offsets + aligned(each * sizeof(float));
   }
@@ -37,32 +41,38 @@ int64_t rowsPerTask(int64_t width) { return std::max<int64_t>(1, kElementsPerTas
 
 }  // namespace
 
-size_t CpuBackend::productBytes(int64_t rows, int64_t width) const { return integers_ ? Layout(rows, width).bytes : 0; }
+size_t roundedBytes(int64_t rows, int64_t width) { return rows > 0 ? Layout(rows, width).bytes : 0; }
 
-RoundedRows CpuBackend::roundedRows(int64_t rows, int64_t width) {
+RoundedRows roundedRowsAt(std::byte* memory, int64_t rows, int64_t width) {
   const Layout layout(rows, width);
-  if (layout.bytes > roundedBytes_) {
-    rounded_.reset();
-    roundedBytes_ = 0;
-    rounded_.reset(static_cast<std::byte*>(allocatePages(layout.bytes)));
-    if (!rounded_) {
-      throw Error(ErrorCode::kOutOfMemory,
-                  "the system refused " + std::to_string(layout.bytes) + " bytes for " + std::to_string(rows) +
-                      " rounded rows of " + std::to_string(width),
-                  {{"bytes", std::to_string(layout.bytes)}});
-    }
-    roundedBytes_ = layout.bytes;
-  }
-  std::byte* const at = rounded_.get();
   return {width,
-          reinterpret_cast<int8_t*>(at),
+          reinterpret_cast<int8_t*>(memory),
           layout.ld,
           layout.blocks,
-          reinterpret_cast<float*>(at + layout.scales),
-          reinterpret_cast<int32_t*>(at + layout.starts),
-          width >= kExactLargestWidth ? reinterpret_cast<LargestElement*>(at + layout.largest) : nullptr,
-          reinterpret_cast<float*>(at + layout.kept),
-          reinterpret_cast<float*>(at + layout.offsets)};
+          reinterpret_cast<float*>(memory + layout.scales),
+          reinterpret_cast<int32_t*>(memory + layout.starts),
+          reinterpret_cast<LargestElement*>(memory + layout.largest),
+          reinterpret_cast<float*>(memory + layout.kept),
+          reinterpret_cast<float*>(memory + layout.offsets)};
+}
+
+size_t CpuBackend::productBytes(int64_t rows, int64_t width) const { return integers_ ? roundedBytes(rows, width) : 0; }
+
+RoundedRows CpuBackend::roundedRows(int64_t rows, int64_t width) {
+  const size_t bytes = roundedBytes(rows, width);
+  if (bytes > roundedBytes_) {
+    rounded_.reset();
+    roundedBytes_ = 0;
+    rounded_.reset(static_cast<std::byte*>(allocatePages(bytes)));
+    if (!rounded_) {
+      throw Error(ErrorCode::kOutOfMemory,
+                  "the system refused " + std::to_string(bytes) + " bytes for " + std::to_string(rows) +
+                      " rounded rows of " + std::to_string(width),
+                  {{"bytes", std::to_string(bytes)}});
+    }
+    roundedBytes_ = bytes;
+  }
+  return roundedRowsAt(rounded_.get(), rows, width);
 }
 
 RoundedRows CpuBackend::roundInputs(const CpuWeight& w, const float* x, int64_t ldx, int64_t rows) {
@@ -105,6 +115,7 @@ void CpuBackend::keepColumns(const CpuWeight& w, const float* dy, int64_t lddy, 
 
 RoundedRows CpuBackend::roundGradients(const CpuWeight& w, const float* dy, int64_t lddy, int64_t rows) {
   RoundedRows to = roundedRows(rows, w.out);
+  if (w.out < kExactLargestWidth) to.largest = nullptr;
   const KeptColumns& kept = w.kept;
   if (kept.columns.empty()) to.kept = nullptr;
   if (kept.mean.empty()) to.offsets = nullptr;

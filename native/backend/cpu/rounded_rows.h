@@ -1,6 +1,7 @@
 // Rows rounded to int8 for one product (numerics: int8 compute), in memory that the backend keeps from product to product.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "backend/cpu/kernels/dot.h"
@@ -35,5 +36,9 @@ struct RoundedRows {
     block.ldScales = blocks;
   }
 };
+
+// Bytes that so many rows take, and where they lie in them.
+size_t roundedBytes(int64_t rows, int64_t width);
+RoundedRows roundedRowsAt(std::byte* memory, int64_t rows, int64_t width);
 
 }  // namespace mlit

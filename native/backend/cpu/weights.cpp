@@ -59,18 +59,6 @@ float largestOf(const float* row, int64_t n) {
   return largest;
 }
 
-// The same of what is left of a row for its bytes.
-float largestByteOf(const CpuWeight& w, const float* row) {
-  const KeptColumns& kept = w.kept;
-  if (kept.mask.empty()) return largestOf(row, w.in);
-  float largest = 0;
-  for (int64_t i = 0; i < w.in; ++i) {
-    const auto at = static_cast<size_t>(i);
-    largest = std::max(largest, std::fabs(row[i] - (kept.mean.empty() ? 0.0f : kept.mean[at])) * kept.mask[at]);
-  }
-  return largest;
-}
-
 int8_t toI8(float value, float scale) {
   if (!(scale > 0)) return 0;
   return static_cast<int8_t>(std::clamp(std::nearbyint(value / scale), -127.0f, 127.0f));
@@ -81,8 +69,12 @@ float* scalesAt(const CpuWeight& w, int64_t panel, int64_t input) {
   return w.scales + (panel * nf4Blocks(w.in) + input / kNf4Block) * kPanel;
 }
 
-void setScales(CpuWeight& w, int64_t panel, int64_t output, const float* row) {
-  if (w.format == WeightFormat::kI8Channel) w.scales[panel * kPanel + output] = largestByteOf(w, row) / 127.0f;
+const float* orNull(const std::vector<float>& values) { return values.empty() ? nullptr : values.data(); }
+
+void setScales(const DotKernels& dot, CpuWeight& w, int64_t panel, int64_t output, const float* row) {
+  if (w.format == WeightFormat::kI8Channel) {
+    w.scales[panel * kPanel + output] = dot.largest({w.in, row, orNull(w.kept.mean), orNull(w.kept.mask)}) / 127.0f;
+  }
   if (w.format != WeightFormat::kNF4) return;
   for (int64_t i = 0; i < w.in; i += kNf4Block) {
     scalesAt(w, panel, i)[output] = largestOf(row + i, std::min(kNf4Block, w.in - i));
@@ -113,21 +105,28 @@ void decodeNf4(const CpuWeight& w, int64_t panel, int64_t first, int64_t count, 
   }
 }
 
-// Of one input: its bytes, or what is kept instead.
-void encodeBytes(CpuWeight& w, int64_t panel, int64_t input, int64_t begin, int64_t end, const float* from) {
-  auto* const to = reinterpret_cast<uint8_t*>(w.data) + static_cast<size_t>(panel) * panelBytes(w.in, w.format);
+// Inputs [first, first + count): their bytes, and of those that are kept what is kept. block may be spoilt.
+void encodeBytes(const DotKernels& dot, CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t begin,
+                 int64_t end, float* block) {
   const KeptColumns& kept = w.kept;
-  const auto at = static_cast<size_t>(input);
-  const bool whole = !kept.mask.empty() && kept.mask[at] == 0;
-  if (whole) {
-    const auto column = std::lower_bound(kept.columns.begin(), kept.columns.end(), input) - kept.columns.begin();
-    const auto count = static_cast<int64_t>(kept.columns.size());
-    for (int64_t j = begin; j < end; ++j) kept.rows[(panel * kPanel + j) * count + column] = from[j];
+  const auto columns = static_cast<int64_t>(kept.columns.size());
+  for (int64_t c = 0; c < columns; ++c) {
+    const int64_t i = kept.columns[static_cast<size_t>(c)] - first;
+    if (i < 0 || i >= count) continue;
+    float* const from = block + i * kPanel;
+    for (int64_t j = begin; j < end; ++j) kept.rows[(panel * kPanel + j) * columns + c] = from[j];
+    std::fill_n(from, kPanel, 0.0f);  // the mean is 0 there, too
   }
-  const float mean = kept.mean.empty() ? 0 : kept.mean[at];
-  for (int64_t j = begin; j < end; ++j) {
-    const int code = whole ? 0 : toI8(from[j] - mean, w.scales[panel * kPanel + j]);
-    to[dotPlace(input, j)] = static_cast<uint8_t>(128 + code);
+  auto* const to = reinterpret_cast<uint8_t*>(w.data) + static_cast<size_t>(panel) * panelBytes(w.in, w.format);
+  const float* const mean = kept.mean.empty() ? nullptr : kept.mean.data() + first;
+  if (begin == 0 && end == kPanel) {
+    return dot.encode(block, mean, w.scales + panel * kPanel, count, to + dotPlace(first, 0));
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    for (int64_t j = begin; j < end; ++j) {
+      const int code = toI8(block[i * kPanel + j] - (mean == nullptr ? 0 : mean[i]), w.scales[panel * kPanel + j]);
+      to[dotPlace(first + i, j)] = static_cast<uint8_t>(128 + code);
+    }
   }
 }
 
@@ -148,10 +147,8 @@ void encode(CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t b
         for (int64_t j = begin; j < end; ++j) to[bf16Place(j)] = toBf16(from[j]);
         break;
       }
-      case WeightFormat::kI8Channel: {
-        encodeBytes(w, panel, first + i, begin, end, from);
-        break;
-      }
+      case WeightFormat::kI8Channel:
+        break;  // encodeBytes
       case WeightFormat::kNF4: {
         const float* const scales = scalesAt(w, panel, first + i);
         for (int64_t j = begin; j < end; ++j) setCode(w.data + at / 2, j, nf4Code(from[j] * nf4Inverse(scales[j])));
@@ -262,7 +259,7 @@ void CpuBackend::setWeightRows(WeightId id, int64_t firstRow, int64_t count, con
     const int64_t begin = std::max<int64_t>(firstRow - panel * kPanel, 0);
     const int64_t end = std::min<int64_t>(firstRow + count - panel * kPanel, kPanel);
     const float* rows = host + (panel * kPanel + begin - firstRow) * w.in;
-    for (int64_t j = begin; j < end; ++j) setScales(w, panel, j, rows + (j - begin) * w.in);
+    for (int64_t j = begin; j < end; ++j) setScales(*kernels_.dot, w, panel, j, rows + (j - begin) * w.in);
     float* block = scratch(thread);
     for (int64_t first = 0; first < w.in; first += kChunk) {
       const int64_t inputs = std::min(kChunk, w.in - first);
@@ -275,7 +272,12 @@ void CpuBackend::setWeightRows(WeightId id, int64_t firstRow, int64_t count, con
                       static_cast<size_t>(end - begin) * sizeof(float));
         }
       }
-      encode(w, panel, first, inputs, begin, end, begin > 0 ? shifted : block);
+      float* const from = begin > 0 ? shifted : block;
+      if (w.format == WeightFormat::kI8Channel) {
+        encodeBytes(*kernels_.dot, w, panel, first, inputs, begin, end, from);
+      } else {
+        encode(w, panel, first, inputs, begin, end, from);
+      }
     }
   });
 }

@@ -129,6 +129,16 @@ void ProfiledBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ld
   run("linearBackward", work, call, &of);
 }
 
+void ProfiledBackend::headLoss(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstI32 targets,
+                               DevConstF32 weights, DevF32 logprobs, DevReal dx, int64_t lddx,
+                               DevicePtr<std::byte> scratch) {
+  const Weight& of = weightAt(weight);
+  turn("forward", "loss");
+  const auto work = [&] { return headLossWork(of.shape, x, rows, dx); };
+  const auto call = [&] { inner_->headLoss(weight, x, ldx, rows, targets, weights, logprobs, dx, lddx, scratch); };
+  run("headLoss", work, call, &of);
+}
+
 void ProfiledBackend::weightGradient(DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy,
                                      int64_t out, int64_t in, DevF32 dW) {
   Weight of{{out, in, 0, false}, {}};

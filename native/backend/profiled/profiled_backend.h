@@ -70,6 +70,9 @@ class ProfiledBackend final : public Backend {
   int64_t deviceBytes() const override { return inner_->deviceBytes(); }
   bool integerProducts() const override { return inner_->integerProducts(); }
   size_t productBytes(int64_t rows, int64_t width) const override { return inner_->productBytes(rows, width); }
+  size_t headLossBytes(int64_t rows, int64_t out, int64_t in, WeightFormat format) const override {
+    return inner_->headLossBytes(rows, out, in, format);
+  }
   size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const override {
     return inner_->weightBytes(out, in, format);
   }
@@ -167,6 +170,8 @@ class ProfiledBackend final : public Backend {
   void linearBackward(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy,
                       DevReal dx, int64_t lddx, bool accumulate, std::span<const LoraGroup> groups, DevReal p,
                       DevReal u) override;
+  void headLoss(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstI32 targets, DevConstF32 weights,
+                DevF32 logprobs, DevReal dx, int64_t lddx, DevicePtr<std::byte> scratch) override;
   void weightGradient(DevConstReal x, int64_t ldx, int64_t rows, DevConstReal dy, int64_t lddy, int64_t out, int64_t in,
                       DevF32 dW) override;
   void rmsNormForward(DevConstReal x, HeadRows rows, DevConstF32 weight, float eps, DevReal y, int64_t ldy,

@@ -73,6 +73,16 @@ Work backwardWork(const WeightShape& weight, DevConstReal x, int64_t rows, DevCo
   return work;
 }
 
+Work headLossWork(const WeightShape& weight, DevConstReal x, int64_t rows, DevConstReal dx) {
+  Work work{bytesOf(x, rows, weight.in) + bytesOf(dx, rows, weight.in), 0, 0, rows};
+  addBase(work, weight, rows);
+  if (dx) {
+    addBase(work, weight, rows);
+    work.bytes += 2 * static_cast<double>(rows) * static_cast<double>(weight.out);  // the gradient, in bytes
+  }
+  return work;
+}
+
 Work attentionWork(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, int products) {
   double pairs = 0;
   for (size_t i = 1; i < cuSeqlens.size(); ++i) {

@@ -38,6 +38,8 @@ Work forwardWork(const WeightShape& weight, DevConstReal x, int64_t rows, DevCon
                  std::span<const LoraGroup> groups);
 Work backwardWork(const WeightShape& weight, DevConstReal x, int64_t rows, DevConstReal dy, DevConstReal dx,
                   bool accumulate, std::span<const LoraGroup> groups);
+// The head both ways, forward alone where dx is null; what a block of words has on its way is in a cache.
+Work headLossWork(const WeightShape& weight, DevConstReal x, int64_t rows, DevConstReal dx);
 // products: two forward, four backward, of each query with each key that it sees.
 Work attentionWork(const AttentionShape& shape, std::span<const int32_t> cuSeqlens, int products);
 

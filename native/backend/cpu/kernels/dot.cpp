@@ -325,6 +325,42 @@ void transpose(const uint8_t* from, uint8_t* to) {
   }
 }
 
+float largestByte(const ByteRow& row) {
+  const auto magnitudeAt = [&](auto at) __attribute__((always_inline)) {
+    Floats x = at(row.x);
+    if (row.mean != nullptr) x = hn::Sub(x, at(row.mean));
+    return hn::Abs(row.mask == nullptr ? x : hn::Mul(x, at(row.mask)));
+  };
+  Floats most = hn::Zero(kF);
+  forVectors(
+      row.n, [&](int64_t i) { most = hn::Max(magnitudeAt([&](const float* p) { return load(p + i); }), most); },
+      [&](int64_t i, int64_t n) {
+        most = hn::Max(magnitudeAt([&](const float* p) { return loadFirst(p + i, n); }), most);
+      });
+  return maxLanes(most);
+}
+
+// Four inputs of a vector of outputs are one 32-bit word each.
+void encode(const float* from, const float* mean, const float* scales, int64_t inputs, uint8_t* to) {
+  const hn::RebindToUnsigned<FloatTag> words;
+  for (int64_t i = 0; i < inputs; i += kDotSteps, to += kStepBytes) {
+    for (int64_t j = 0; j < kPanel; j += kLanes) {
+      const Floats scale = load(scales + j);
+      auto four = hn::Set(words, 0x80808080u);
+      for (int64_t t = 0; t < kDotSteps && i + t < inputs; ++t) {
+        const Floats x = load(from + (i + t) * kPanel + j);
+        const Floats value = hn::Div(mean == nullptr ? x : hn::Sub(x, set(mean[i + t])), scale);
+        const Ints q =
+            hn::NearestInt(hn::IfThenElseZero(hn::Gt(scale, hn::Zero(kF)), clamp(set(-127), value, set(127))));
+        // + 128 is one bit more in eight: the sign's, turned.
+        const auto byte = hn::And(hn::BitCast(words, q), hn::Set(words, 0xFFu));
+        four = hn::Xor(four, hn::ShiftLeftSame(byte, static_cast<int>(8 * t)));
+      }
+      hn::StoreU(four, words, reinterpret_cast<uint32_t*>(to + j * kDotSteps));
+    }
+  }
+}
+
 void decode(const uint8_t* from, const float* scales, int64_t rows, float* to) {
   const hn::RebindToUnsigned<FloatTag> words;
   const auto rowOf = [&](const uint8_t* at, auto shift, float* out) __attribute__((always_inline)) {
@@ -364,6 +400,6 @@ constexpr const char* kUnit = "AVX2 in 16 bits";
 constexpr const char* kUnit = "NEON";
 #endif
 
-const DotKernels dotKernels = {kUnit, roundRow, dotBlock, sumRow, transpose, decode};
+const DotKernels dotKernels = {kUnit, roundRow, dotBlock, sumRow, transpose, largestByte, encode, decode};
 
 }  // namespace mlit::MLIT_ISA_NAMESPACE

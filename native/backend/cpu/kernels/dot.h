@@ -63,6 +63,14 @@ struct DotBlock {
   GemmAhead ahead[2];
 };
 
+// What of a weight's row [n] becomes bytes: x less the mean (null: nothing), where the mask (null: everywhere) is not 0.
+struct ByteRow {
+  int64_t n;
+  const float* x;
+  const float* mean;
+  const float* mask;
+};
+
 struct DotKernels {
   const char* unit;  // what multiplies the bytes: "AVX-512 VNNI"
   void (*round)(const RoundedRow& row);
@@ -70,6 +78,10 @@ struct DotKernels {
   float (*sum)(const RowSum& row);
   // From inputs [first, first + 64) of a panel, [16][64 outputs][4 inputs], to [16][64 inputs][4 outputs].
   void (*transpose)(const uint8_t* from, uint8_t* to);
+  float (*largest)(const ByteRow& row);  // magnitude; NaN ignored
+  // A panel's inputs: to's element (i, j) = round((from[i * 64 + j] - mean[i]) / scales[j]) + 128, at most 127 from it; 128 where
+  // scales[j] is 0. mean: null for none.
+  void (*encode)(const float* from, const float* mean, const float* scales, int64_t inputs, uint8_t* to);
   // to[i * 64 + j] = (from's element (i, j) - 128) * scales[j]
   void (*decode)(const uint8_t* from, const float* scales, int64_t rows, float* to);
 };

@@ -67,9 +67,79 @@ void softmaxScaled(float* x, int64_t n, float max, float factor) {
       [&](int64_t i, int64_t left) { storeFirst(hn::Mul(expOf(hn::Sub(loadFirst(x + i, left), m)), f), x + i, left); });
 }
 
+constexpr int64_t kWide = 16;       // lanes of the widest vectors: sums are formed in so many parts everywhere
+constexpr float kTiny = 0x1p-100f;  // 127 / it is still a number; what is smaller counts as zero
+constexpr int64_t kParts = kWide / kLanes;
+
+// Sixteen interleaved sums or maxima of whole vectors, joined in one order.
+template <class Vector, class At, class Join>
+HWY_INLINE Vector joined(int64_t n, Vector first, At at, Join join) {
+  Vector parts[kParts];
+  for (int64_t p = 0; p < kParts; ++p) parts[p] = first;
+  for (int64_t i = 0; i < n; i += kWide) {
+    for (int64_t p = 0; p < kParts; ++p) parts[p] = join(parts[p], at(i + p * kLanes));
+  }
+  for (int64_t step = kParts / 2; step > 0; step /= 2) {
+    for (int64_t p = 0; p < step; ++p) parts[p] = join(parts[p], parts[p + step]);
+  }
+  return parts[0];
+}
+
+// The lanes that are left of sixteen, halves onto halves.
+HWY_INLINE float sumOfLanes(Floats v) {
+  alignas(64) float lanes[kLanes];
+  hn::Store(v, kF, lanes);
+  for (int64_t step = kLanes / 2; step > 0; step /= 2) {
+    for (int64_t i = 0; i < step; ++i) lanes[i] += lanes[i + step];
+  }
+  return lanes[0];
+}
+
+void roundedBlock(const LossBlock& b) {
+  const int64_t whole = (b.n + kWide - 1) / kWide * kWide;
+  const auto larger = [](Floats x, Floats y) { return hn::Max(y, x); };  // NaN is skipped, as above
+  for (int64_t i = b.n; i < whole; ++i) b.logits[i] = -__builtin_inff();
+  const float max = maxLanes(joined(
+      whole, set(kLowest), [&](int64_t i) { return load(b.logits + i); }, larger));
+  const Floats m = set(max);
+  const Floats sum = joined(
+      whole, hn::Zero(kF),
+      [&](int64_t i) {
+        const Floats e = expOf(hn::Sub(load(b.logits + i), m));
+        store(e, b.logits + i);
+        return e;
+      },
+      [](Floats x, Floats y) { return hn::Add(x, y); });
+  *b.max = max;
+  *b.sum = sumOfLanes(sum);
+  if (b.to == nullptr) return;
+  if (b.target >= 0) b.logits[b.target] = 0;
+  const auto valueAt = [&](int64_t i) { return hn::Mul(load(b.logits + i), load(b.factors + i)); };
+  const float largest = maxLanes(joined(whole, hn::Zero(kF), valueAt, larger));
+  const int64_t padded = (b.n + 63) / 64 * 64;
+  if (!(largest >= kTiny)) {
+    *b.scale = 0, *b.start = 0;
+    for (int64_t i = 0; i < padded; ++i) b.to[i] = 0;
+    return;
+  }
+  *b.scale = largest / 127.0f;
+  const Floats inverse = set(127.0f / largest);
+  const hn::Rebind<int8_t, FloatTag> bytes;
+  const Ints total = joined(
+      whole, hn::Zero(kI),
+      [&](int64_t i) {
+        const Ints q = hn::NearestInt(hn::Mul(valueAt(i), inverse));
+        hn::StoreU(hn::DemoteTo(bytes, q), bytes, b.to + i);
+        return q;
+      },
+      [](Ints x, Ints y) { return hn::Add(x, y); });
+  *b.start = -128 * hn::GetLane(hn::SumOfLanes(kI, total));
+  for (int64_t i = whole; i < padded; ++i) b.to[i] = 0;
+}
+
 }  // namespace
 
-const LossKernels lossKernels = {softmaxStatistics, softmaxScaled};
+const LossKernels lossKernels = {softmaxStatistics, softmaxScaled, roundedBlock};
 
 }  // namespace MLIT_ISA_NAMESPACE
 }  // namespace mlit
