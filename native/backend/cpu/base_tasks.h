@@ -11,6 +11,9 @@ inline constexpr int64_t kForwardRows = 132;    // rows of x that stay in L2 bes
 inline constexpr int64_t kBackwardRows = 1056;  // rows that share one transposed block of W,
 inline constexpr int64_t kBackwardPass = 96;    // and those of them that stay in L2 beside it
 static_assert(kBackwardPass <= kDroppedRows);
+// Where K is a vocabulary: less of it at once, for more column blocks, so that the rows, which no cache holds, are read less often.
+inline constexpr int64_t kMaxHeadTransposed = 5;
+inline constexpr int64_t kHeadDepth = 1024;
 
 // y's rows x panels. nextPanel: where this thread will probably go on.
 struct ForwardTask {
@@ -35,6 +38,7 @@ struct BackwardTask {
   Range rows, blocks;
   int64_t nextBlock;
   bool accumulate;
+  bool head = false;  // of kMaxHeadTransposed blocks
 };
 void backwardTask(const KernelTable& kernels, const CpuWeight& w, ConstMatrix dy, Matrix dx, const BackwardTask& task,
                   const BackwardAdapters& adapters, const Scratch& scratch);

@@ -9,11 +9,13 @@ namespace {
 
 constexpr int64_t kDepth = 2048;  // along K: 128 KiB of a panel, which stay in L2 while the rows go by
 constexpr int64_t kBlockBytes = kPanel * kPanel;
-static_assert(kDepth * kPanel <= kBlockFloats * static_cast<int64_t>(sizeof(float)));
+constexpr int64_t kTransposedBytes = kMaxTransposed * kBlockFloats * static_cast<int64_t>(sizeof(float));
+static_assert(kMaxTransposed * kDepth * kPanel <= kTransposedBytes);
+static_assert(kMaxHeadTransposed * kHeadDepth * kPanel <= kTransposedBytes);
 
 // A function of K alone, in whole blocks.
-int64_t depthOfDot(int64_t k) {
-  return std::max(kDotBlock, ceilDiv(ceilDiv(k, ceilDiv(k, kDepth)), kDotBlock) * kDotBlock);
+int64_t depthOfDot(int64_t k, int64_t most) {
+  return std::max(kDotBlock, ceilDiv(ceilDiv(k, ceilDiv(k, most)), kDotBlock) * kDotBlock);
 }
 
 // dx[r, columns] += the largest element of row r times its row of W; w's scale is in the element.
@@ -51,7 +53,7 @@ int64_t paddedSteps(int64_t steps) { return ceilDiv(steps, kDotSteps) * kDotStep
 void forwardTask(const DotKernels& dot, const CpuWeight& w, const RoundedRows& x, Matrix y, const ForwardTask& task,
                  const ForwardAdapters& adapters, const Scratch& scratch) {
   const Range rows = task.rows, panels = task.panels;
-  const int64_t depth = depthOfDot(w.in);
+  const int64_t depth = depthOfDot(w.in, kDepth);
   for (int64_t k0 = 0; k0 < w.in; k0 += depth) {
     const int64_t steps = std::min(depth, w.in - k0);
     for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
@@ -82,9 +84,9 @@ void forwardTask(const DotKernels& dot, const CpuWeight& w, const RoundedRows& x
 
 void backwardTask(const DotKernels& dot, const CpuWeight& w, const RoundedRows& dy, Matrix dx, const BackwardTask& task,
                   const BackwardAdapters& adapters, const Scratch& scratch) {
-  const auto [rows, blocks, nextBlock, accumulate] = task;
+  const auto [rows, blocks, nextBlock, accumulate, head] = task;
   auto* const transposed = reinterpret_cast<uint8_t*>(scratch.blocks);
-  const int64_t depth = depthOfDot(w.out);
+  const int64_t depth = depthOfDot(w.out, head ? kHeadDepth : kDepth);
   const int64_t passes = ceilDiv(rows.size(), kBackwardPass);
   for (int64_t k0 = 0; k0 < w.out; k0 += depth) {
     const int64_t steps = std::min(depth, w.out - k0);

@@ -45,7 +45,7 @@ void forwardTask(const KernelTable& kernels, const CpuWeight& w, ConstMatrix x, 
 
 void backwardTask(const KernelTable& kernels, const CpuWeight& w, ConstMatrix dy, Matrix dx, const BackwardTask& task,
                   const BackwardAdapters& adapters, const Scratch& scratch) {
-  const auto [rows, blocks, nextBlock, accumulate] = task;
+  const Range rows = task.rows, blocks = task.blocks;
   const GemmKernels& gemm = *kernels.gemm;
   const int64_t depth = depthOf(w.out, kBackwardDepth);
   const int64_t passes = ceilDiv(rows.size(), kBackwardPass);
@@ -63,7 +63,7 @@ void backwardTask(const KernelTable& kernels, const CpuWeight& w, ConstMatrix dy
     const bool last = k0 + steps >= w.out;
     const int64_t nextPanel = last ? 0 : (k0 + steps) / kPanel;
     const int64_t nextPanels = std::min(w.panels() - nextPanel, depth / kPanel);
-    const int64_t shift = last ? nextBlock - blocks.begin : 0;
+    const int64_t shift = last ? task.nextBlock - blocks.begin : 0;
     for (int64_t pass = 0; pass < passes; ++pass) {
       const Range own = part(rows.size(), passes, pass, kGemmRows);
       const int64_t row = rows.begin + own.begin;
@@ -91,7 +91,7 @@ void backwardTask(const KernelTable& kernels, const CpuWeight& w, ConstMatrix dy
                     true,
                     dx.data + row * dx.ld + block * kPanel,
                     dx.ld,
-                    accumulate || k0 > 0,
+                    task.accumulate || k0 > 0,
                     {weights, inputRows}},
                    scratch.tail);
         if (last) adapters.add({row, row + own.size()}, {block * kPanel, block * kPanel + inputs}, dx, scratch);

@@ -21,13 +21,14 @@ struct Cut {
   int64_t columnParts = 1;
 };
 
-Cut backwardCut(int64_t rows, int64_t columnBlocks, int64_t threads) {
+// most: column blocks of a task.
+Cut backwardCut(int64_t rows, int64_t columnBlocks, int64_t most, int64_t threads) {
   Cut best;
   double bestCost = 0;
   const int64_t minRowParts = ceilDiv(rows, kBackwardRows);
   for (int64_t rowParts = minRowParts;
        rowParts <= std::max<int64_t>(minRowParts, std::min<int64_t>(ceilDiv(rows, 128), 4 * threads)); ++rowParts) {
-    for (int64_t columnParts = ceilDiv(columnBlocks, kMaxTransposed); columnParts <= columnBlocks; ++columnParts) {
+    for (int64_t columnParts = ceilDiv(columnBlocks, most); columnParts <= columnBlocks; ++columnParts) {
       const double blocks = static_cast<double>(ceilDiv(columnBlocks, columnParts));
       const double taskRows = static_cast<double>(ceilDiv(rows, rowParts));
       // Every column block more of a task saves a walk over dy.
@@ -107,11 +108,12 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
 
   const int64_t columnBlocks = ceilDiv(w.in, kPanel);
   const bool small = rows * w.out * w.in <= kSmallWork;
-  const Cut cut = !dx                                       ? Cut{0, 0}
-                  : small && columnBlocks <= kMaxTransposed ? Cut{}
-                                                            : backwardCut(rows, columnBlocks, pool_.threads());
+  const bool integers = integers_ && w.format == WeightFormat::kI8Channel && dx;
+  const Cut cut = !dx ? Cut{0, 0}
+                  : small && columnBlocks <= kMaxTransposed
+                      ? Cut{}
+                      : backwardCut(rows, columnBlocks, kMaxTransposed, pool_.threads());
   const int64_t baseTasks = cut.rowParts * cut.columnParts;
-  const bool integers = integers_ && w.format == WeightFormat::kI8Channel && baseTasks > 0;
   const RoundedRows rounded = integers ? roundGradients(w, dy.floats(), lddy, rows) : RoundedRows{};
   const BackwardAdapters adapters{kernels_, groups, w.in, {u.floats(), ldp}};
   pool_.run(baseTasks + static_cast<int64_t>(runs.size()) - 1, [&](int64_t task, int thread) {
@@ -135,13 +137,13 @@ void CpuBackend::linearBackward(WeightId weight, DevConstReal x, int64_t ldx, in
 
 void CpuBackend::multiplyBackward(const CpuWeight& w, const RoundedRows& dy, int64_t rows, float* dx, int64_t lddx) {
   const int64_t columnBlocks = ceilDiv(w.in, kPanel);
-  const Cut cut = backwardCut(rows, columnBlocks, pool_.threads());
+  const Cut cut = backwardCut(rows, columnBlocks, kMaxHeadTransposed, pool_.threads());
   const BackwardAdapters none{kernels_, {}, w.in, {nullptr, 0}};
   pool_.run(cut.rowParts * cut.columnParts, [&](int64_t task, int thread) {
     const int64_t nextTask = task + pool_.threads();
     const BackwardTask own{part(rows, cut.rowParts, task % cut.rowParts, kDotGroup),
                            part(columnBlocks, cut.columnParts, task / cut.rowParts),
-                           part(columnBlocks, cut.columnParts, nextTask / cut.rowParts).begin, false};
+                           part(columnBlocks, cut.columnParts, nextTask / cut.rowParts).begin, false, true};
     backwardTask(dot_, w, dy, {dx, lddx}, own, none, Scratch(pool_, scratch(thread)));
   });
 }
