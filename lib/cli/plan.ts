@@ -22,8 +22,8 @@ const STEP_EFFICIENCY = 0.75;
  * Of a step with integer products: their share of their own rate, and all that stays in float32 as a share of a float32 step. Rough: by one
  * profile on a machine with AMX (docs/profiling.md).
  */
-const INTEGER_EFFICIENCY = 0.3;
-const FLOAT_SHARE = 0.2;
+const INTEGER_EFFICIENCY = 0.45;
+const FLOAT_SHARE = 0.1;
 
 export function addPlan(program: Command): void {
   const plan = addTrainFlags(
