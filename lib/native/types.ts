@@ -154,6 +154,8 @@ export interface NativeModel extends NativeHandle {
   readonly bytes: number;
   readonly format: WeightFormat;
   readonly compute: Compute;
+  /** What integer products make of the weights, relative: the root mean square of one row in 64. 0 where there are none. */
+  readonly roundingError: number;
   readonly path: string;
   /** `cpu` or `cuda:N`. */
   readonly device: string;

@@ -115,6 +115,7 @@ export class MultiTrainer implements AsyncDisposable {
         compute: chosen.compute,
         signal: options.signal,
         onProgress: options.onLoad,
+        onNote: options.onNote,
       }));
     try {
       return new MultiTrainer(options, plan, prepared, await openPlanned(model, shapes, plan));

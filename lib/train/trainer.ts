@@ -382,6 +382,7 @@ export class Trainer implements AsyncDisposable {
           profile: profile !== false,
           signal,
           onProgress: onLoad,
+          onNote,
         }));
       if (!base) cleanup.add(() => model.dispose());
       if (!base) await refuseReplaced(prepared);

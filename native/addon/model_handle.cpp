@@ -49,6 +49,7 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
     setReadOnly(handle, "bytes", Napi::Number::New(target, static_cast<double>(model.bytes())));
     setReadOnly(handle, "format", Napi::String::New(target, formatName(model.format())));
     setReadOnly(handle, "compute", Napi::String::New(target, model.backend().integerProducts() ? "int8" : "f32"));
+    setReadOnly(handle, "roundingError", Napi::Number::New(target, model.roundingError()));
     setReadOnly(handle, "device", Napi::String::New(target, device));
     setReadOnly(handle, "path", Napi::String::New(target, model.path()));
     return handle;

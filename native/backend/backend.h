@@ -142,6 +142,12 @@ class BackendSizes {
   virtual int64_t deviceBytes() const = 0;
 };
 
+// Sums of squares over some of a matrix's rows: of what rounding made of them less what they were, and of what they were.
+struct RoundingError {
+  double error = 0;
+  double size = 0;
+};
+
 class Backend : public BackendSizes {
  public:
   virtual std::string name() const = 0;         // "cpu"
@@ -177,6 +183,11 @@ class Backend : public BackendSizes {
   virtual bool chooseColumns(WeightId weight) {
     static_cast<void>(weight);
     return false;
+  }
+  // Of a weight of integer products, of one row in 64; nothing of others.
+  virtual RoundingError roundingError(WeightId weight) {
+    static_cast<void>(weight);
+    return {};
   }
   // out[i, :] = scale * W[ids[i], :]; out is [n, in]. Ids are in range (checked by the caller).
   virtual void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) = 0;

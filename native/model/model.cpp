@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "core/error.h"
@@ -87,6 +88,19 @@ const char* formatName(WeightFormat format) {
       return "nf4";
   }
   return "f32";
+}
+
+double Model::roundingError() const {
+  RoundingError all;
+  const auto add = [&](WeightId weight) {
+    const RoundingError own = backend_->roundingError(weight);
+    all.error += own.error, all.size += own.size;
+  };
+  for (const LayerWeights& layer : layers_) {
+    for (const WeightId weight : {layer.qkv, layer.o, layer.gateUp, layer.down}) add(weight);
+  }
+  add(head_);
+  return all.size > 0 ? std::sqrt(all.error / all.size) : 0;
 }
 
 size_t productBytes(const ModelConfig& config, const BackendSizes& backend, int64_t rows, int64_t headRows,

@@ -424,6 +424,29 @@ TEST(Dot, KeepsInFloat32WhatIsLargeAndWhatRowsHaveInCommon) {
   EXPECT_FALSE(c.backend->chooseColumns(c.weight)) << "once is enough";
 }
 
+TEST(Dot, TellsHowFarItsWeightsAreFromWhatTheyWereMadeOf) {
+  const Calibrated c(2, "auto");
+  const auto expectMeasured = [&] {
+    const std::vector<float> seen = c.seen();
+    RoundingError expected;
+    for (int64_t o = 0; o < Calibrated::kOut; o += 64) {
+      for (int64_t i = 0; i < Calibrated::kIn; ++i) {
+        const double was = c.w[at(o, Calibrated::kIn, i)], is = seen[at(o, Calibrated::kIn, i)];
+        expected.error += (is - was) * (is - was), expected.size += was * was;
+      }
+    }
+    const RoundingError got = c.backend->roundingError(c.weight);
+    EXPECT_NEAR(got.error, expected.error, 1e-3 * expected.error);
+    EXPECT_NEAR(got.size, expected.size, 1e-6 * expected.size);
+    return got.error;
+  };
+  const double before = expectMeasured();
+  ASSERT_TRUE(c.calibrate());
+  EXPECT_LT(expectMeasured(), before / 10);
+  const auto floats = createCpuBackend(1);
+  EXPECT_EQ(floats->roundingError(floats->createWeight(64, 64, WeightFormat::kI8Channel)).size, 0);
+}
+
 TEST(Dot, KeptColumnsHaveTheSameBitsOnEveryInstructionSet) {
   std::vector<float> y, dx, seen;
   for (const std::string& isa : availableIsas()) {

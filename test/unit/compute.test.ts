@@ -89,8 +89,14 @@ describe('compute int8', () => {
     const record = readFileSync(join(first, 'run.yaml'), 'utf8');
     expect(record).toMatch(/^ {2}compute: int8$[\s\S]*^ {2}compute: int8$/m); // asked for, and chosen
     expect(readFileSync(join(first, 'adapter', 'README.md'), 'utf8')).toContain('(`--compute int8`)');
-    await using integers = await Model.load({ model: base.model, threads: 2, compute: 'int8' });
-    await using floats = await Model.load({ model: base.model, threads: 2, baseDtype: 'f32' });
+    const notes: string[] = [];
+    const onNote = (note: string): void => void notes.push(note);
+    await using integers = await Model.load({ model: base.model, threads: 2, compute: 'int8', onNote });
+    await using floats = await Model.load({ model: base.model, threads: 2, baseDtype: 'f32', onNote });
+    expect(notes).toEqual([expect.stringMatching(/^weights rounded to int8 are 0\.\d\d % off/)]);
+    expect(integers.roundingError).toBeGreaterThan(0.001);
+    expect(integers.roundingError).toBeLessThan(0.01);
+    expect(floats.roundingError).toBe(0);
     expect(integers.compute).toBe('int8');
     expect(floats.compute).toBe('f32');
     // A tiny one is mostly padding and kept columns; of a real one it is a quarter.

@@ -48,6 +48,7 @@ class CpuBackend final : public Backend {
   size_t weightBytes(int64_t out, int64_t in, WeightFormat format) const override;
   WeightId createWeight(int64_t out, int64_t in, WeightFormat format) override;
   void setWeightRows(WeightId weight, int64_t firstRow, int64_t count, const float* host) override;
+  RoundingError roundingError(WeightId weight) override;
   void refreshWeightRows(WeightId weight, int64_t firstRow, int64_t count, DevConstF32 rows) override;
   void destroyWeight(WeightId weight) override;
   void gatherWeightRows(WeightId weight, DevConstI32 ids, int64_t n, float scale, DevF32 out) override;

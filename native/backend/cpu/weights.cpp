@@ -130,6 +130,21 @@ void encodeBytes(const DotKernels& dot, CpuWeight& w, int64_t panel, int64_t fir
   }
 }
 
+// Of a row as its bytes, the mean and the kept columns have it, where `from` is what it was made of.
+RoundingError roundingErrorOf(const CpuWeight& w, int64_t row, const float* from) {
+  const KeptColumns& kept = w.kept;
+  const uint8_t* const bytes = w.dotRows(row / kPanel, 0);
+  RoundingError sums;
+  for (int64_t i = 0; i < w.in; ++i) {
+    const auto at = static_cast<size_t>(i);
+    const double was = double{from[i]}, mean = kept.mean.empty() ? 0.0 : double{kept.mean[at]};
+    const double is = (bytes[dotPlace(i, row % kPanel)] - 128) * double{w.scales[row]} + mean;
+    sums.size += was * was;
+    if (kept.mask.empty() || kept.mask[at] != 0) sums.error += (is - was) * (is - was);
+  }
+  return sums;
+}
+
 // Writes columns [begin, end) of inputs [first, first + count) of a panel from the transposed floats block [count][kPanel].
 void encode(CpuWeight& w, int64_t panel, int64_t first, int64_t count, int64_t begin, int64_t end, const float* block) {
   const int64_t base = (panel * w.in + first) * kPanel;
@@ -252,6 +267,7 @@ void CpuBackend::setWeightRows(WeightId id, int64_t firstRow, int64_t count, con
                                           " are outside a weight of " + std::to_string(w.out) + " rows");
   }
   if (count == 0) return;
+  if (integers_ && w.format == WeightFormat::kI8Channel) w.rounded.resize(static_cast<size_t>(w.panels()));
   const int64_t firstPanel = firstRow / kPanel;
   const int64_t lastPanel = (firstRow + count - 1) / kPanel;
   pool_.run(lastPanel - firstPanel + 1, [&](int64_t task, int thread) {
@@ -261,6 +277,7 @@ void CpuBackend::setWeightRows(WeightId id, int64_t firstRow, int64_t count, con
     const float* rows = host + (panel * kPanel + begin - firstRow) * w.in;
     for (int64_t j = begin; j < end; ++j) setScales(*kernels_.dot, w, panel, j, rows + (j - begin) * w.in);
     float* block = scratch(thread);
+    const bool measured = integers_ && w.format == WeightFormat::kI8Channel && begin == 0;
     for (int64_t first = 0; first < w.in; first += kChunk) {
       const int64_t inputs = std::min(kChunk, w.in - first);
       // The row [begin] becomes column 0 of the block; shift it to where encode() looks for it.
@@ -279,7 +296,14 @@ void CpuBackend::setWeightRows(WeightId id, int64_t firstRow, int64_t count, con
         encode(w, panel, first, inputs, begin, end, from);
       }
     }
+    if (measured) w.rounded[static_cast<size_t>(panel)] = roundingErrorOf(w, panel * kPanel, rows);
   });
+}
+
+RoundingError CpuBackend::roundingError(WeightId id) {
+  RoundingError all;
+  for (const auto& [error, size] : weightAt(id).rounded) all.error += error, all.size += size;
+  return all;
 }
 
 void CpuBackend::refreshWeightRows(WeightId id, int64_t firstRow, int64_t count, DevConstF32 rows) {

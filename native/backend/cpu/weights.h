@@ -35,6 +35,7 @@ struct CpuWeight {
   // kI8Channel: one an output, padded to whole panels. kNF4: [panels][blocks of a row][kPanel].
   float* scales = nullptr;
   KeptColumns kept;
+  std::vector<RoundingError> rounded;  // by panel, of its first row: products of integers
 
   CpuWeight() = default;
   ~CpuWeight();

@@ -88,6 +88,7 @@ class ProfiledBackend final : public Backend {
   void destroyWeight(WeightId weight) override;
   void watchColumns(bool watch) override { inner_->watchColumns(watch); }
   bool chooseColumns(WeightId weight) override { return inner_->chooseColumns(weight); }
+  RoundingError roundingError(WeightId weight) override { return inner_->roundingError(weight); }
 
   // work: what follows the name, of the arguments.
 #define MLIT_OP(op, parameters, arguments, ...)                                     \
