@@ -2,9 +2,7 @@
 // the promises of every product (rows, threads, instruction sets), which sums of integers make easy to keep and easy to lose.
 #include "backend/cpu/kernels/dot.h"
 
-#if defined(__x86_64__)
-#include "backend/cpu/amx/dot_amx.h"
-#endif
+#include "backend/cpu/dot_units.h"
 #include "backend/cpu/rounded_rows.h"
 #include "test/ops/linear_cases.h"
 
@@ -146,11 +144,8 @@ TEST(Dot, ExtremesDoNotSaturate) {
   }
 }
 
-#if defined(__x86_64__)
-TEST(Dot, TheMatrixUnitHasTheSameBits) {
-  const DotKernels* amx = amxDotKernels();
-  if (amx == nullptr) GTEST_SKIP() << "this processor has no AMX for int8, or the system does not let it be used";
-  const DotKernels& plain = kernelsOf("avx512");
+// A unit beside an instruction set's own kernels, and those.
+void expectSameProducts(const DotKernels& unit, const DotKernels& plain) {
   for (const int64_t rows : {1, 11, 12, 31, 32, 33, 44, 70}) {
     for (const int64_t k : {4, 60, 64, 128, 132, 640, 1000}) {
       for (const int64_t columns : {1, 31, 32, 33, 64}) {
@@ -175,14 +170,26 @@ TEST(Dot, TheMatrixUnitHasTheSameBits) {
           block.c = expected.data();
           plain.block(block);
           block.c = c.data();
-          amx->block(block);
+          unit.block(block);
           ASSERT_TRUE(sameBytes(c, expected)) << rows << " x " << columns << ", k " << k << (add ? ", added" : "");
         }
       }
     }
   }
 }
-#endif
+
+TEST(Dot, TheMatrixUnitHasTheSameBits) {
+  const DotKernels* amx = dotUnitOf("avx512");
+  if (amx == nullptr) GTEST_SKIP() << "this processor has no AMX for int8, or the system does not let it be used";
+  expectSameProducts(*amx, kernelsOf("avx512"));
+}
+
+TEST(Dot, AvxVnniHasTheSameBits) {
+  const DotKernels* vnni = dotUnitOf("avx2");
+  if (vnni == nullptr) GTEST_SKIP() << "this processor has no AVX-VNNI";
+  expectSameProducts(*vnni, kernelsOf("avx2"));
+  EXPECT_EQ(std::string(vnni->unit), "AVX-VNNI");
+}
 
 std::vector<LinearCase> integerCases() {
   std::vector<LinearCase> cases;

@@ -7,10 +7,8 @@
 #include <string>
 #include <utility>
 
-#if defined(__x86_64__)
-#include "backend/cpu/amx/dot_amx.h"
-#endif
 #include "backend/cpu/cpu_backend.h"
+#include "backend/cpu/dot_units.h"
 #include "backend/cpu/weights.h"
 #include "core/error.h"
 
@@ -60,14 +58,6 @@ constexpr const char* kFloor = "mlit-native needs an ARMv8-A processor";
 const char* lacking(const KernelTable&) { return nullptr; }
 #endif
 
-// Those with the same bits that this processor is fastest with.
-const DotKernels& dotKernelsOf(const KernelTable& table) {
-#if defined(__x86_64__)
-  if (std::strcmp(table.isa, "avx512") == 0 && amxDotKernels() != nullptr) return *amxDotKernels();
-#endif
-  return *table.dot;
-}
-
 }  // namespace
 
 const KernelTable& kernelTable(const char* isa) {
@@ -89,7 +79,10 @@ const KernelTable& kernelTable(const char* isa) {
 void CpuBackend::AlignedFree::operator()(void* memory) const { std::free(memory); }
 
 CpuBackend::CpuBackend(int threads, const KernelTable& kernels, bool integers)
-    : kernels_(kernels), dot_(dotKernelsOf(kernels)), pool_(threads), integers_(integers) {
+    : kernels_(kernels),
+      dot_(dotUnitOf(kernels.isa) != nullptr ? *dotUnitOf(kernels.isa) : *kernels.dot),
+      pool_(threads),
+      integers_(integers) {
   for (int thread = 0; thread < threads; ++thread) {
     std::unique_ptr<float[], AlignedFree> memory(static_cast<float*>(std::aligned_alloc(4096, kThreadScratchBytes)));
     if (!memory)

@@ -42,6 +42,9 @@ struct KernelTable {
 #if defined(__x86_64__)
 MLIT_DECLARE_KERNELS(avx2)
 MLIT_DECLARE_KERNELS(avx512)
+namespace avxvnni {
+extern const DotKernels dotKernels;  // products of bytes alone (dot_units.h)
+}
 #elif defined(__aarch64__)
 MLIT_DECLARE_KERNELS(neon)
 #endif

@@ -15,6 +15,9 @@ namespace {
 #if HWY_TARGET <= HWY_AVX3
 constexpr int kMaxRows = 6;
 constexpr int kVectors = 4;  // 6 x 4 sums of 32 registers
+#elif defined(__AVXVNNI__)
+constexpr int kMaxRows = 6;
+constexpr int kVectors = 2;  // 6 x 2 of 16
 #elif HWY_TARGET <= HWY_AVX2
 constexpr int kMaxRows = 4;
 constexpr int kVectors = 2;  // 4 x 2 of 16: a product of bytes takes some on the way
@@ -49,6 +52,23 @@ MLIT_INLINE Ints startOf(int32_t start) { return hn::Set(kI, start); }
 MLIT_INLINE void addProducts(Ints& sum, const Weights& w, const Values& v) {
   // Not the intrinsic: g++ 12 copies sums from register to register around it, a third of the speed.
   asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(w.bytes), "v"(v.bytes));
+}
+#elif defined(__AVXVNNI__)
+struct Weights {
+  __m256i bytes;
+};
+struct Values {
+  __m256i bytes;
+};
+MLIT_INLINE Weights weightsAt(const uint8_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+MLIT_INLINE Values valuesAt(const int8_t* p) {
+  int32_t four;
+  std::memcpy(&four, p, sizeof(four));
+  return {_mm256_set1_epi32(four)};
+}
+MLIT_INLINE Ints startOf(int32_t start) { return hn::Set(kI, start); }
+MLIT_INLINE void addProducts(Ints& sum, const Weights& w, const Values& v) {
+  asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(w.bytes), "x"(v.bytes));
 }
 #elif HWY_TARGET <= HWY_AVX2
 // Even and odd bytes as 16 bits: pairs of their products are summed in 32, so that nothing saturates.
@@ -147,7 +167,7 @@ void multiply(const DotBlock& t, int64_t row, int64_t column, AheadOfTile ahead,
 using Multiply = void (*)(const DotBlock&, int64_t, int64_t, AheadOfTile, float*);
 constexpr Multiply kMultiply[] = {
     multiply<1>, multiply<2>, multiply<3>, multiply<4>,
-#if HWY_TARGET <= HWY_AVX3
+#if HWY_TARGET <= HWY_AVX3 || defined(__AVXVNNI__)
     multiply<5>, multiply<6>,
 #endif
 };
@@ -394,6 +414,8 @@ void decode(const uint8_t* from, const float* scales, int64_t rows, float* to) {
 
 #if HWY_TARGET <= HWY_AVX3
 constexpr const char* kUnit = "AVX-512 VNNI";
+#elif defined(__AVXVNNI__)
+constexpr const char* kUnit = "AVX-VNNI";
 #elif HWY_TARGET <= HWY_AVX2
 constexpr const char* kUnit = "AVX2 in 16 bits";
 #else
