@@ -20,30 +20,44 @@ static_assert(kDotBlock == 2 * kPanel && kTileRows % kDotGroup == 0 && kTaskRows
 
 int64_t tasksOf(int64_t vocabulary) { return ceilDiv(ceilDiv(vocabulary, kDotBlock), kTaskBlocks); }
 
-// What is known of each row, block by block or task by task, until all of it is.
-struct HeadRowsAt {
+// Where in the scratch, in bytes, lies what is known of each row until all of it is.
+struct HeadLayout {
+  int64_t tasks;
+  size_t maxima, sums, taskMaxima, taskKept, targets, bytes;
+
+  HeadLayout(int64_t rows, int64_t vocabulary) : tasks(tasksOf(vocabulary)), bytes(roundedBytes(rows, vocabulary)) {
+    const auto take = [&](int64_t each) {
+      const size_t at = bytes;
+      bytes += static_cast<size_t>(ceilDiv(rows * each, kPanel) * kPanel) * sizeof(float);
+      return at;
+    };
+    const int64_t blocks = ceilDiv(vocabulary, kDotBlock);
+    maxima = take(blocks);
+    sums = take(blocks);
+    taskMaxima = take(tasks);
+    taskKept = take(tasks * kMostKept);
+    targets = take(1);
+  }
+};
+
+struct HeadLossRows {
   RoundedRows gradient;
   int64_t tasks;
-  float* maxima;      // [rows][blocks]
+  float*
+      maxima;  // [rows][blocks]: the largest logit of each; in the end the block's share of exp(logit - largest of all)
   float* sums;        // [rows][blocks]
   float* taskMaxima;  // [rows][tasks]
   float* taskKept;    // [rows][tasks][kMostKept]: the kept columns of dx, relative to the task's maximum
   float* targets;     // [rows]: the label's logit
-  size_t bytes = 0;
 
-  HeadRowsAt(std::byte* memory, int64_t rows, int64_t vocabulary)
-      : gradient(roundedRowsAt(memory, rows, vocabulary)), tasks(tasksOf(vocabulary)) {
-    bytes = roundedBytes(rows, vocabulary);
-    const auto take = [&](int64_t count) {
-      auto* const at = reinterpret_cast<float*>(memory + bytes);
-      bytes += ceilDiv(count, kPanel) * kPanel * static_cast<int64_t>(sizeof(float));
-      return at;
-    };
-    maxima = take(rows * gradient.blocks);
-    sums = take(rows * gradient.blocks);
-    taskMaxima = take(rows * tasks);
-    taskKept = take(rows * tasks * kMostKept);
-    targets = take(rows);
+  HeadLossRows(std::byte* memory, int64_t rows, int64_t vocabulary)
+      : gradient(roundedRowsAt(memory, rows, vocabulary)) {
+    const HeadLayout layout(rows, vocabulary);
+    const auto at = [&](size_t offset) { return reinterpret_cast<float*>(memory + offset); };
+    tasks = layout.tasks;
+    maxima = at(layout.maxima), sums = at(layout.sums);
+    taskMaxima = at(layout.taskMaxima), taskKept = at(layout.taskKept);
+    targets = at(layout.targets);
   }
 };
 
@@ -55,7 +69,7 @@ struct LossTask {
   const GemmKernels& gemm;
   const RoundedRows& x;
   const int32_t* targets;
-  const HeadRowsAt& to;
+  const HeadLossRows& to;
   bool gradients;
   Range rows, blocks;
   int64_t index;  // among the tasks of a row
@@ -141,7 +155,7 @@ struct LossTask {
 };
 
 // The blocks' maxima become their shares of the whole; what was relative to them becomes the gradient.
-void finishRow(const CpuWeight& w, const LossKernels& loss, const HeadRowsAt& to, int64_t row, int32_t target,
+void finishRow(const CpuWeight& w, const LossKernels& loss, const HeadLossRows& to, int64_t row, int32_t target,
                const float* weight, float* logprob) {
   const RoundedRows& g = to.gradient;
   float* const maxima = to.maxima + row * g.blocks;
@@ -176,14 +190,14 @@ void finishRow(const CpuWeight& w, const LossKernels& loss, const HeadRowsAt& to
 
 size_t CpuBackend::headLossBytes(int64_t rows, int64_t out, int64_t in, WeightFormat format) const {
   static_cast<void>(in);
-  return integers_ && format == WeightFormat::kI8Channel ? HeadRowsAt(nullptr, rows, out).bytes : 0;
+  return integers_ && format == WeightFormat::kI8Channel ? HeadLayout(rows, out).bytes : 0;
 }
 
 void CpuBackend::headLoss(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevConstI32 targets,
                           DevConstF32 weights, DevF32 logprobs, DevReal dx, int64_t lddx, DevicePtr<std::byte> memory) {
   if (rows <= 0) return;
   CpuWeight& w = weightAt(weight);
-  HeadRowsAt to(memory.raw(), rows, w.out);
+  HeadLossRows to(memory.raw(), rows, w.out);
   if (watching_) noteColumns(w, x.floats(), ldx, rows);
   const RoundedRows rounded = roundInputs(w, x.floats(), ldx, rows);
   const int64_t rowParts = ceilDiv(rows, kTaskRows), blocks = ceilDiv(w.out, kDotBlock);
