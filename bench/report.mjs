@@ -1,6 +1,6 @@
 // What people and programs read at the end: a plain table, and the same with everything beneath it as JSON.
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, totalmem } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, release, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { capture } from '../scripts/setup/common.mjs';
 
@@ -33,15 +33,22 @@ export function table(head, rows) {
   return [line(head), widths.map((width) => '-'.repeat(width)).join('  '), ...rows.map(line)].join('\n');
 }
 
+const systemName = () =>
+  existsSync('/etc/os-release')
+    ? (/^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'unknown')
+    : 'unknown';
+
 /** The machine by what matters for speed; no names of hosts, users or folders. */
 export function describeMachine() {
   const flags = /^flags\s*:\s*(.*)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1]?.split(' ') ?? [];
-  const wanted = ['avx2', 'fma', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_tile'];
+  const wanted = ['avx2', 'fma', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_bf16', 'amx_int8'];
   return {
     processor: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
     features: wanted.filter((name) => flags.includes(name)),
     memoryBytes: totalmem(),
+    system: `${systemName()}, Linux ${release().split('-')[0]}`,
+    compiler: `g++ ${capture('g++', ['-dumpfullversion']) ?? 'unknown'}`,
     node: process.version,
     architecture: process.arch,
     revision: capture('git', ['rev-parse', '--short', 'HEAD']) ?? 'unknown',

@@ -13,37 +13,39 @@ const CASES = [
 ];
 
 export async function benchTogether(options) {
-  const { threads, rounds, rank, model } = options;
+  const { threads, rounds, rank, model, runs: count = RUNS } = options;
   const data = await findData(options.data);
   const cases = [];
-  for (const { tokens, steps } of CASES) {
+  for (const { tokens, steps, compute = 'f32' } of options.cases ?? CASES) {
     const common = ['--model', model, '--data', data, '--tokens', tokens, '--steps', steps];
+    common.push('--compute', compute, '--threads', threads, '--rank', rank);
     const run = async (first, count) => {
-      const args = [...common, '--threads', threads, '--rank', rank, '--first', first, '--count', count];
+      const args = [...common, '--first', first, '--count', count];
       return contest(process.execPath, [contestantPath('mlit-runs.mjs'), ...args], { threads });
     };
+    const named = `${tokens} tokens a step, ${compute}`;
     const turns = [];
     for (let round = 0; round < rounds; round++) {
       const alone = [];
-      const half = RUNS / 2;
+      const half = count / 2;
       for (let i = 0; i < half; i++) alone.push(await run(i, 1));
-      const together = await run(0, RUNS);
-      for (let i = half; i < RUNS; i++) alone.push(await run(i, 1));
+      const together = await run(0, count);
+      for (let i = half; i < count; i++) alone.push(await run(i, 1));
       const failed = [...alone, together].find((each) => each.failed)?.failed;
       if (failed) {
-        say(`round ${round + 1}, ${tokens} tokens a step: ${failed}`);
+        say(`round ${round + 1}, ${named}: ${failed}`);
         continue;
       }
       const turn = compare(alone, together);
       turns.push(turn);
       say(
-        `round ${round + 1}, ${tokens} tokens a step: time ${times(turn.time)}, its steps alone ${times(turn.steps)}, CPU time ${times(turn.cpu)}, memory ${times(turn.memory)}`,
+        `round ${round + 1}, ${named}: time ${times(turn.time)}, its steps alone ${times(turn.steps)}, CPU time ${times(turn.cpu)}, memory ${times(turn.memory)}`,
       );
     }
-    cases.push({ tokens, steps, turns });
+    cases.push({ tokens, steps, compute, turns });
   }
   if (cases.some(({ turns }) => turns.length === 0)) return undefined;
-  return summarize(cases, threads);
+  return summarize(cases, { threads, count });
 }
 
 /** Ratios, together to in turn. */
@@ -59,7 +61,7 @@ function compare(alone, together) {
   };
 }
 
-function summarize(cases, threads) {
+function summarize(cases, { threads, count }) {
   const of = (turns, pick) => median(turns.map(pick));
   const spread = (turns, key) =>
     `${times(Math.min(...turns.map((turn) => turn[key])))}–${times(Math.max(...turns.map((turn) => turn[key])))}`;
@@ -76,8 +78,8 @@ function summarize(cases, threads) {
         'tokens/s',
         'CPU had',
       ],
-      cases.map(({ tokens, turns }) => [
-        String(tokens),
+      cases.map(({ tokens, compute, turns }) => [
+        `${tokens}, ${compute}`,
         times(of(turns, ({ time }) => time)),
         spread(turns, 'time'),
         times(of(turns, ({ steps }) => steps)),
@@ -89,12 +91,12 @@ function summarize(cases, threads) {
       ]),
     ),
   );
-  say(`ratios of ${RUNS} runs together to ${RUNS} in turn; memory to one run`);
+  say(`ratios of ${count} runs together to ${count} in turn; memory to one run`);
   warnWhereShared(
-    cases.map(({ tokens, turns }) => ({
-      name: `${tokens} tokens a step`,
+    cases.map(({ tokens, compute, turns }) => ({
+      name: `${tokens} tokens a step, ${compute}`,
       cpuShare: of(turns, ({ together }) => together.cpuSeconds / together.seconds / threads),
     })),
   );
-  return { bench: 'together', runs: RUNS, cases };
+  return { bench: 'together', runs: count, cases };
 }

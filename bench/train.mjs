@@ -22,6 +22,17 @@ const peer = (dtype, batch) => ({
   batch,
 });
 const USUAL = [peer('float32', 4), peer('bfloat16', 4)];
+// Compiling takes longer than all that is measured by it, so that one round has to do.
+const OTHERS = [
+  {
+    ...peer('float32', 4),
+    name: 'transformers + peft float32, batch 4, torch.compile',
+    more: ['--compile'],
+    once: true,
+    timeoutSeconds: 600,
+  },
+  { name: 'trl float32, packed rows of 4 records', kind: 'trl', batch: 4 },
+];
 const OTHER_BATCHES = [1, 2, 8];
 // Logits, their log-softmax and gradients: seen as copies of [tokens, vocabulary] beyond the weights.
 const SAFETY = 1.15;
@@ -30,7 +41,7 @@ const SAFETY = 1.15;
 export async function benchTrain(options) {
   const { threads, rounds, rank } = options;
   const python = await ensurePeers();
-  const work = await prepareWork({ ...options, count: options.records, name: 'train' });
+  const work = await prepareWork({ ...options, count: options.records, name: 'train', forPeers: true });
   const bounds = Array.from({ length: rounds + 1 }, (_, at) =>
     Math.round((at * work.records.length) / rounds),
   );
@@ -53,11 +64,16 @@ export async function benchTrain(options) {
       '--alpha',
       2 * rank,
     ];
-    const [command, ...start] =
-      contestant.kind === 'own'
-        ? [process.execPath, contestantPath('mlit-train.mjs'), ...(contestant.more ?? [])]
-        : [python, peerPath('train.py'), '--dtype', contestant.dtype];
-    const result = { round, ...(await contest(command, [...start, ...common, ...slice], { threads })) };
+    const start = {
+      own: [process.execPath, contestantPath('mlit-train.mjs')],
+      peer: [python, peerPath('train.py'), '--dtype', contestant.dtype],
+      trl: [python, peerPath('trl_train.py')],
+    }[contestant.kind];
+    const [command, ...args] = [...start, ...(contestant.more ?? []), ...common, ...slice];
+    const result = {
+      round,
+      ...(await contest(command, args, { threads, timeoutSeconds: contestant.timeoutSeconds })),
+    };
     keepBest(gemm.torch, result);
     const told =
       result.failed ?? `${rate(result.tokensPerSecond)} tokens/s, ${gigabytes(result.peakBytes)} GB`;
@@ -68,15 +84,17 @@ export async function benchTrain(options) {
     return result;
   };
 
-  let peers = [...USUAL];
+  let peers = [...USUAL, ...OTHERS];
   for (let round = 0; round < rounds; round++) {
     await runOne(OWN_SMALL, round);
-    await runOne(OWN_INT8, round);
-    for (const contestant of peers) {
-      await runOne(OWN, round);
-      await runOne(contestant, round);
+    for (const contestant of peers.filter(({ once }) => !once || round === 0)) {
+      await runOne(OWN_INT8, round);
+      // Float32 before every second one: what the machine does meanwhile is seen often enough, and the peers take long.
+      if (peers.indexOf(contestant) % 2 === 0) await runOne(OWN, round);
+      const { failed } = await runOne(contestant, round);
+      if (failed) peers = peers.filter((each) => each !== contestant);
     }
-    if (round === 0) peers = [...USUAL, ...(await findBestBatch(results, runOne))];
+    if (round === 0) peers.push(...(await findBestBatch(results, runOne)));
     await runOne(OWN, round);
   }
   keepBest(gemm.own, await nativeGemmRates(threads));
@@ -145,7 +163,7 @@ function summarize({ options, work, bounds, gemm, results }) {
       runs,
     };
   });
-  const { path: _, model: __, records, ...about } = work;
+  const { path: _, file: __, records, ...about } = work;
   const tokens = records.reduce((sum, record) => sum + record.length, 0);
   const supervised = records.reduce((sum, record) => sum + record.supervised, 0);
   const flops = trainingFlops(work.config, { rank: options.rank, records });
@@ -170,7 +188,7 @@ function printTable(contestants, gemm, { tokens, supervised, flops }) {
     percent(c.gemmShare),
     percent(c.gemmCpuShare),
     percent(c.cpuShare),
-    c.baseLoss[0]?.[1].toFixed(4) ?? c.runs[0].failed,
+    c.baseLoss[0]?.[1]?.toFixed(4) ?? c.runs[0].failed ?? '–',
   ]);
   const head = [
     '',
@@ -208,7 +226,7 @@ export function warnWhereShared(contestants) {
 /** All float32 contestants must see the same loss with a fresh adapter, else they did not do the same work. */
 function checkBaseLosses(contestants) {
   const exact = contestants
-    .filter(({ name }) => !name.includes('bfloat16') && !name.includes('int8'))
+    .filter(({ name }) => !/bfloat16|int8|^trl/.test(name))
     .flatMap(({ baseLoss }) => baseLoss);
   for (const [round, loss] of exact) {
     const reference = exact.find(([other]) => other === round)[1];

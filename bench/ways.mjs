@@ -79,6 +79,6 @@ function summarize(results, work, threads) {
     ),
   );
   warnWhereShared(ways);
-  const { path: _, model: __, records: ___, ...about } = work;
+  const { path: _, file: __, records: ___, ...about } = work;
   return { bench: 'ways', work: about, ways };
 }

@@ -9,7 +9,7 @@ import { peakBytes } from '../process.mjs';
 
 const { values } = parseArgs({
   options: Object.fromEntries(
-    ['model', 'data', 'tokens', 'steps', 'threads', 'rank', 'first', 'count'].map((name) => [
+    ['model', 'data', 'tokens', 'steps', 'compute', 'threads', 'rank', 'first', 'count'].map((name) => [
       name,
       { type: 'string' },
     ]),
@@ -31,6 +31,7 @@ const runs = Array.from({ length: count }, (_, i) => ({
   maxLength: tokens,
   steps,
   threads,
+  compute: values.compute,
   rank,
   alpha: 2 * rank,
   seed: first + i,

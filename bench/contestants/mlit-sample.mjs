@@ -30,7 +30,8 @@ const model = await Model.load({
   threads: Number(values.threads),
   compute: values.compute,
 });
-const sampler = await Sampler.create({ model, maxRows: requests.length, cacheTokens: room });
+const size = { model, maxRows: requests.length, cacheTokens: room };
+const sampler = await Sampler.create(size);
 const loadSeconds = (performance.now() - started) / 1000;
 await sampler.generate(requests.slice(0, 2).map((request) => ({ ...request, maxNewTokens: 2 })));
 
@@ -41,12 +42,19 @@ const begin = performance.now();
 const results = await sampler.generate(requests);
 const seconds = (performance.now() - begin) / 1000;
 const { user, system } = process.cpuUsage(cpuBefore);
+// Prefill alone, in a cache that has seen none of the prompts: one new token of each.
+await sampler.dispose();
+const other = await Sampler.create(size);
+const prefillBegin = performance.now();
+await other.generate(requests.map((request) => ({ ...request, maxNewTokens: 1 })));
+const prefillSeconds = (performance.now() - prefillBegin) / 1000;
 const newTokens = results.reduce((sum, { tokens }) => sum + tokens.length, 0);
 const result = {
   prompts: requests.length,
   promptTokens: requests.reduce((sum, { prompt }) => sum + prompt.length, 0),
   newTokens,
   seconds,
+  prefillSeconds,
   cpuSeconds: (user + system) / 1e6,
   tokensPerSecond: newTokens / seconds,
   responses: results.map(({ tokens }) => tokens),

@@ -18,6 +18,7 @@ const { values } = parseArgs({
     full: { type: 'boolean', default: false },
     'base-dtype': { type: 'string', default: 'f32' },
     compute: { type: 'string', default: 'f32' },
+    'micro-tokens': { type: 'string', default: '2048' },
     first: { type: 'string', default: '0' },
     count: { type: 'string', default: '1000000' },
   },
@@ -34,7 +35,8 @@ const steps = [];
 for (let at = 0; at < examples.length; at += size) steps.push(examples.slice(at, at + size));
 const tokensOf = (list) => list.reduce((sum, example) => sum + example.tokens.length, 0);
 const longest = Math.max(...examples.map((example) => example.tokens.length));
-const microTokens = Math.max(longest, Math.min(2048, Math.ceil(Math.max(...steps.map(tokensOf)) / 64) * 64));
+const most = Number(values['micro-tokens']);
+const microTokens = Math.max(longest, Math.min(most, Math.ceil(Math.max(...steps.map(tokensOf)) / 64) * 64));
 
 const started = performance.now();
 const model = await Model.load({

@@ -31,11 +31,8 @@ def prepare_process(threads: int) -> None:
         pass
 
 
-def load_model(path: str, dtype: str) -> PreTrainedModel:
-    """A GGUF file is de-quantised by transformers itself; a folder is read as it stands."""
-    source = Path(path)
-    folder, extra = (source.parent, {"gguf_file": source.name}) if source.is_file() else (source, {})
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype], **extra)
+def load_model(folder: str, dtype: str) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[dtype])
 
 
 def peak_bytes() -> int | None:
@@ -76,8 +73,8 @@ def read_work(path: str) -> dict:
     return json.loads(Path(path).read_text())
 
 
-def answer(result: dict) -> None:
-    versions = {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__}
+def answer(result: dict, **more_versions: str) -> None:
+    versions = {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__} | more_versions
     json.dump(result | {"versions": versions, "threads": torch.get_num_threads()}, sys.stdout)
     sys.stdout.write("\n")
     sys.stdout.flush()

@@ -24,24 +24,43 @@ const requirements = join('scripts', 'peers', 'requirements.txt');
 export async function ensurePeers() {
   const given = process.env.MLIT_BENCH_PYTHON;
   if (given) {
-    if (capture(given, ['-c', 'import torch, transformers, peft, gguf']) !== undefined) return given;
-    throw new SetupError(
-      `MLIT_BENCH_PYTHON is ${given}, which cannot import torch, transformers, peft and gguf.`,
-    );
+    if (capture(given, ['-c', 'import torch, transformers, peft']) !== undefined) return given;
+    throw new SetupError(`MLIT_BENCH_PYTHON is ${given}, which cannot import torch, transformers and peft.`);
   }
   const python = join(venv, 'bin', 'python');
   const hash = hashOf([requirements], { extra: process.arch });
   if (existsSync(python) && readStamp('peers') === hash) return python;
-  say('Installing the peers (torch, transformers, peft, gguf) into .venv: some gigabytes, about two minutes');
+  say('Installing the peers (torch, transformers, peft, trl) into .venv: some gigabytes, about two minutes');
   rmSync(venv, { recursive: true, force: true });
   await makeVenv();
-  await runLogged(python, ['-m', 'pip', 'install', '--disable-pip-version-check', '-r', requirements], {
-    log: 'peers',
-    onLine: (line) => /^Collecting |^Installing /.test(line) && say(`  ${line.slice(0, 90)}`),
-  });
+  await pip(python, requirements, 'peers');
   writeStamp('peers', hash);
   return python;
 }
+
+/**
+ * The same Python with llama.cpp in it. It comes as sources and is built for this processor, which takes many minutes, once, and is why it is
+ * apart from the others.
+ * @returns {Promise<{ python: string } | { reason: string }>}
+ */
+export async function ensureLlamaCpp() {
+  const python = await ensurePeers();
+  if (capture(python, ['-c', 'import llama_cpp']) !== undefined) return { python };
+  if (process.env.MLIT_BENCH_PYTHON) return { reason: 'the Python of MLIT_BENCH_PYTHON has no llama_cpp' };
+  say('Building llama.cpp into .venv: many minutes, once');
+  try {
+    await pip(python, join('scripts', 'peers', 'llama-requirements.txt'), 'peers-llama');
+    return { python };
+  } catch (error) {
+    return { reason: `llama.cpp could not be built: ${error.message.split('\n')[0]}` };
+  }
+}
+
+const pip = (python, file, log) =>
+  runLogged(python, ['-m', 'pip', 'install', '--disable-pip-version-check', '-r', file], {
+    log,
+    onLine: (line) => /^Collecting |^Installing |^Building /.test(line) && say(`  ${line.slice(0, 90)}`),
+  });
 
 async function makeVenv() {
   if (capture('python3', ['-c', 'import sys; print(sys.version_info >= (3, 10))']) !== 'True') {

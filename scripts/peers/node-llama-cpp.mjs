@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { root, runLogged, say } from '../setup/common.mjs';
 
-const VERSION = '3.22.1';
+export const VERSION = '3.22.1';
 
 async function install() {
   const folder = join(root, '.setup', 'node-llama-cpp');

@@ -2,7 +2,7 @@
 
     python sample.py --work work.json --new-tokens 32 --threads 2 [--dtype float32] [--count 32]
 
-work.json holds the model's path, prompts {ids} and the ids that end a response.
+work.json holds the folder of the peers' model, prompts {ids} and the ids that end a response.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main() -> None:
     work = common.read_work(args.work)
     prompts = [prompt["ids"] for prompt in work["prompts"][: args.count]]
     started = time.perf_counter()
-    model = common.load_model(work["model"], args.dtype).eval()
+    model = common.load_model(work["peerModel"], args.dtype).eval()
     load_seconds = time.perf_counter() - started
     width = max(map(len, prompts))
     ids = torch.tensor([[work["padId"]] * (width - len(prompt)) + prompt for prompt in prompts])
@@ -48,6 +48,9 @@ def main() -> None:
     output = generate(len(prompts), args.new_tokens)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
     peak_steps = common.peak_bytes() if was_reset else None
+    started = time.perf_counter()
+    generate(len(prompts), 1)
+    prefill_seconds = time.perf_counter() - started
 
     responses = []
     for row in output[:, width:].tolist():
@@ -60,6 +63,7 @@ def main() -> None:
             "promptTokens": sum(map(len, prompts)),
             "newTokens": tokens,
             "seconds": seconds,
+            "prefillSeconds": prefill_seconds,
             "cpuSeconds": cpu_seconds,
             "tokensPerSecond": tokens / seconds,
             "responses": responses,

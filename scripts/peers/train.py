@@ -1,8 +1,8 @@
 """transformers + peft on given token ids: LoRA on all linear layers, padded batches, AdamW, one JSON line at the end.
 
-    python train.py --work work.json --dtype float32 --batch 4 --threads 2 [--first 0 --count 24]
+    python train.py --work work.json --dtype float32 --batch 4 --threads 2 [--first 0 --count 24] [--compile]
 
-work.json holds the model's path and records {ids, supervised}, both [tokens]; a supervised token is one whose loss counts.
+work.json holds the folder of the peers' model and records {ids, supervised}, both [tokens]; a supervised token is one whose loss counts.
 An optimiser step follows every batch, as with the defaults of transformers' own trainer.
 """
 
@@ -16,24 +16,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 import common
-
-
-def collate(records: list[dict], pad: int) -> dict[str, torch.Tensor]:
-    width = max(len(record["ids"]) for record in records)
-    ids = torch.full((len(records), width), pad)
-    labels = torch.full((len(records), width), -100)
-    mask = torch.zeros((len(records), width), dtype=torch.long)
-    for row, record in enumerate(records):
-        length = len(record["ids"])
-        ids[row, :length] = torch.tensor(record["ids"])
-        supervised = torch.tensor(record["supervised"], dtype=torch.bool)
-        labels[row, :length][supervised] = ids[row, :length][supervised]
-        mask[row, :length] = 1
-    return {"input_ids": ids, "labels": labels, "attention_mask": mask}
-
-
-def batches_of(records: list[dict], size: int, pad: int) -> list[dict[str, torch.Tensor]]:
-    return [collate(records[at : at + size], pad) for at in range(0, len(records), size)]
+from batches import batches_of
 
 
 def main() -> None:
@@ -46,6 +29,7 @@ def main() -> None:
     parser.add_argument("--alpha", type=float, default=32)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=None)
+    parser.add_argument("--compile", action="store_true", help="torch.compile with dynamic shapes, made while warming up")
     args = parser.parse_args()
     common.prepare_process(args.threads)
 
@@ -53,16 +37,19 @@ def main() -> None:
     end = None if args.count is None else args.first + args.count
     records = work["records"][args.first : end]
     started = time.perf_counter()
-    base = common.load_model(work["model"], args.dtype)
+    base = common.load_model(work["peerModel"], args.dtype)
     base.config.use_cache = False
     config = LoraConfig(r=args.rank, lora_alpha=args.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
     model = get_peft_model(base, config).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-4, weight_decay=0.0)
+    if args.compile:
+        model = torch.compile(model, dynamic=True)
     load_seconds = time.perf_counter() - started
 
     # Not timed: the shortest records once, whose loss with a fresh adapter is the base's and must be every contestant's.
     shortest = sorted(records, key=lambda record: len(record["ids"]))[:4]
     total = weight = 0.0
+    started = time.perf_counter()
     for batch in batches_of(shortest, min(args.batch, 4), work["padId"]):
         loss = model(**batch).loss
         loss.backward()
@@ -70,6 +57,7 @@ def main() -> None:
         total, weight = total + float(loss.detach()) * count, weight + count
         del loss
     optimizer.zero_grad(set_to_none=True)
+    warm_up_seconds = time.perf_counter() - started
 
     peak_load = common.peak_bytes()
     was_reset = common.reset_peak()
@@ -101,9 +89,10 @@ def main() -> None:
             "peakBytes": max(filter(None, [peak_load, common.peak_bytes()]), default=None),
             "peakStepBytes": peak_steps,
             "trainable": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "peft": peft.__version__,
         }
-        | common.gemm_rates()
+        | ({"compileSeconds": warm_up_seconds} if args.compile else {})
+        | common.gemm_rates(),
+        peft=peft.__version__,
     )
 
 

@@ -1,0 +1,130 @@
+// Training beside everybody: real tokens a second, memory, and both of this library's arithmetics over each peer, round by round.
+import {
+  costRatio,
+  gigabytesCell,
+  markdownTable,
+  medianOf,
+  percentCell,
+  rateCell,
+  rateRatio,
+  ratioCell,
+  roundRatios,
+  spreadOf,
+} from '../words.mjs';
+
+const FLOAT = 'mlit-native, 16 records a step';
+const INT8 = 'mlit-native int8, 16 records a step';
+
+const rateOf = (run) => run.tokensPerSecond;
+const peakOf = (run) => run.peakBytes;
+
+function rowsOf({ contestants, settings }) {
+  const runsOf = (name) => contestants.find((each) => each.name === name)?.runs ?? [];
+  const [float, int8] = [runsOf(FLOAT), runsOf(INT8)];
+  return contestants.map(({ name, runs, gemmShare }) => ({
+    name,
+    isPeer: !name.startsWith('mlit-native'),
+    failed: runs.every((run) => run.failed) ? runs[0]?.failed : undefined,
+    rate: medianOf(runs, rateOf),
+    float: spreadOf(roundRatios(float, runs, rateOf, rateRatio)),
+    int8: spreadOf(roundRatios(int8, runs, rateOf, rateRatio)),
+    peakBytes: medianOf(runs, peakOf),
+    floatMemory: spreadOf(roundRatios(float, runs, peakOf, costRatio)),
+    int8Memory: spreadOf(roundRatios(int8, runs, peakOf, costRatio)),
+    gemmShare,
+    cpuShare: medianOf(runs, (run) => run.cpuSeconds / run.seconds / settings.threads),
+    compileSeconds: medianOf(runs, (run) => run.compileSeconds),
+  }));
+}
+
+const only = (row, spread) => (row.isPeer ? ratioCell(spread) : '');
+const single = (spread) => spread && { ...spread, rounds: 1 };
+
+function text(result) {
+  const rows = rowsOf(result);
+  const { work, gemm } = result;
+  const table = markdownTable(
+    [
+      '',
+      'real tokens/s',
+      'float32 here is',
+      'int8 here is',
+      'peak GB',
+      'memory: float32 here',
+      'int8 here',
+      'CPU had',
+    ],
+    rows.map((row) => [
+      row.name,
+      row.failed ?? rateCell(row.rate),
+      only(row, row.float),
+      only(row, row.int8),
+      gigabytesCell(row.peakBytes),
+      only(row, single(row.floatMemory)),
+      only(row, single(row.int8Memory)),
+      percentCell(row.cpuShare),
+    ]),
+  );
+  const float = rows.find(({ name }) => name === FLOAT);
+  const flops = work.flops.body + work.flops.attention + work.flops.head;
+  const compiled = rows.find(({ compileSeconds }) => compileSeconds !== undefined);
+  return [
+    `LoRA of rank ${result.settings.rank} on all linear layers: ${work.tokens} real tokens of ${work.records ?? result.settings.records} records` +
+      ` (${work.data}, at most ${result.settings.maxLength} tokens each), ${work.supervised} of them supervised, in ${result.settings.rounds} rounds.` +
+      ' Padding is not work; a peer that packs is counted by the same real tokens.',
+    table,
+    `A token asks for ${rateCell(flops / work.tokens / 1e6)} MFLOP; a big square float32 product runs at ${rateCell((gemm.own.gemmRate ?? gemm.torch.gemmRate) / 1e9)} GFLOP/s` +
+      ` here and at ${rateCell(gemm.torch.gemmRate / 1e9)} in torch. Float32 training reaches ${percentCell(float?.gemmShare)} of the faster of the two` +
+      ` (${percentCell(float?.gemmCpuShare)} by processor time).`.replace(' (– by processor time)', ''),
+    ...(compiled
+      ? [
+          `torch.compile took ${rateCell(compiled.compileSeconds)} s (median) before its first step; that is not in its rate.`,
+        ]
+      : []),
+  ];
+}
+
+function summary(result) {
+  return rowsOf(result)
+    .filter((row) => row.isPeer && row.failed === undefined)
+    .map((row) => ({
+      what: 'training, tokens/s',
+      peer: row.name,
+      float: row.float,
+      int8: row.int8,
+    }))
+    .concat(
+      rowsOf(result)
+        .filter((row) => row.isPeer && row.failed === undefined && row.name.endsWith('float32, batch 4'))
+        .map((row) => ({
+          what: 'training, peak memory',
+          peer: row.name,
+          float: single(row.floatMemory),
+          int8: single(row.int8Memory),
+        })),
+    );
+}
+
+function figures(result) {
+  const groups = rowsOf(result)
+    .filter((row) => row.isPeer && row.failed === undefined)
+    .flatMap(({ name, float, int8 }) => [
+      ...(float ? [{ group: name, series: 'float32 here', value: float }] : []),
+      ...(int8 ? [{ group: name, series: 'int8 here', value: int8 }] : []),
+    ]);
+  if (groups.length === 0) return [];
+  return [
+    {
+      id: 'train',
+      kind: 'pairs',
+      title: 'Training: real tokens a second here over those of each peer',
+      caption: 'Medians of the rounds with the least and the greatest. Under the line the peer is faster.',
+      x: 'peer',
+      y: 'times as fast',
+      reference: 1,
+      groups,
+    },
+  ];
+}
+
+export default { name: 'train', title: 'LoRA training', text, summary, figures };
