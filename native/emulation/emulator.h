@@ -57,9 +57,9 @@ std::vector<Finding> takeFindings();
 std::string describe(const Finding& finding);
 
 // What ops of one name did to device memory. A byte counts once an op, however often threads touch it: what a card moves whose
-// caches lose nothing. `asked` counts every access, and is what a card without caches would move.
+// caches lose nothing. `accesses` counts every load and store of a thread, however wide.
 struct Work {
-  uint64_t readBytes = 0, writtenBytes = 0, askedBytes = 0;
+  uint64_t readBytes = 0, writtenBytes = 0, accesses = 0;
   uint64_t tensorFlops = 0;  // of mma and of the library's products, padding included
 };
 

@@ -189,7 +189,7 @@ bool touch(const void* address, size_t bytes, bool write, bool natural, const vo
     report(Kind::kOutOfBounds, accessOf(bytes, write, *arena), code);
     return false;
   }
-  if (arena->ofDevice) machine.work->askedBytes += bytes;
+  if (arena->ofDevice) ++machine.work->accesses;
   const Who self = unpack(machine.self);
   const size_t last = (offset + bytes - 1) / kGranule;
   for (size_t granule = offset / kGranule; granule <= last; ++granule) note(*arena, granule, bytes, write, self, code);

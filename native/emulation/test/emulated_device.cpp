@@ -31,7 +31,9 @@ HostCounts hostCounts() {
 
 std::optional<KernelCounts> kernelCounts() {
   const emulation::Stats& stats = emulation::stats();
-  return KernelCounts{stats.launches, stats.matrixRows, stats.matrixConflicts};
+  uint64_t accesses = 0;
+  for (const auto& [name, work] : stats.work) accesses += work.accesses;
+  return KernelCounts{stats.launches, stats.matrixRows, stats.matrixConflicts, accesses};
 }
 
 const cuda::CublasLtApi& cublasLt() { return emulation::cublasLt(); }

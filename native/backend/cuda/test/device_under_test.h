@@ -35,6 +35,7 @@ HostCounts hostCounts();
 struct KernelCounts {
   std::map<std::string, uint64_t> launches;  // by name
   uint64_t matrixRows = 0, matrixConflicts = 0;
+  uint64_t accesses = 0;  // loads and stores of device memory, however wide
 
   uint64_t total() const {
     uint64_t sum = 0;
