@@ -155,6 +155,23 @@ TEST_F(Attention, ADocumentsBitsAreItsOwn) {
   }
 }
 
+// A window of one sees itself: of eight tiles of keys, or of queries, one is read and not half of them.
+TEST_F(Attention, WhatNoWindowReachesIsNotRead) {
+  if (!device::kernelCounts()) GTEST_SKIP() << "a card does not tell";
+  const auto accessesOf = [](const std::function<void()>& call) {
+    begin(1);
+    call();
+    return device::kernelCounts()->accesses;
+  };
+  const PackedCase all = packed({512}, 1, 1, 32), own = packed({512}, 1, 1, 32, 1);
+  const Inputs in(all, 1);
+  const Floats lse(512, 0.0f);
+  EXPECT_LT(2 * accessesOf([&] { runForward(own, in, 0); }), accessesOf([&] { runForward(all, in, 0); }));
+  // Half as much again: what is read and written once for each row is the greater part of it.
+  EXPECT_LT(3 * accessesOf([&] { runBackward(own, in, in.q, lse, 0); }),
+            2 * accessesOf([&] { runBackward(all, in, in.q, lse, 0); }));
+}
+
 void expectRefusal(const std::function<void()>& call, const std::string& words) {
   try {
     call();

@@ -2,6 +2,7 @@
 // from the p and u that the device had made, so that every tolerance is that of one product.
 #include <functional>
 #include <memory>
+#include <tuple>
 
 #include "backend/cuda/kernels/lora.h"
 #include "backend/cuda/kernels/weight_gradient.h"
@@ -533,6 +534,23 @@ TEST_F(Lora, RefusesWhatItWouldComputeWrongly) {
 }
 
 class WeightGradient : public OnDevice {};
+
+TEST_F(WeightGradient, OfNothingIsNoLaunch) {
+  const DeviceReals x(kBF16, std::vector<float>{1}), dy(kBF16, std::vector<float>{1});
+  const DeviceArray<float> dW(std::vector<float>{2});
+  const int64_t bytes = cuda::weightGradientWorkspaceBytes();
+  const DeviceArray<std::byte> workspace(static_cast<size_t>(bytes));
+  cuda::Stream stream;
+  for (const auto& [rows, out, in] : {std::tuple<int64_t, int64_t, int64_t>{0, 1, 1}, {1, 0, 1}, {1, 1, 0}}) {
+    cuda::weightGradient(x.get(), 1, rows, dy.get(), 1, out, in, DevF32(dW.get()), DevicePtr(workspace.get()), bytes,
+                         stream);
+  }
+  stream.synchronize();
+  EXPECT_EQ(dW.read(), std::vector<float>{2});
+  if (const auto counts = device::kernelCounts()) {
+    EXPECT_EQ(counts->total(), 0U);
+  }
+}
 
 TEST_F(WeightGradient, AgreesWithFloat64) {
   struct Shape {
