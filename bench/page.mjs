@@ -12,11 +12,11 @@ import { benchStart } from './start.mjs';
 import { benchTogether } from './together.mjs';
 import { benchTrain } from './train.mjs';
 
-/** What is run for each part of the page, and how much of it: sizes that fit into twenty minutes, and sizes that only try everything. */
+/** What is run for each part of the page, and how much of it: sizes that fit into some twenty minutes, and sizes that only try everything. */
 const SUITES = {
   train: {
     run: benchTrain,
-    full: { records: 24, rounds: 3, maxLength: 512 },
+    full: { records: 12, rounds: 3, maxLength: 512 },
     quick: { records: 4, rounds: 1, maxLength: 96 },
   },
   sample: {
@@ -26,7 +26,7 @@ const SUITES = {
       maxLength: 512,
       loads: [
         { prompts: 32, newTokens: 32 },
-        { prompts: 128, newTokens: 16 },
+        { prompts: 128, newTokens: 16, rounds: 1 },
       ],
     },
     quick: { rounds: 1, maxLength: 96, loads: [{ prompts: 4, newTokens: 4 }] },
@@ -45,7 +45,7 @@ const SUITES = {
     quick: { rounds: 1, runs: 2, cases: [{ tokens: 96, steps: 1, compute: 'int8' }] },
   },
   start: { run: benchStart, full: { rounds: 3, maxLength: 512 }, quick: { rounds: 1, maxLength: 96 } },
-  scaling: { run: benchScaling, full: { rounds: 2, isQuick: false }, quick: { rounds: 1, isQuick: true } },
+  scaling: { run: benchScaling, full: { rounds: 1, isQuick: false }, quick: { rounds: 1, isQuick: true } },
 };
 
 /** Every object within a result. */

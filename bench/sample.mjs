@@ -29,7 +29,7 @@ export async function benchSample(options) {
       ...each,
       runs: each.reason ? [{ failed: each.reason }] : [],
     }));
-    for (let round = 0; round < rounds; round++) {
+    for (let round = 0; round < (load.rounds ?? rounds); round++) {
       for (const { name, start, runs } of going) {
         if (runs.some(({ failed }) => failed)) continue;
         const [command, ...args] = start;

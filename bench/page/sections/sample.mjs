@@ -114,14 +114,17 @@ function summary(result) {
   );
 }
 
+/** Words that fit under a plot. */
+const shortName = (name) => name.replace('transformers ', '').replace(' batched', '');
+
 function figures(result) {
   const load = result.loads[0];
   if (load === undefined) return [];
   const groups = rowsOf(load, result.settings.threads)
     .filter((row) => row.isPeer && row.failed === undefined)
     .flatMap(({ name, float, int8 }) => [
-      ...(float ? [{ group: name, series: 'float32 here', value: float }] : []),
-      ...(int8 ? [{ group: name, series: 'int8 here', value: int8 }] : []),
+      ...(float ? [{ group: shortName(name), series: 'float32 here', value: float }] : []),
+      ...(int8 ? [{ group: shortName(name), series: 'int8 here', value: int8 }] : []),
     ]);
   if (groups.length === 0) return [];
   return [

@@ -105,12 +105,16 @@ function summary(result) {
     );
 }
 
+/** Words that fit under a plot; `×4` is a batch of four. */
+const shortName = (name) =>
+  name.replace('transformers + ', '').replace(', batch ', ' ×').replace(' rows of 4 records', '');
+
 function figures(result) {
   const groups = rowsOf(result)
     .filter((row) => row.isPeer && row.failed === undefined)
     .flatMap(({ name, float, int8 }) => [
-      ...(float ? [{ group: name, series: 'float32 here', value: float }] : []),
-      ...(int8 ? [{ group: name, series: 'int8 here', value: int8 }] : []),
+      ...(float ? [{ group: shortName(name), series: 'float32 here', value: float }] : []),
+      ...(int8 ? [{ group: shortName(name), series: 'int8 here', value: int8 }] : []),
     ]);
   if (groups.length === 0) return [];
   return [
