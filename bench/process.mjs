@@ -36,9 +36,17 @@ export function contest(command, args, { threads, timeoutSeconds = 3600 }) {
       const line = output.trim().split('\n').at(-1) ?? '';
       if (code === 0 && line.startsWith('{')) return resolve({ ...JSON.parse(line), load: loadavg()[0] });
       if (signal === 'SIGKILL') return resolve({ failed: 'killed: out of memory, or over its time' });
-      resolve({ failed: errors.trim().split('\n').at(-1) || `exit status ${code}` });
+      resolve({ failed: reasonOf(errors) ?? `exit status ${code}` });
     });
   });
+}
+
+/** The line that says what went wrong (Python's last one, Node's in front of its stack), without the folders of this machine. */
+export function reasonOf(errors) {
+  const lines = errors.trim().split('\n');
+  const named = lines.findLast((line) => /^\w*Error\b.*: /.test(line));
+  const line = named ?? lines.findLast((each) => each !== '' && !each.startsWith('Node.js v'));
+  return line?.replace(/(?<![\w.])(?:\/[\w.@+-]+)+\/(?=[\w.@+-])/g, '').trim();
 }
 
 export const contestantPath = (name) => join(root, 'bench', 'contestants', name);

@@ -87,31 +87,27 @@ function argumentsOf(id, { value, compute, work, data, options }) {
 }
 
 function summarize(axes, threads) {
-  for (const { id, title, points } of axes) {
-    const rows = points.map(({ value, compute, runs }) => {
-      const good = runs.filter(({ failed }) => !failed);
-      const given = id === 'threads' ? value : threads;
-      return [
-        String(value),
-        compute,
-        rate(median(good.map((run) => run.tokensPerSecond))),
-        gigabytes(median(good.map((run) => run.peakBytes))),
-        percent(median(good.map((run) => run.cpuSeconds / (run.trainSeconds ?? run.seconds) / given))),
-      ];
-    });
+  const share = (runs, given) => median(runs.map((run) => run.cpuSeconds / run.seconds / given));
+  const told = axes.map(({ id, title, points }) => ({
+    id,
+    title,
+    points: points.map(({ value, compute, runs }) => ({
+      name: `${title} ${value}, ${compute}`,
+      value,
+      compute,
+      cpuShare: share(runs, id === 'threads' ? value : threads),
+      runs,
+    })),
+  }));
+  for (const { title, points } of told) {
+    const rows = points.map(({ value, compute, cpuShare, runs }) => [
+      String(value),
+      compute,
+      rate(median(runs.map((run) => run.tokensPerSecond))),
+      gigabytes(median(runs.map((run) => run.peakBytes))),
+      percent(cpuShare),
+    ]);
     console.log(`${table([title, 'compute', 'tokens/s', 'peak GB', 'CPU had'], rows)}\n`);
   }
-  return {
-    bench: 'scaling',
-    axes: axes.map(({ id, title, points }) => ({
-      id,
-      title,
-      points: points.map(({ value, compute, runs }) => ({
-        value,
-        compute,
-        ...(id === 'threads' && { threads: value }),
-        runs,
-      })),
-    })),
-  };
+  return { bench: 'scaling', axes: told };
 }

@@ -29,6 +29,7 @@ const runs = Array.from({ length: count }, (_, i) => ({
   data: [values.data],
   batchTokens: tokens,
   maxLength: tokens,
+  truncate: 'drop', // a prompt longer than a step has nothing to learn from
   steps,
   threads,
   compute: values.compute,

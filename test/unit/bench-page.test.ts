@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readResults, writePage } from '../../bench/page/files.mjs';
 import { benchmarkPage } from '../../bench/page/markdown.mjs';
+import { reasonOf } from '../../bench/process.mjs';
 import { renderFigure } from '../../lib/report/charts/render';
 import { root, scratch } from '../support/fixtures';
 
@@ -102,6 +103,18 @@ describe('the page of benchmarks', () => {
     expect(readFileSync(join(folder, 'benchmarks', 'train.svg'), 'utf8')).toContain('int8 here');
     await writePage({ results: { train: results.train }, page, render: renderFigure });
     expect(readdirSync(join(folder, 'benchmarks'))).toEqual(['train.svg']);
+  });
+});
+
+describe('why a contestant failed', () => {
+  it("is Node's error in front of its stack, and Python's last line; no folders of the machine", () => {
+    const node =
+      "file:///a/b.mjs:3\n\nMlitError: /data/of/me/train.jsonl:12: no token\n    at x (/a/b.mjs:1:2) {\n  code: 'X'\n}\n\nNode.js v20.1.0\n";
+    expect(reasonOf(node)).toBe('MlitError: train.jsonl:12: no token');
+    const python = "Traceback:\n  File '/a/b.py'\nModuleNotFoundError: No module named 'trl'\n";
+    expect(reasonOf(python)).toBe("ModuleNotFoundError: No module named 'trl'");
+    expect(reasonOf('llama_decode ended with 1 of 2/3\n')).toBe('llama_decode ended with 1 of 2/3');
+    expect(reasonOf('')).toBeUndefined();
   });
 });
 

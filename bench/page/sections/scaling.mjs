@@ -5,22 +5,22 @@ import { gigabytesCell, markdownTable, medianOf, percentCell, rateCell, spreadOf
 const NAMES = { f32: 'float32', int8: 'int8' };
 const rates = (runs) => spreadOf(runs.map(({ tokensPerSecond }) => tokensPerSecond));
 
-function text({ axes, settings }) {
+function text({ axes }) {
   return [
     'Real tokens a second of single settings, everything else being the default: medians of the rounds, with the least and the greatest.',
     ...axes.flatMap(({ title, points }) => [
       `### By ${title}`,
       markdownTable(
-        [title, 'arithmetic', 'tokens/s', 'rounds', 'peak GB', 'CPU had'],
-        points.map(({ value, compute, threads = settings.threads, runs }) => {
+        ['', 'arithmetic', 'tokens/s', 'rounds', 'peak GB', 'CPU had'],
+        points.map(({ value, compute, cpuShare, runs }) => {
           const spread = rates(runs);
           return [
             value,
             NAMES[compute],
             spread ? rateCell(spread.value) : (runs[0]?.failed ?? '–'),
-            spread ? `${rateCell(spread.low)}–${rateCell(spread.high)}` : '–',
+            spread && spread.rounds > 1 ? `${rateCell(spread.low)}–${rateCell(spread.high)}` : '–',
             gigabytesCell(medianOf(runs, (run) => run.peakBytes)),
-            percentCell(medianOf(runs, (run) => run.cpuSeconds / run.seconds / threads)),
+            percentCell(cpuShare),
           ];
         }),
       ),
