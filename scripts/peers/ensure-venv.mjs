@@ -49,16 +49,20 @@ export async function ensureLlamaCpp() {
   if (process.env.MLIT_BENCH_PYTHON) return { reason: 'the Python of MLIT_BENCH_PYTHON has no llama_cpp' };
   say('Building llama.cpp into .venv: many minutes, once');
   try {
-    await pip(python, join('scripts', 'peers', 'llama-requirements.txt'), 'peers-llama');
+    const flags = `-DCMAKE_CXX_FLAGS=-include${join(root, 'scripts', 'peers', 'tile-config.h')}`;
+    // Not from pip's cache: what it has may have been built without these flags.
+    const env = { ...process.env, CMAKE_ARGS: flags, PIP_NO_CACHE_DIR: '1' };
+    await pip(python, join('scripts', 'peers', 'llama-requirements.txt'), 'peers-llama', env);
     return { python };
   } catch (error) {
     return { reason: `llama.cpp could not be built: ${error.message.split('\n')[0]}` };
   }
 }
 
-const pip = (python, file, log) =>
+const pip = (python, file, log, env = process.env) =>
   runLogged(python, ['-m', 'pip', 'install', '--disable-pip-version-check', '-r', file], {
     log,
+    env,
     onLine: (line) => /^Collecting |^Installing |^Building /.test(line) && say(`  ${line.slice(0, 90)}`),
   });
 
