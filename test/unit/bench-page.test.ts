@@ -51,6 +51,16 @@ describe('the page of benchmarks', () => {
     expect(short).not.toContain('int8 training, tokens/s against transformers + peft bfloat16, batch 4 (');
   });
 
+  it('says whether everybody did the same work', () => {
+    // Losses of 4 and 4.002 in one round; int8's own is no part of it.
+    expect(section('LoRA training')).toContain('differ by 0.050 % at most: they did the same work.');
+    const train = structuredClone(results.train) as { contestants: { runs: { baseLoss: number }[] }[] };
+    train.contestants[2]!.runs[0]!.baseLoss = 4.02;
+    expect(benchmarkPage({ train }).markdown).toContain(
+      '0.500 % at most: **they did not do the same work.**',
+    );
+  });
+
   it('takes prefill and decode apart', () => {
     // Prefill: 80 prompt tokens in 0.08, 0.04 and 0.05 s. Decode: 32 new tokens behind the first of each, in 0.32, 0.06 and 0.2 s.
     const own = cells('mlit-native int8', section('Sampling'));

@@ -15,6 +15,9 @@ import {
 const FLOAT = 'mlit-native, 16 records a step';
 const INT8 = 'mlit-native int8, 16 records a step';
 
+/** Sums of float32 in other orders differ by less. */
+const SAME_LOSS = 2e-3;
+
 const rateOf = (run) => run.tokensPerSecond;
 const peakOf = (run) => run.peakBytes;
 
@@ -35,6 +38,20 @@ function rowsOf({ contestants, settings }) {
     cpuShare: medianOf(runs, (run) => run.cpuSeconds / run.seconds / settings.threads),
     compileSeconds: medianOf(runs, (run) => run.compileSeconds),
   }));
+}
+
+/** By how much the losses with a fresh adapter differ at most among those who did the same work in float32; undefined where none was told. */
+function lossDifference(contestants) {
+  const exact = contestants
+    .filter(({ name }) => !/bfloat16|int8|^trl/.test(name))
+    .flatMap(({ runs }) => runs);
+  const differences = exact
+    .filter(({ baseLoss }) => baseLoss !== undefined)
+    .map(({ round, baseLoss }) => {
+      const reference = exact.find((run) => run.round === round && run.baseLoss !== undefined).baseLoss;
+      return Math.abs(baseLoss / reference - 1);
+    });
+  return differences.length > 1 ? Math.max(...differences) : undefined;
 }
 
 const only = (row, spread) => (row.isPeer ? ratioCell(spread) : '');
@@ -67,6 +84,7 @@ function text(result) {
   );
   const float = rows.find(({ name }) => name === FLOAT);
   const flops = work.flops.body + work.flops.attention + work.flops.head;
+  const difference = lossDifference(result.contestants);
   const compiled = rows.find(({ compileSeconds }) => compileSeconds !== undefined);
   return [
     `LoRA of rank ${result.settings.rank} on all linear layers: ${work.tokens} real tokens of ${work.records ?? result.settings.records} records` +
@@ -76,6 +94,12 @@ function text(result) {
     `A token asks for ${rateCell(flops / work.tokens / 1e6)} MFLOP; a big square float32 product runs at ${rateCell((gemm.own.gemmRate ?? gemm.torch.gemmRate) / 1e9)} GFLOP/s` +
       ` here and at ${rateCell(gemm.torch.gemmRate / 1e9)} in torch. Float32 training reaches ${percentCell(float?.gemmShare)} of the faster of the two` +
       ` (${percentCell(float?.gemmCpuShare)} by processor time).`.replace(' (– by processor time)', ''),
+    ...(difference === undefined
+      ? []
+      : [
+          `With a fresh adapter the losses of all float32 contestants (trl, whose packed records see each other, left out) differ by` +
+            ` ${(100 * difference).toFixed(3)} % at most: ${difference <= SAME_LOSS ? 'they did the same work.' : '**they did not do the same work.**'}`,
+        ]),
     ...(compiled
       ? [
           `torch.compile took ${rateCell(compiled.compileSeconds)} s (median) before its first step; that is not in its rate.`,
