@@ -535,6 +535,28 @@ TEST_F(Lora, RefusesWhatItWouldComputeWrongly) {
 
 class WeightGradient : public OnDevice {};
 
+// x·Aᵀ is for the gradient of B alone.
+TEST_F(Lora, WhatNoGradientAsksForIsNotFormed) {
+  const std::vector<float> before(4, kSentinel);
+  const DeviceReals x(kBF16, std::vector<float>(16, 1.0f)), dy(kBF16, std::vector<float>(16, 1.0f)),
+      dx(kBF16, std::vector<float>(16, 1.0f)), p(kBF16, before), u(kBF16, size_t{4});
+  const DeviceArray<float> a(std::vector<float>(16, 0.5f)), bT(std::vector<float>(16, 0.25f)),
+      dA(std::vector<float>(16, 0.0f));
+  const LoraSegment segment{0, 8, 2, 0, DevConstF32(bT.get()), DevF32()};
+  const LoraGroup group{0, 2, 1.0f, 2, DevConstF32(a.get()), DevF32(dA.get()), {&segment, 1}};
+  const int64_t bytes = cuda::loraWorkspaceBytes(1, 1);
+  const DeviceArray<std::byte> workspace(static_cast<size_t>(bytes));
+  cuda::Stream stream;
+  cuda::Staging staging(size_t{1} << 12);
+  cuda::loraBackward(x.get(), 8, 2, 8, dy.get(), 8, dx.get(), 8, {&group, 1}, p.get(), u.get(),
+                     DevicePtr(workspace.get()), bytes, staging, stream);
+  stream.synchronize();
+  EXPECT_EQ(p.read(), before);
+  EXPECT_EQ(u.read(), std::vector<float>(4, 2.0f));    // 8 · 1 · 0.25
+  EXPECT_EQ(dA.read(), std::vector<float>(16, 4.0f));  // over two rows
+  EXPECT_EQ(dx.read(), std::vector<float>(16, 3.0f));  // 1 + 2 · 2 · 0.5
+}
+
 TEST_F(WeightGradient, OfNothingIsNoLaunch) {
   const DeviceReals x(kBF16, std::vector<float>{1}), dy(kBF16, std::vector<float>{1});
   const DeviceArray<float> dW(std::vector<float>{2});
