@@ -16,7 +16,7 @@ import { benchTrain } from './train.mjs';
 const SUITES = {
   train: {
     run: benchTrain,
-    full: { records: 12, rounds: 3, maxLength: 512 },
+    full: { records: 24, rounds: 2, maxLength: 512 },
     quick: { records: 4, rounds: 1, maxLength: 96 },
   },
   sample: {

@@ -29,7 +29,7 @@ const OTHERS = [
     name: 'transformers + peft float32, batch 4, torch.compile',
     more: ['--compile'],
     once: true,
-    timeoutSeconds: 600,
+    timeoutSeconds: 240,
   },
   { name: 'trl float32, packed rows of 4 records', kind: 'trl', batch: 4, once: true },
 ];
