@@ -4,7 +4,8 @@
 // Rules that every backend keeps and every caller relies on:
 //  - Addresses are DevicePtr: they are never dereferenced above a backend. Host data crosses by upload() and download() only.
 //  - Ops are enqueued in order and may run later. Host memory handed to upload() or named by download() must stay valid
-//    until synchronize() returns. Descriptors (structs, spans) are read before the call returns.
+//    until synchronize() returns. Where it or a download() throws, nothing is delivered later that was asked for before.
+//    Descriptors (structs, spans) are read before the call returns.
 //  - Matrices are row-major; a leading dimension (ld) is in elements. Parameters, gradients of parameters, statistics, the
 //    residual stream, its gradient and logits are float32. Other activations and their gradients (DevReal) are of the
 //    backend's activationType(), or float32 where a caller has only that; sums are formed in float32 in any case.

@@ -70,5 +70,38 @@ TEST_F(BackendFailures, EveryCallCanFailAndNothingLeaks) {
   EXPECT_GT(failed, calls / 2);
 }
 
+// A place that was named by a download is its owner's again when the wait for it has thrown.
+TEST_F(BackendFailures, WhatWasAskedForInVainDoesNotComeLater) {
+  constexpr size_t kBytes = 1000;
+  const std::vector<std::byte> untouched(kBytes, std::byte{0x5A});
+  uint64_t first = 0, last = 0;
+  for (uint64_t nth = 0; nth <= last; nth = nth == 0 ? first : nth + 1) {  // 0: nothing fails
+    begin(1);
+    cuda::CudaBackend backend(0, emulation::cublasLt());
+    const DevicePtr<std::byte> at = backend.allocate(kBytes);
+    backend.zero(at, kBytes);
+    backend.synchronize();
+    if (nth == 0) first = emulation::callCount() + 1;
+    std::vector<std::byte> place = untouched;
+    if (nth > 0) emulation::failCall(nth, "cudaErrorMemoryAllocation");
+    const auto ask = [&] {
+      backend.download(place.data(), at, kBytes / 2);
+      backend.download(place.data() + kBytes / 2, at + kBytes / 2, kBytes / 2);
+      backend.synchronize();
+    };
+    if (nth == 0) {
+      ask();
+      last = emulation::callCount();
+      EXPECT_EQ(place, std::vector<std::byte>(kBytes));
+    } else {
+      EXPECT_THROW(ask(), Error) << nth;
+      backend.synchronize();
+      EXPECT_EQ(place, untouched) << "call " << nth - first + 1;
+    }
+    backend.release(at, kBytes);
+  }
+  EXPECT_GT(last, first);
+}
+
 }  // namespace
 }  // namespace mlit::test

@@ -120,6 +120,8 @@ class CudaBackend final : public Backend {
   void addAdapters(WeightId weight, DevConstReal x, int64_t ldx, int64_t rows, DevReal y, int64_t ldy,
                    std::span<const LoraGroup> groups, DevReal p);
   [[noreturn]] void cancel();
+  // Where work throws, nothing that was asked for before is delivered later: its place may be gone when the caller has seen the error.
+  void orForget(const std::function<void()>& work);
   // The workspace, for an op that wants so much of it.
   DevicePtr<std::byte> workspace(size_t bytes);
   // Where cuSeqlens stands on the device. What is there already is not sent again: layers ask for the same.

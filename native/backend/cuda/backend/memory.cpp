@@ -91,8 +91,19 @@ void CudaBackend::upload(DevicePtr<std::byte> to, const void* from, size_t bytes
 }
 
 void CudaBackend::download(void* to, DevicePtr<const std::byte> from, size_t bytes) {
-  on_.here();
-  staging_.download(to, from.raw(), bytes, stream_);
+  orForget([&] {
+    on_.here();
+    staging_.download(to, from.raw(), bytes, stream_);
+  });
+}
+
+void CudaBackend::orForget(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (...) {
+    staging_.forget();
+    throw;
+  }
 }
 
 void CudaBackend::zero(DevicePtr<std::byte> at, size_t bytes) {
@@ -104,16 +115,18 @@ void CudaBackend::copy(DevicePtr<std::byte> to, DevicePtr<const std::byte> from,
 }
 
 void CudaBackend::synchronize() {
-  on_.here();
-  if (cancelled_ == nullptr) {
-    stream_.synchronize();
-  } else {
-    reached_.record(stream_);
-    for (int looks = 0; !reached_.done(); ++looks) {
-      if (*cancelled_) cancel();
-      if (looks >= kEagerLooks) std::this_thread::sleep_for(kBetweenLooks);
+  orForget([&] {
+    on_.here();
+    if (cancelled_ == nullptr) {
+      stream_.synchronize();
+    } else {
+      reached_.record(stream_);
+      for (int looks = 0; !reached_.done(); ++looks) {
+        if (*cancelled_) cancel();
+        if (looks >= kEagerLooks) std::this_thread::sleep_for(kBetweenLooks);
+      }
     }
-  }
+  });
   staging_.deliver();
   inbox_.clear();
   busy_ = false;
