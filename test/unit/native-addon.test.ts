@@ -32,7 +32,7 @@ describe('the machine', () => {
       expect(checks.filter(({ passed }) => !passed)).toEqual([]);
       expect(checks.length).toBeGreaterThanOrEqual(7);
       const integers = checks.find((check) => check.name === 'integer products');
-      const units = { avx512: 'AMX|AVX-512 VNNI', avx2: 'AVX2 in 16 bits', neon: 'NEON' }[name];
+      const units = { avx512: 'AMX|AVX-512 VNNI', avx2: 'AVX-VNNI|AVX2 in 16 bits', neon: 'NEON' }[name];
       expect(integers?.detail).toMatch(
         new RegExp(`^every sum equal: ${name}, int8 by (${units}), 2 threads$`),
       );
