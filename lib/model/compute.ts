@@ -1,4 +1,5 @@
-// The arithmetic of the frozen base's products: float32, or integers on the processor, which are faster and lose a little. Nobody gets integers who did not ask.
+// The arithmetic of the frozen base's products: float32, or integers on the processor, which are faster and lose
+// a little. Nobody gets integers who did not ask.
 import { loadAddon } from '../native/addon';
 import type { Compute, WeightFormat } from '../native/types';
 

@@ -1,3 +1,4 @@
+// Asked of the processor itself: the compiler's own question does not know these two everywhere.
 #include "backend/cpu/dot_units.h"
 
 #include <cstring>
@@ -6,7 +7,6 @@
 #include <cpuid.h>
 
 #include "backend/cpu/amx/dot_amx.h"
-
 #include "backend/cpu/kernels.h"
 
 namespace mlit {
