@@ -7,12 +7,12 @@ import { root } from '../setup/common.mjs';
 const libFloors = [
   ['native'],
   ['text'],
-  ['model'],
+  ['model', 'http', 'page'],
   ['data', 'export'],
   ['train', 'sample'],
-  ['eval'],
+  ['eval', 'serve'],
   ['experiment'],
-  ['report'],
+  ['report', 'annotate'],
   ['cli'],
 ];
 const nativeFloors = [
