@@ -39,11 +39,16 @@ export class FolderLock {
   /**
    * Locks a folder that exists.
    *
+   * @param name of the lock's file, where it is not the folder that is held but one file in it
    * @param code what is thrown when a living process, or one of another host, holds it; the message names the holder
    * @throws MlitError `code`, `FILE_IO`
    */
-  static async acquire(folder: string, code: 'RUN_LOCKED' | 'STORE_LOCKED'): Promise<FolderLock> {
-    const file = join(folder, LOCK_FILE);
+  static async acquire(
+    folder: string,
+    code: 'RUN_LOCKED' | 'STORE_LOCKED',
+    name: string = LOCK_FILE,
+  ): Promise<FolderLock> {
+    const file = join(folder, name);
     const nonce = randomUUID();
     const entry = JSON.stringify({ ...thisProcess(), nonce });
     const own = `${file}.tmp-${process.pid}-${nonce}`;
@@ -53,7 +58,7 @@ export class FolderLock {
         return new FolderLock(file, entry, deceased === undefined ? undefined : describe(deceased));
       throw new MlitError(
         code,
-        `${folder} is in use by another process (${describe(holder)}); if that is gone, remove ${LOCK_FILE}`,
+        `${folder} is in use by another process (${describe(holder)}); if that is gone, remove ${name}`,
         { fields: { file, holder } },
       );
     } catch (cause) {
