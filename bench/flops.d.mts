@@ -19,6 +19,6 @@ export interface FlopSizes {
 }
 export function trainingFlops(
   config: FlopSizes,
-  work: { rank: number; records: { length: number; supervised: number }[] },
+  work: { rank: number; records: { length: number; supervised: number }[]; isFull?: boolean },
 ): FlopParts;
 export function totalFlops(parts: FlopParts): number;

@@ -16,7 +16,7 @@ import { benchWays } from './ways.mjs';
 
 const HELP = `npm run bench -- COMMAND [options]
 
-  page     train, sample, together, start and scaling in sizes of their own, and docs/benchmarks.md from their results
+  page     all parts of docs/benchmarks.md in sizes of their own, and the page from their results
   train    LoRA training beside transformers + peft: tokens/s, peak memory, share of the big product's rate
   ways     dropout, recompute levels, a bfloat16 base and full tuning beside plain LoRA
   together  twelve adapters over one base at once beside twelve runs in turn

@@ -8,6 +8,7 @@ import { SECTIONS } from './page/markdown.mjs';
 import { describeMachine, say, writeJson } from './report.mjs';
 import { benchSample } from './sample.mjs';
 import { benchScaling } from './scaling.mjs';
+import { benchSmol } from './smol.mjs';
 import { benchStart } from './start.mjs';
 import { benchTogether } from './together.mjs';
 import { benchTrain } from './train.mjs';
@@ -16,6 +17,16 @@ import { benchTrain } from './train.mjs';
 const SUITES = {
   train: {
     run: benchTrain,
+    full: { records: 24, rounds: 2, maxLength: 512 },
+    quick: { records: 4, rounds: 1, maxLength: 96 },
+  },
+  full: {
+    run: benchTrain,
+    full: { lineup: 'full', records: 16, rounds: 1, maxLength: 512 },
+    quick: { lineup: 'full', records: 4, rounds: 1, maxLength: 96 },
+  },
+  smol: {
+    run: benchSmol,
     full: { records: 24, rounds: 2, maxLength: 512 },
     quick: { records: 4, rounds: 1, maxLength: 96 },
   },

@@ -1,8 +1,9 @@
-// Sampling many prompts at once, this library beside transformers' generate and llama.cpp: the same weights, prompt ids and threads, greedy,
-// in turn within one run. llama.cpp has them as float32, as Q8_0 and, where the model is such a file, as it is stored.
-import { existsSync } from 'node:fs';
+// Sampling many prompts at once, this library beside transformers' generate, llama.cpp and ONNX Runtime GenAI: the same weights, prompt ids and
+// threads, greedy, in turn within one run. llama.cpp has them as float32, as Q8_0 and, where the model is such a file, as it is stored; ONNX Runtime
+// as float32 and in int8.
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { basename } from 'node:path';
-import { ensureLlamaCpp, ensurePeers } from '../scripts/peers/ensure-venv.mjs';
+import { ensureLlamaCpp, ensureOrt, ensurePeers } from '../scripts/peers/ensure-venv.mjs';
 import { exportFloat32, madeFrom } from './exports.mjs';
 import { contest, contestantPath, peerPath } from './process.mjs';
 import { gigabytes, median, percent, rate, say, table, times } from './report.mjs';
@@ -60,6 +61,7 @@ async function contestantsOf(work) {
     { name: 'transformers generate float32', start: [python, peerPath('sample.py')] },
     ...(await llamaContestants(work, stored)),
     ...stored.map(([name, file]) => ({ name: `node-llama-cpp, ${name}`, start: [...node, file] })),
+    ...(await ortContestants(work)),
   ];
 }
 
@@ -77,6 +79,35 @@ async function llamaContestants(work, stored) {
     name: names[at],
     start: [python, peerPath('llama_sample.py'), '--model', file],
   }));
+}
+
+/** Its own builder writes its models from the folder of float32 weights, once. */
+async function ortContestants(work) {
+  const { python, reason } = await ensureOrt();
+  const folder = await exportFloat32(work.file, 'safetensors');
+  const contestants = [];
+  for (const [precision, shown] of [
+    ['fp32', 'float32'],
+    ['int8', 'int8'],
+  ]) {
+    const name = `ONNX Runtime GenAI, ${shown}`;
+    const out = madeFrom(work.file, `onnx-${precision}`);
+    let failed = reason;
+    if (!failed && !existsSync(out)) {
+      const part = `${out}.part`;
+      rmSync(part, { recursive: true, force: true });
+      ({ failed } = await contest(python, [peerPath('ort_model.py'), folder, part, precision], {
+        threads: 2,
+      }));
+      if (!failed) renameSync(part, out);
+    }
+    contestants.push(
+      failed
+        ? { name, reason: failed }
+        : { name, start: [python, peerPath('ort_sample.py'), '--model', out] },
+    );
+  }
+  return contestants;
 }
 
 function summarize(load, going, threads) {

@@ -15,12 +15,14 @@ const OWN_INT8 = {
   more: ['--compute', 'int8'],
 };
 const OWN_SMALL = { name: 'mlit-native, 4 records a step', kind: 'own', batch: 4 };
+const OWN_FULL = { ...OWN, more: ['--full'] };
 const peer = (dtype, batch) => ({
   name: `transformers + peft ${dtype}, batch ${batch}`,
   kind: 'peer',
   dtype,
   batch,
 });
+const FULL = { ...peer('float32', 4), name: 'transformers float32, batch 4', more: ['--full'] };
 const USUAL = [peer('float32', 4), peer('bfloat16', 4)];
 // In the first round alone: compiling, and warming up by a whole pass, take longer than what is measured.
 const OTHERS = [
@@ -34,14 +36,34 @@ const OTHERS = [
   { name: 'trl float32, packed rows of 4 records', kind: 'trl', batch: 4, once: true },
 ];
 const OTHER_BATCHES = [1, 2, 8];
+
+/**
+ * Who takes part: `own` is what everybody is divided by; it runs between and after the peers, `around` before and after them, `before` once a
+ * round. Other batches of the first peer are tried in the first round.
+ */
+const LINEUPS = {
+  lora: {
+    own: OWN,
+    around: [OWN_INT8],
+    before: [OWN_SMALL],
+    peers: [...USUAL, ...OTHERS],
+    batches: OTHER_BATCHES,
+  },
+  full: { own: OWN_FULL, around: [], before: [], peers: [FULL], batches: [] },
+  shape: { own: OWN, around: [OWN_INT8], before: [], peers: [USUAL[0]], batches: [] },
+};
 // Logits, their log-softmax and gradients: seen as copies of [tokens, vocabulary] beyond the weights.
 const SAFETY = 1.15;
 
-/** Everything that one run needs; its result goes to the table and to the JSON file alike. */
+/**
+ * Everything that one run needs; its result goes to the table and to the JSON file alike.
+ * @param {{ lineup?: keyof typeof LINEUPS, prepare?: typeof prepareWork }} options and those of the command line
+ */
 export async function benchTrain(options) {
-  const { threads, rounds, rank } = options;
+  const { threads, rounds, rank, lineup = 'lora', prepare = prepareWork } = options;
+  const { own, around, before, peers: invited, batches } = LINEUPS[lineup];
   const python = await ensurePeers();
-  const work = await prepareWork({ ...options, count: options.records, name: 'train', forPeers: true });
+  const work = await prepare({ ...options, count: options.records, name: 'train', forPeers: true });
   const bounds = Array.from({ length: rounds + 1 }, (_, at) =>
     Math.round((at * work.records.length) / rounds),
   );
@@ -84,22 +106,20 @@ export async function benchTrain(options) {
     return result;
   };
 
-  let peers = [...USUAL, ...OTHERS];
+  let peers = [...invited];
   for (let round = 0; round < rounds; round++) {
-    await runOne(OWN_SMALL, round);
-    await runOne(OWN_INT8, round);
+    for (const contestant of [...before, ...around]) await runOne(contestant, round);
     for (const [at, contestant] of peers.filter(({ once }) => !once || round === 0).entries()) {
       // Before every second one: what the machine does meanwhile is seen often enough, and the peers take long.
-      if (at % 2 === 0) await runOne(OWN, round);
+      if (at % 2 === 0) await runOne(own, round);
       const { failed } = await runOne(contestant, round);
       if (failed) peers = peers.filter((each) => each !== contestant);
     }
-    if (round === 0) peers.push(...(await findBestBatch(results, runOne)));
-    await runOne(OWN, round);
-    await runOne(OWN_INT8, round);
+    if (round === 0) peers.push(...(await findBestBatch(invited[0], batches, results, runOne)));
+    for (const contestant of [own, ...around]) await runOne(contestant, round);
   }
   keepBest(gemm.own, await nativeGemmRates(threads));
-  return summarize({ options, work, bounds, gemm, results });
+  return summarize({ options, own, isFull: lineup === 'full', work, bounds, gemm, results });
 }
 
 /** The larger of what was seen so far and of what is seen now. */
@@ -110,12 +130,12 @@ function keepBest(rates, seen) {
 }
 
 /** The first round's rates at other batch sizes; the fastest goes on, unless it is the usual one. */
-async function findBestBatch(results, runOne) {
-  const usual = results.get(USUAL[0].name).runs[0];
-  let best = { contestant: USUAL[0], tokensPerSecond: usual.tokensPerSecond ?? 0 };
-  for (const contestant of OTHER_BATCHES.map((batch) => peer('float32', batch))) {
-    const needed = SAFETY * (usual.peakBytes ?? 0) * (contestant.batch / USUAL[0].batch);
-    if (contestant.batch > USUAL[0].batch && needed > availableBytes()) {
+async function findBestBatch(first, batches, results, runOne) {
+  const usual = results.get(first.name).runs[0];
+  let best = { contestant: first, tokensPerSecond: usual.tokensPerSecond ?? 0 };
+  for (const contestant of batches.map((batch) => peer('float32', batch))) {
+    const needed = SAFETY * (usual.peakBytes ?? 0) * (contestant.batch / first.batch);
+    if (contestant.batch > first.batch && needed > availableBytes()) {
       const failed = `left out: needs about ${gigabytes(needed)} GB, ${gigabytes(availableBytes())} GB are there`;
       say(`         ${contestant.name} ${failed}`);
       results.set(contestant.name, { contestant, runs: [{ round: 0, failed }] });
@@ -124,19 +144,19 @@ async function findBestBatch(results, runOne) {
     const { tokensPerSecond = 0 } = await runOne(contestant, 0);
     if (tokensPerSecond > best.tokensPerSecond) best = { contestant, tokensPerSecond };
   }
-  return best.contestant === USUAL[0] ? [] : [best.contestant];
+  return best.contestant === first ? [] : [best.contestant];
 }
 
-function summarize({ options, work, bounds, gemm, results }) {
+function summarize({ options, own, isFull, work, bounds, gemm, results }) {
   const sliceFlops = bounds.slice(1).map((end, round) => {
     const records = work.records.slice(bounds[round], end);
-    return totalFlops(trainingFlops(work.config, { rank: options.rank, records }));
+    return totalFlops(trainingFlops(work.config, { rank: options.rank, records, isFull }));
   });
   const best = {};
   keepBest(best, gemm.own);
   keepBest(best, gemm.torch);
   const share = (flops, rate) => (flops && rate ? flops / rate : undefined);
-  const ownRuns = results.get(OWN.name).runs.filter((run) => !run.failed);
+  const ownRuns = results.get(own.name).runs.filter((run) => !run.failed);
   const ownRate = (round) =>
     median(ownRuns.filter((run) => run.round === round).map((run) => run.tokensPerSecond));
   const ownCpuRate = (round) =>
@@ -167,7 +187,7 @@ function summarize({ options, work, bounds, gemm, results }) {
   const { path: _, file: __, records, ...about } = work;
   const tokens = records.reduce((sum, record) => sum + record.length, 0);
   const supervised = records.reduce((sum, record) => sum + record.supervised, 0);
-  const flops = trainingFlops(work.config, { rank: options.rank, records });
+  const flops = trainingFlops(work.config, { rank: options.rank, records, isFull });
   printTable(contestants, gemm, { tokens, supervised, flops });
   return {
     bench: 'train',

@@ -4,10 +4,10 @@ import sample from './sections/sample.mjs';
 import scaling from './sections/scaling.mjs';
 import start from './sections/start.mjs';
 import together from './sections/together.mjs';
-import train from './sections/train.mjs';
+import { full, smol, train } from './sections/train.mjs';
 import { markdownTable, ratioCell, WORSE } from './words.mjs';
 
-export const SECTIONS = [train, sample, together, start, scaling];
+export const SECTIONS = [train, full, smol, sample, together, start, scaling];
 
 /** A suite's result, or why there is none. */
 function outcomeOf(section, results) {

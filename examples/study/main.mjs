@@ -1,5 +1,5 @@
-// The study of docs/study.md, or a part of it: every experiment file of this folder, over the quickstart's data. It goes on
-// where it stopped, and jobs that the store has (the quickstart's too) are not done again.
+// The study of docs/study.md, or a part of it: every experiment file of this folder, over the quickstart's data or SIB-200's topics. It
+// goes on where it stopped, and jobs that the store has (the quickstart's too) are not done again.
 //
 //   npm run study -- [--only NAME ...] [--plan]
 import { readdirSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { buildData } from '../quickstart/data.mjs';
 import { BY_SCRIPT, describeByScript } from '../quickstart/summary.mjs';
 import { mlit, root } from '../run-mlit.mjs';
+import { buildTopics, findSentences } from './topics.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const names = readdirSync(here)
@@ -35,10 +36,22 @@ const { wanted, plan } = readFlags();
 const pulled = await mlit(['pull', 'gemma-3-270m'], { quiet: true });
 if (pulled !== 0) process.exit(pulled);
 buildData(join(root, 'runs', 'data', 'cldr'));
+const sentences = findSentences();
+if (sentences.file) {
+  const { topic, share } = buildTopics(sentences.file, join(root, 'runs', 'data', 'sib200')).majority;
+  process.stderr.write(
+    `SIB-200: whoever always answers '${topic}' is right in ${(100 * share).toFixed(1)} %\n`,
+  );
+}
 for (const name of wanted) {
+  if (name.endsWith('-topics') && sentences.reason) {
+    process.stderr.write(`${name} is left out. ${sentences.reason}\n`);
+    continue;
+  }
   const code = await mlit(['experiment', 'run', join(here, `${name}.yaml`), plan ? '--dry-run' : '--yes']);
   if (code !== 0) process.exit(code);
-  if (plan) continue;
+  // What the script settles is the question of the emoji's names; a topic's answer is measured by its label.
+  if (plan || name.endsWith('-topics')) continue;
   const { collectModels } = await import('mlit-native');
   const { models } = await collectModels(join(root, 'runs', 'store'), name);
   const named = models.map((model) => ({

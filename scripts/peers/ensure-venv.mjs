@@ -59,6 +59,24 @@ export async function ensureLlamaCpp() {
   }
 }
 
+/**
+ * The same Python with ONNX Runtime GenAI and what writes its models.
+ * @returns {Promise<{ python: string } | { reason: string }>}
+ */
+export async function ensureOrt() {
+  const python = await ensurePeers();
+  if (capture(python, ['-c', 'import onnx, onnxruntime_genai']) !== undefined) return { python };
+  if (process.env.MLIT_BENCH_PYTHON)
+    return { reason: 'the Python of MLIT_BENCH_PYTHON has no onnxruntime_genai' };
+  say('Installing ONNX Runtime GenAI into .venv');
+  try {
+    await pip(python, join('scripts', 'peers', 'ort-requirements.txt'), 'peers-ort');
+    return { python };
+  } catch (error) {
+    return { reason: `ONNX Runtime GenAI could not be installed: ${error.message.split('\n')[0]}` };
+  }
+}
+
 const pip = (python, file, log, env = process.env) =>
   runLogged(python, ['-m', 'pip', 'install', '--disable-pip-version-check', '-r', file], {
     log,

@@ -18,17 +18,12 @@ import llama_cpp
 import numpy as np
 from llama_cpp import llama_cpp as api
 
+from memory import peak_bytes
+
 
 @ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
 def silent(_level, _text, _data):
     """llama.cpp tells much, and standard output is for the result."""
-
-
-def peak_bytes() -> int | None:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return None
 
 
 class Batch:

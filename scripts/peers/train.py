@@ -1,6 +1,6 @@
-"""transformers + peft on given token ids: LoRA on all linear layers, padded batches, AdamW, one JSON line at the end.
+"""transformers + peft on given token ids: LoRA on all linear layers (or every weight), padded batches, AdamW, one JSON line at the end.
 
-    python train.py --work work.json --dtype float32 --batch 4 --threads 2 [--first 0 --count 24] [--compile]
+    python train.py --work work.json --dtype float32 --batch 4 --threads 2 [--first 0 --count 24] [--compile] [--full]
 
 work.json holds the folder of the peers' model and records {ids, supervised}, both [tokens]; a supervised token is one whose loss counts.
 An optimiser step follows every batch, as with the defaults of transformers' own trainer.
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--count", type=int, default=None)
     parser.add_argument("--compile", action="store_true", help="torch.compile with dynamic shapes, made while warming up")
+    parser.add_argument("--full", action="store_true", help="every weight, and no adapter")
     args = parser.parse_args()
     common.prepare_process(args.threads)
 
@@ -40,7 +41,7 @@ def main() -> None:
     base = common.load_model(work["peerModel"], args.dtype)
     base.config.use_cache = False
     config = LoraConfig(r=args.rank, lora_alpha=args.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = get_peft_model(base, config).train()
+    model = (base if args.full else get_peft_model(base, config)).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-4, weight_decay=0.0)
     if args.compile:
         model = torch.compile(model, dynamic=True)

@@ -44,6 +44,13 @@ describe('trainingFlops', () => {
     expect(attention({ ...gemma, window: 5 })).toBe(6 * 15 * product);
   });
 
+  it('counts every matrix three times in full tuning, the first layer’s input gradient with it', () => {
+    const records = [{ length: 10, supervised: 3 }];
+    const parts = trainingFlops(sizes, { rank: 2, records, isFull: true });
+    expect(parts.body).toBe(2 * 3 * (10 * 2 * QKV + (10 + 3) * TAIL));
+    expect(parts.head).toBe(3 * 2 * 3 * 100 * 8);
+  });
+
   it('adds up over records', () => {
     const one = { length: 7, supervised: 2 };
     const other = { length: 4, supervised: 4 };

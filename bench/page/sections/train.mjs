@@ -1,4 +1,5 @@
-// Training beside everybody: real tokens a second, memory, and both of this library's arithmetics over each peer, round by round.
+// Training beside everybody: real tokens a second, memory, and both of this library's arithmetics over each peer, round by round. Three sections
+// are told so: LoRA, full tuning, and LoRA at another model's shape.
 import {
   costRatio,
   gigabytesCell,
@@ -57,7 +58,11 @@ function lossDifference(contestants) {
 const only = (row, spread) => (row.isPeer ? ratioCell(spread) : '');
 const single = (spread) => spread && { ...spread, rounds: 1 };
 
-function text(result) {
+const workOf = ({ work, settings }) =>
+  `${work.tokens} real tokens of ${work.records ?? settings.records} records (${work.data}, at most ${settings.maxLength} tokens each),` +
+  ` ${work.supervised} of them supervised, in ${settings.rounds} rounds.`;
+
+function text(intro, result) {
   const rows = rowsOf(result);
   const { work, gemm } = result;
   const table = markdownTable(
@@ -87,9 +92,7 @@ function text(result) {
   const difference = lossDifference(result.contestants);
   const compiled = rows.find(({ compileSeconds }) => compileSeconds !== undefined);
   return [
-    `LoRA of rank ${result.settings.rank} on all linear layers: ${work.tokens} real tokens of ${work.records ?? result.settings.records} records` +
-      ` (${work.data}, at most ${result.settings.maxLength} tokens each), ${work.supervised} of them supervised, in ${result.settings.rounds} rounds.` +
-      ' Padding is not work; a peer that packs is counted by the same real tokens.',
+    intro(result),
     table,
     `A token asks for ${rateCell(flops / work.tokens / 1e6)} MFLOP; a big square float32 product runs at ${rateCell((gemm.own.gemmRate ?? gemm.torch.gemmRate) / 1e9)} GFLOP/s` +
       ` here and at ${rateCell(gemm.torch.gemmRate / 1e9)} in torch. Float32 training reaches ${percentCell(float?.gemmShare)} of the faster of the two` +
@@ -108,11 +111,11 @@ function text(result) {
   ];
 }
 
-function summary(result) {
+function summary(what, result) {
   return rowsOf(result)
     .filter((row) => row.isPeer && row.failed === undefined)
     .map((row) => ({
-      what: 'training, tokens/s',
+      what: `${what}, tokens/s`,
       peer: row.name,
       float: row.float,
       int8: row.int8,
@@ -121,7 +124,7 @@ function summary(result) {
       rowsOf(result)
         .filter((row) => row.isPeer && row.failed === undefined && row.name.endsWith('float32, batch 4'))
         .map((row) => ({
-          what: 'training, peak memory',
+          what: `${what}, peak memory`,
           peer: row.name,
           float: single(row.floatMemory),
           int8: single(row.int8Memory),
@@ -155,4 +158,38 @@ function figures(result) {
   ];
 }
 
-export default { name: 'train', title: 'LoRA training', text, summary, figures };
+const section = ({ name, title, what, intro, figures = () => [] }) => ({
+  name,
+  title,
+  text: (result) => text(intro, result),
+  summary: (result) => summary(what, result),
+  figures,
+});
+
+export const train = section({
+  name: 'train',
+  title: 'LoRA training',
+  what: 'training',
+  intro: (result) =>
+    `LoRA of rank ${result.settings.rank} on all linear layers: ${workOf(result)}` +
+    ' Padding is not work; a peer that packs is counted by the same real tokens.',
+  figures,
+});
+
+export const full = section({
+  name: 'full',
+  title: 'Full tuning',
+  what: 'full tuning',
+  intro: (result) =>
+    `Every weight is trained, in float32, with AdamW: ${workOf(result)} Here 16 records make a step, there 4, as its users have it:` +
+    ' the optimiser, which passes over all weights, runs four times as often there.',
+});
+
+export const smol = section({
+  name: 'smol',
+  title: 'LoRA training at SmolLM2-135M’s shape',
+  what: 'training, SmolLM2 shape',
+  intro: (result) =>
+    `Random weights of that model's shape; LoRA of rank ${result.settings.rank} on all linear layers: ${workOf(result)}` +
+    " The records are those of the first part, Gemma's token ids folded into the smaller vocabulary.",
+});
