@@ -90,7 +90,7 @@ async function ortContestants(work) {
     ['fp32', 'float32'],
     ['int8', 'int8'],
   ]) {
-    const name = `ONNX Runtime GenAI, ${shown}`;
+    const name = `ONNX Runtime GenAI, one after the other, ${shown}`;
     const out = madeFrom(work.file, `onnx-${precision}`);
     let failed = reason;
     if (!failed && !existsSync(out)) {

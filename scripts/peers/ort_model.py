@@ -7,13 +7,29 @@ import json
 import sys
 import tempfile
 
-from onnxruntime_genai.models.builder import create_model
+from onnxruntime_genai.models import builder
+from transformers import AutoConfig, PretrainedConfig
+
+
+class FlatConfig:
+    """AutoConfig as the builder knows it: the pinned transformers keeps rotary settings by kind of layer, the pinned builder reads one of them."""
+
+    @staticmethod
+    def from_pretrained(*args: object, **kwargs: object) -> PretrainedConfig:
+        config = AutoConfig.from_pretrained(*args, **kwargs)
+        kinds = config.rope_parameters
+        if "full_attention" in kinds:
+            config.rope_local_base_freq = kinds["sliding_attention"]["rope_theta"]
+            config.rope_parameters = dict(kinds["full_attention"])
+        return config
 
 
 def main(folder: str, out: str, precision: str) -> None:
+    builder.AutoConfig = FlatConfig
     # The builder tells much, and standard output is for the result.
     with tempfile.TemporaryDirectory() as cache, contextlib.redirect_stdout(sys.stderr):
-        create_model("", folder, out, precision, "cpu", cache)
+        target = ("", folder, out, precision, "cpu", cache)
+        builder.create_model(*target, **builder.parse_extra_options(*target, None))
     print(json.dumps({"precision": precision}))
 
 

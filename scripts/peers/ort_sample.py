@@ -1,8 +1,9 @@
-"""ONNX Runtime GenAI on given prompts, all at once: greedy, padded on the left as it pads its own batches; one JSON line at the end.
+"""ONNX Runtime GenAI on given prompts, one after the other, greedy; one JSON line at the end.
 
     python ort_sample.py --model DIR --work work.json --new-tokens 32 --threads 2 [--count 32]
 
-DIR was written by `python -m onnxruntime_genai.models.builder`; work.json holds prompts {ids} and the ids that end a response.
+DIR was written by ort_model.py; work.json holds prompts {ids} and the ids that end a response. A batch of prompts of unequal length is not had
+from release 0.18.0 on processors: padded on the left its answers are others, padded on the right its attention refuses it.
 """
 
 from __future__ import annotations
@@ -50,32 +51,29 @@ def main() -> None:
     started = time.perf_counter()
     model = load_model(args.model, args.threads)
     load_seconds = time.perf_counter() - started
-    width = max(map(len, prompts))
-    ids = np.array([[work["padId"]] * (width - len(prompt)) + prompt for prompt in prompts], dtype=np.int32)
 
-    def generate(rows: int, tokens: int) -> list[list[int]]:
-        params = og.GeneratorParams(model)
-        params.set_search_options(batch_size=rows, max_length=width + tokens, do_sample=False)
-        generator = og.Generator(model, params)
-        generator.append_tokens(ids[:rows])
-        for _ in range(tokens):
-            if generator.is_done():
-                break
-            generator.generate_next_token()
-        return [list(map(int, generator.get_sequence(row)))[width:] for row in range(rows)]
+    def generate(some: list[list[int]], tokens: int) -> list[list[int]]:
+        answers = []
+        for prompt in some:
+            params = og.GeneratorParams(model)
+            # Its cache wants as many places as the attention's window has.
+            params.set_search_options(max_length=max(len(prompt) + tokens, 512), do_sample=False)
+            generator = og.Generator(model, params)
+            generator.append_tokens(np.array([prompt], dtype=np.int32))
+            answer: list[int] = []
+            while len(answer) < tokens and not (answer and answer[-1] in work["stopIds"]):
+                generator.generate_next_token()
+                answer.append(int(generator.get_next_tokens()[0]))
+            answers.append(answer)
+        return answers
 
-    generate(2, 2)
+    generate(prompts[:2], 2)
     started, started_cpu = time.perf_counter(), time.process_time()
-    output = generate(len(prompts), args.new_tokens)
+    responses = generate(prompts, args.new_tokens)
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - started_cpu
     started = time.perf_counter()
-    generate(len(prompts), 1)
+    generate(prompts, 1)
     prefill_seconds = time.perf_counter() - started
-
-    responses = []
-    for row in output:
-        end = next((at + 1 for at, token in enumerate(row) if token in work["stopIds"]), len(row))
-        responses.append(row[:end])
     tokens = sum(map(len, responses))
     print(
         json.dumps(
