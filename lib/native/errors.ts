@@ -35,6 +35,7 @@ export const ERROR_CODES = [
   'STORE_LOCKED',
   'RANKS_DIFFER',
   'RANK_LOST',
+  'ADDRESS_UNAVAILABLE',
 ] as const;
 
 /** One of {@link ERROR_CODES}; docs/errors.md says what each means and what to do. */
