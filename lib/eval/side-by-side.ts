@@ -2,8 +2,9 @@
 // the paper (protocol in docs/statistics.md). A program that measures answers is a judge like any other.
 
 import { refuseUnknownOptions } from '../text/options';
-import { type Cell, PairedBootstrap } from './statistics/bootstrap';
+import { PairedBootstrap } from './statistics/bootstrap';
 import type { Estimate } from './statistics/estimate';
+import { itemCell } from './statistics/item-cell';
 
 /** Which of the two answers is better. `A` and `B` are the models, wherever the judge saw them. */
 export type Verdict = 'A' | 'B' | 'tie';
@@ -110,8 +111,8 @@ export function sideBySide(pairs: readonly Pair[], options: SideBySideOptions = 
   const judged = valid.filter((pair) => pair.consistent !== undefined);
   const bootstrap = new PairedBootstrap(
     [
-      ratioCell(items, valid, (pair) => 100 * (pair.points as number)),
-      ratioCell(items, judged, (pair) => (pair.consistent ? 1 : 0), [0, 1]),
+      itemCell(items, valid, (pair) => 100 * (pair.points as number), [0, 100]),
+      itemCell(items, judged, (pair) => (pair.consistent ? 1 : 0), [0, 1]),
     ],
     options,
   );
@@ -128,24 +129,6 @@ export function sideBySide(pairs: readonly Pair[], options: SideBySideOptions = 
     tieRate: ties / valid.length,
     ...(judged.length > 0 && { positionConsistency: bootstrap.estimate(1) }),
   };
-}
-
-/** A cell over items, each with the sum and the number of its pairs. */
-function ratioCell(
-  items: readonly string[],
-  pairs: readonly Pair[],
-  value: (pair: Pair) => number,
-  range: readonly [number, number] = [0, 100],
-): Cell {
-  const places = new Map(items.map((item, at) => [item, at]));
-  const values = new Float64Array(items.length);
-  const weights = new Float64Array(items.length);
-  for (const pair of pairs) {
-    const at = places.get(pair.item) as number;
-    values[at] = (values[at] as number) + value(pair);
-    weights[at] = (weights[at] as number) + 1;
-  }
-  return { values, weights, range };
 }
 
 /**
