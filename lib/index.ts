@@ -185,13 +185,17 @@ export { type DescribeOptions, describeResults } from './report/describe';
 export { profileText } from './report/profile-text';
 export { type ReportOptions, renderReport, writeReport } from './report/write-report';
 export {
+  type DrawnTokens,
   type FinishReason,
+  type PromptLogprobs,
   type SampleEvent,
   type SampleRequest,
   type SampleResult,
   Sampler,
   type SamplerOptions,
+  type TokenLogprob,
 } from './sample/sampler';
+export { ModelServer, type ModelServerOptions } from './serve/server';
 export {
   type AnswerLanguage,
   type AnswerLanguageOptions,

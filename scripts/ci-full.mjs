@@ -13,6 +13,7 @@ const steps = {
   emulation: 'the CUDA backend on its emulator, 200 seeds of everything',
   mutations: 'one-token mistakes in the CUDA kernels, 250 a day: does a test see each?',
   soak: 'ten minutes of models, runs, samples and scores made and disposed, with flat memory (two hours: node scripts/soak.mjs)',
+  serve: '64 clients for two minutes against mlit serve: every answer right, none lost, memory flat',
   'plan-memory':
     'twenty-odd combinations of families and options: what mlit plan says against what each process took',
   cuda: 'the CUDA plug-in compiled for sm_80 and sm_90a, and what the compiler made of each kernel',

@@ -57,6 +57,17 @@ export function parseField(text: string, previous: Record<string, string> = {}):
 
 /** Flags of train, plan, sample and score. Defaults are those of the schemas, so that a YAML file can stand under them. */
 export function addCommonFlags(command: Command): Command {
+  return addModelFlags(command)
+    .addOption(
+      new Option('--field <name=field>', 'read a field under another name, as in response=output').argParser(
+        parseField,
+      ),
+    )
+    .addOption(new Option('--system <text>', 'system text for conversations that have none'));
+}
+
+/** Those of them that are about the model and the machine. */
+export function addModelFlags(command: Command): Command {
   return command
     .addOption(
       new Option(
@@ -70,12 +81,6 @@ export function addCommonFlags(command: Command): Command {
         'auto, gemma, chatml, llama3, mistral, alpaca, none, or a Jinja file (default: auto)',
       ),
     )
-    .addOption(
-      new Option('--field <name=field>', 'read a field under another name, as in response=output').argParser(
-        parseField,
-      ),
-    )
-    .addOption(new Option('--system <text>', 'system text for conversations that have none'))
     .addOption(
       new Option('--threads <n>', 'compute threads (default: auto)').argParser(parseAutoOr(parseInteger)),
     )
@@ -98,16 +103,21 @@ export function addCommonFlags(command: Command): Command {
     .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'));
 }
 
-/** The options behind those flags, for commands that have no schema of their own in the library. */
-export const commonOptions = {
+/** The options behind the flags about model and machine, for commands that have no schema of their own in the library. */
+export const modelOptions = {
   model: z.string().min(1),
   template: z.string().default('auto'),
-  field: z.record(z.string(), z.string()).default({}),
-  system: z.string().optional(),
   threads: z.union([z.literal('auto'), z.int().min(1)]).default('auto'),
   device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
   compute: z.enum(COMPUTES).default('f32'),
   baseDtype: z.enum(BASE_DTYPES).default('auto'),
+};
+
+/** Those behind all of the common flags. */
+export const commonOptions = {
+  ...modelOptions,
+  field: z.record(z.string(), z.string()).default({}),
+  system: z.string().optional(),
 };
 
 /** Those of them that loading a model takes. */

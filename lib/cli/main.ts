@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { isMlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
+import { addChat } from './chat';
 import { UsageError } from './common';
 import { addCompare } from './compare';
 import { addDoctor } from './doctor';
@@ -16,6 +17,7 @@ import { addPlan } from './plan';
 import { addPull } from './pull';
 import { addSample } from './sample';
 import { addScore } from './score';
+import { addServe } from './serve';
 import { SignalError } from './signals';
 import { addTrain } from './train';
 
@@ -54,6 +56,8 @@ function createProgram(): Command {
     addTrain,
     addSample,
     addScore,
+    addServe,
+    addChat,
     addCompare,
     addExport,
     addExperiment,

@@ -1,7 +1,7 @@
 // A server as all commands of this library open one: on this machine alone unless there is a token, and ended in order, so
 // that whoever is being answered is answered to the end.
 import type { Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { createAdaptorServer } from '@hono/node-server';
 import { MlitError } from '../native/errors';
@@ -31,14 +31,19 @@ export class HttpServer {
   readonly host: string;
   readonly port: number;
   readonly #server: Server;
-  readonly #running = new Set<ServerResponse>();
+  /** Connections, with how many requests of each are being answered. */
+  readonly #connections = new Map<Socket, number>();
   #ending: Promise<number> | undefined;
 
   private constructor(server: Server, host: string) {
     this.#server = server;
     this.host = host;
     this.port = (server.address() as AddressInfo).port;
-    server.on('request', (_request, response) => this.#watch(response));
+    server.on('connection', (socket: Socket) => {
+      this.#connections.set(socket, 0);
+      socket.once('close', () => this.#connections.delete(socket));
+    });
+    server.on('request', ({ socket }, response: ServerResponse) => this.#watch(socket, response));
   }
 
   /**
@@ -85,7 +90,7 @@ export class HttpServer {
 
   /** Requests that are being answered. */
   get running(): number {
-    return this.#running.size;
+    return [...this.#connections.values()].reduce((sum, each) => sum + each, 0);
   }
 
   /** Whether {@link close} was called. */
@@ -106,9 +111,9 @@ export class HttpServer {
   async #end(graceMs: number): Promise<number> {
     let cut = 0;
     const ended = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeIdleConnections();
+    for (const [socket, running] of this.#connections) if (running === 0) socket.destroySoon();
     const deadline = setTimeout(() => {
-      cut = this.#running.size;
+      cut = this.running;
       this.#server.closeAllConnections();
     }, graceMs);
     await ended;
@@ -116,12 +121,14 @@ export class HttpServer {
     return cut;
   }
 
-  #watch(response: ServerResponse): void {
-    this.#running.add(response);
+  #watch(socket: Socket, response: ServerResponse): void {
+    this.#connections.set(socket, (this.#connections.get(socket) ?? 0) + 1);
     response.once('close', () => {
-      this.#running.delete(response);
+      const running = this.#connections.get(socket);
+      if (running === undefined) return;
+      this.#connections.set(socket, running - 1);
       // A client would keep its connection for the next request, and the end waiting.
-      if (this.closing) setImmediate(() => this.#server.closeIdleConnections());
+      if (this.closing && running === 1) socket.destroySoon();
     });
   }
 }

@@ -151,12 +151,13 @@ export class Tokenizer {
     };
     return {
       push: (id) =>
-        skip && this.#special.has(id) ? '' : trim(utf8.decode(this.#tokenBytes(id), { stream: true })),
+        skip && this.#special.has(id) ? '' : trim(utf8.decode(this.tokenBytes(id), { stream: true })),
       flush: () => trim(utf8.decode()),
     };
   }
 
-  #tokenBytes(id: number): Uint8Array {
+  /** What a token adds to a text: bytes, which need not be whole characters. Nothing for an id without a token. */
+  tokenBytes(id: number): Uint8Array {
     const known = this.#bytes[id];
     if (known !== undefined) return known;
     const token = this.#spec.tokens[id];

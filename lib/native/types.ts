@@ -246,13 +246,28 @@ export interface NativeSampleRequest {
   stopIds: Int32Array;
   /** -1 = bare base */
   adapter: number;
+  /** Likeliest ids reported beside each token, 0 to 20. */
+  top: number;
+  /** The prompt's own tokens are reported as well: all of it is computed, nothing shared. */
+  scorePrompt: boolean;
+}
+
+/** An id and its natural log-probability. */
+export interface NativeTokenLogprob {
+  token: number;
+  logprob: number;
 }
 
 export interface NativeSampleEvent {
   id: number;
   token: number;
   logprob: number;
-  finish: 'none' | 'stop' | 'length' | 'context';
+  /** not-finite: the logits are no numbers, and the token means nothing. */
+  finish: 'none' | 'stop' | 'length' | 'context' | 'not-finite';
+  /** Best first; absent where none were asked for. */
+  top?: NativeTokenLogprob[];
+  /** With the first token, where it was asked for: of each of the prompt's tokens but the first. */
+  prompt?: { logprob: number; top: NativeTokenLogprob[] }[];
 }
 
 export interface NativeSampler extends NativeHandle {

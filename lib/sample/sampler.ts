@@ -1,9 +1,10 @@
 // Batched generation for people: prompts in, text out as it comes. The engine decides rows and pages; here live templates'
-// ends, stop strings, whole code points and seeds.
+// ends, stop strings, whole code points and seeds. One loop steps for all streams, so that requests of one join the batch of another.
 import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
 import type { StreamingDecoder } from '../model/tokenizer';
 import { loadAddon } from '../native/addon';
+import { MlitError } from '../native/errors';
 import type {
   NativeAdapterSpec,
   NativeLoadOptions,
@@ -11,8 +12,10 @@ import type {
   NativeSampleEvent,
   NativeSampleOptions,
   NativeSampler,
+  NativeTokenLogprob,
 } from '../native/types';
 import { refuseUnknownOptions } from '../text/options';
+import { Inbox } from './inbox';
 import { StopScanner } from './stop';
 
 /** Model, adapters and size of a sampler’s cache. */
@@ -52,34 +55,66 @@ export interface SampleRequest {
   endOfTurnIds?: readonly number[];
   /** Index into the sampler's adapters, -1 = bare base. Default 0 where there are adapters, else -1. */
   adapter?: number;
+  /** Likeliest tokens to tell of at each place, 0 to 20. Default 0. */
+  topLogprobs?: number;
+  /** Whether to tell of the prompt's own tokens too. All of it is computed then, also what others have in common with it. Default false. */
+  promptLogprobs?: boolean;
+}
+
+/** A token and its natural log-probability before temperature and filters. */
+export type TokenLogprob = NativeTokenLogprob;
+
+/** Tokens as they were drawn. */
+export interface DrawnTokens {
+  /** Ids. */
+  tokens: number[];
+  /** Natural log-probability of each of `tokens` before temperature and filters. */
+  logprobs: number[];
+  /** With `topLogprobs`: the likeliest tokens at the place of each of `tokens`, best first. */
+  topLogprobs?: TokenLogprob[][];
+}
+
+/** What a model gives a prompt's own tokens; nothing (null) the first, which nothing stands before. */
+export interface PromptLogprobs {
+  /** [prompt] */
+  logprobs: (number | null)[];
+  /** [prompt], with `topLogprobs`. */
+  topLogprobs?: (TokenLogprob[] | null)[];
 }
 
 /** Why a response ended: the template's end of turn, another end token of the model, a stop text, or a limit. */
 export type FinishReason = 'end-of-turn' | 'eos' | 'stop' | 'length' | 'context' | 'cancelled';
 
-/** A finished answer. */
-export interface SampleResult {
+/** A finished answer. `tokens` are all ids drawn, the one that ended it included. */
+export interface SampleResult extends DrawnTokens {
   id: string;
   /** The text without end tokens and stop texts. */
   response: string;
-  /** Every id drawn, the one that ended it included. */
-  tokens: number[];
-  /** Natural log-probability of each of `tokens` before temperature and filters. */
-  logprobs: number[];
+  /** With `promptLogprobs`. */
+  prompt?: PromptLogprobs;
   finishReason: FinishReason;
 }
 
-/** `text` is a piece of a response, whole code points; `result` closes a request. */
-export type SampleEvent = { type: 'text'; id: string; text: string } | ({ type: 'result' } & SampleResult);
+/**
+ * `text` is a piece of a response, whole code points, with the tokens since the piece before (a piece that may become a stop text
+ * waits, and its tokens with it); `prompt` comes before it, where it was asked for; `result` closes a request.
+ */
+export type SampleEvent =
+  | ({ type: 'prompt'; id: string } & PromptLogprobs)
+  | ({ type: 'text'; id: string; text: string } & DrawnTokens)
+  | ({ type: 'result' } & SampleResult);
 
 interface Running {
   request: SampleRequest;
   nativeId: number;
+  reader: Inbox<SampleEvent>;
   decoder: StreamingDecoder;
   scanner: StopScanner;
   response: string;
-  tokens: number[];
-  logprobs: number[];
+  drawn: DrawnTokens;
+  /** Tokens that pieces of text have taken along. */
+  told: number;
+  prompt: PromptLogprobs | undefined;
   endOfTurn: ReadonlySet<number>;
 }
 
@@ -88,8 +123,9 @@ export class Sampler implements AsyncDisposable {
   readonly #native: NativeSampler;
   readonly #model: Model;
   readonly #hasAdapters: boolean;
+  readonly #running = new Map<number, Running>();
   #nextId = 0;
-  #busy = false;
+  #stepping = false;
 
   private constructor(native: NativeSampler, model: Model, hasAdapters: boolean) {
     this.#native = native;
@@ -140,45 +176,35 @@ export class Sampler implements AsyncDisposable {
 
   /**
    * Generates for all requests, at most `maxRows` at once (a finished one's place is taken at once), and yields pieces of
-   * text and results as they come. Leaving the loop cancels what still runs. One stream at a time.
+   * text and results as they come. Streams that run at the same time share the batch; no answer depends on that. Leaving the loop
+   * cancels what still runs of this one.
    *
-   * @throws RangeError for a request that can't run (its id is named)
+   * @throws RangeError for a request that can't run (its id is named); MlitError `NOT_FINITE` where the weights give no numbers
    */
   async *stream(
     requests: Iterable<SampleRequest>,
     options: { signal?: AbortSignal | undefined } = {},
   ): AsyncGenerator<SampleEvent, void, void> {
     refuseUnknownOptions('Sampler.stream', options, { signal: true });
-    if (this.#busy)
-      throw new RangeError('sampler: another stream is running; await it or create a second sampler');
-    this.#busy = true;
-    const running = new Map<number, Running>();
+    const { signal } = options;
+    signal?.throwIfAborted();
+    const own = new Set<number>();
+    const inbox = new Inbox<SampleEvent>();
+    const abort = (): void => inbox.fail(signal?.reason);
+    signal?.addEventListener('abort', abort, { once: true });
     try {
-      for (const request of requests) {
-        const entry = this.#submit(request);
-        running.set(entry.nativeId, entry);
-      }
-      while (running.size > 0) {
-        options.signal?.throwIfAborted();
-        const abort = (): void => this.#native.cancel();
-        options.signal?.addEventListener('abort', abort, { once: true });
-        let events: NativeSampleEvent[];
-        try {
-          events = await this.#native.step();
-        } catch (error) {
-          options.signal?.throwIfAborted();
-          throw error;
-        } finally {
-          options.signal?.removeEventListener('abort', abort);
-        }
-        for (const event of events) {
-          const entry = running.get(event.id);
-          if (entry) yield* this.#accept(entry, event, running);
+      for (const request of requests) own.add(this.#submit(request, inbox));
+      void this.#step();
+      let unfinished = own.size;
+      while (unfinished > 0) {
+        for (const event of await inbox.take()) {
+          if (event.type === 'result') unfinished -= 1;
+          yield event;
         }
       }
     } finally {
-      for (const id of running.keys()) this.#native.cancelRequest(id);
-      this.#busy = false;
+      signal?.removeEventListener('abort', abort);
+      this.#cancel(own);
     }
   }
 
@@ -202,7 +228,39 @@ export class Sampler implements AsyncDisposable {
     return results;
   }
 
-  #submit(request: SampleRequest): Running {
+  /** Until nothing runs: what is submitted meanwhile is part of the next step. */
+  async #step(): Promise<void> {
+    if (this.#stepping) return;
+    this.#stepping = true;
+    while (this.#running.size > 0) {
+      const next = this.#nextId;
+      try {
+        for (const event of await this.#native.step()) this.#accept(event);
+      } catch (error) {
+        for (const entry of this.#running.values()) if (entry.nativeId < next) this.#fail(entry, error);
+      }
+    }
+    this.#stepping = false;
+  }
+
+  #fail(entry: Running, error: unknown): void {
+    this.#running.delete(entry.nativeId);
+    this.#native.cancelRequest(entry.nativeId);
+    entry.reader.fail(error);
+  }
+
+  /** Those that have ended are passed over. */
+  #cancel(ids: Iterable<number>): void {
+    let some = false;
+    for (const id of ids) {
+      if (!this.#running.delete(id)) continue;
+      this.#native.cancelRequest(id);
+      some = true;
+    }
+    if (some && this.#running.size === 0) this.#native.cancel(); // nobody waits for the step that runs
+  }
+
+  #submit(request: SampleRequest, reader: Inbox<SampleEvent>): number {
     refuseUnknownOptions('a request to the sampler', request, {
       id: true,
       prompt: true,
@@ -215,8 +273,10 @@ export class Sampler implements AsyncDisposable {
       stop: true,
       endOfTurnIds: true,
       adapter: true,
+      topLogprobs: true,
+      promptLogprobs: true,
     });
-    const { tokenizer } = this.#model;
+    const { topLogprobs = 0, promptLogprobs = false } = request;
     const endOfTurn = new Set(request.endOfTurnIds ?? this.#model.endOfTurnIds);
     const eos = this.#model.eosIds;
     const nativeId = this.#nextId++;
@@ -232,44 +292,65 @@ export class Sampler implements AsyncDisposable {
         seed: BigInt(request.seed ?? 0),
         stopIds: Int32Array.from(new Set([...endOfTurn, ...eos])),
         adapter: request.adapter ?? (this.#hasAdapters ? 0 : -1),
+        top: topLogprobs,
+        scorePrompt: promptLogprobs,
       });
     } catch (error) {
       if (error instanceof RangeError)
         throw new RangeError(`request '${request.id}': ${error.message}`, { cause: error });
       throw error;
     }
-    return {
+    this.#running.set(nativeId, {
       request,
       nativeId,
-      decoder: tokenizer.createDecoder(),
+      reader,
+      decoder: this.#model.tokenizer.createDecoder(),
       scanner: new StopScanner(request.stop ?? []),
       response: '',
-      tokens: [],
-      logprobs: [],
+      drawn: { tokens: [], logprobs: [], ...(topLogprobs > 0 && { topLogprobs: [] }) },
+      told: 0,
+      prompt: undefined,
       endOfTurn,
-    };
+    });
+    return nativeId;
   }
 
-  *#accept(entry: Running, event: NativeSampleEvent, running: Map<number, Running>): Generator<SampleEvent> {
-    entry.tokens.push(event.token);
-    entry.logprobs.push(event.logprob);
+  #accept(event: NativeSampleEvent): void {
+    const entry = this.#running.get(event.id);
+    if (!entry) return;
+    const { request, drawn, reader } = entry;
+    if (event.finish === 'not-finite') {
+      this.#fail(entry, notFinite(request, drawn.tokens.length + 1));
+      return;
+    }
+    const { id } = request;
+    if (request.promptLogprobs && drawn.tokens.length === 0) {
+      entry.prompt = promptLogprobs(event, request);
+      reader.push({ type: 'prompt', id, ...entry.prompt });
+    }
+    drawn.tokens.push(event.token);
+    drawn.logprobs.push(event.logprob);
+    drawn.topLogprobs?.push(event.top ?? []);
     const ended = event.finish === 'stop';
     const last = event.finish !== 'none';
     const decoded = (ended ? '' : entry.decoder.push(event.token)) + (last ? entry.decoder.flush() : '');
     const text = entry.scanner.push(decoded) + (last && !entry.scanner.stopped ? entry.scanner.flush() : '');
     entry.response += text;
-    if (text !== '') yield { type: 'text', id: entry.request.id, text };
+    if (text !== '') {
+      reader.push({ type: 'text', id, text, ...tokensFrom(drawn, entry.told) });
+      entry.told = drawn.tokens.length;
+    }
     if (!last && !entry.scanner.stopped) return;
-    running.delete(entry.nativeId);
+    this.#running.delete(entry.nativeId);
     if (!last) this.#native.cancelRequest(entry.nativeId);
-    yield {
+    reader.push({
       type: 'result',
-      id: entry.request.id,
+      id,
       response: entry.response,
-      tokens: entry.tokens,
-      logprobs: entry.logprobs,
+      ...drawn,
+      ...(entry.prompt && { prompt: entry.prompt }),
       finishReason: finishReason(entry, event),
-    };
+    });
   }
 
   get disposed(): boolean {
@@ -298,4 +379,28 @@ function finishReason(entry: Running, event: NativeSampleEvent): FinishReason {
   if (entry.scanner.stopped) return 'stop';
   if (event.finish === 'stop') return entry.endOfTurn.has(event.token) ? 'end-of-turn' : 'eos';
   return event.finish === 'context' ? 'context' : 'length';
+}
+
+function tokensFrom({ tokens, logprobs, topLogprobs }: DrawnTokens, start: number): DrawnTokens {
+  return {
+    tokens: tokens.slice(start),
+    logprobs: logprobs.slice(start),
+    ...(topLogprobs && { topLogprobs: topLogprobs.slice(start) }),
+  };
+}
+
+function promptLogprobs({ prompt = [] }: NativeSampleEvent, request: SampleRequest): PromptLogprobs {
+  return {
+    logprobs: [null, ...prompt.map(({ logprob }) => logprob)],
+    ...(request.topLogprobs && { topLogprobs: [null, ...prompt.map(({ top }) => top)] }),
+  };
+}
+
+function notFinite({ id, adapter = -1 }: SampleRequest, token: number): MlitError {
+  const by = adapter < 0 ? '' : ` with adapter ${adapter}`;
+  return new MlitError(
+    'NOT_FINITE',
+    `request '${id}'${by}: the logits of its new token ${token} are not finite; the weights give no numbers, as those of a training that has diverged`,
+    { fields: { request: id, token } },
+  );
 }

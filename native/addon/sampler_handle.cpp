@@ -57,6 +57,8 @@ SampleRequest requestArgument(Napi::Value value, const SamplerState& state) {
   request.params.seed = bigintArgument(reader.get("seed"), "request.seed");
   request.stopIds = reader.int32s("stopIds");
   request.adapter = static_cast<int32_t>(reader.integer("adapter", -1, state.adapters - 1));
+  request.top = static_cast<int32_t>(reader.integer("top", 0, kMaxTop));
+  request.scorePrompt = reader.boolean("scorePrompt");
   return request;
 }
 
@@ -152,8 +154,28 @@ const char* finishName(Finish finish) {
       return "length";
     case Finish::kContext:
       return "context";
+    case Finish::kNotFinite:
+      return "not-finite";
   }
   return "none";
+}
+
+Napi::Array topValue(Napi::Env env, const std::vector<TokenLogprob>& top) {
+  return arrayValue(env, top, [&](const TokenLogprob& each) {
+    Napi::Object value = Napi::Object::New(env);
+    value.Set("token", each.token);
+    value.Set("logprob", each.logprob);
+    return value;
+  });
+}
+
+Napi::Array promptValue(Napi::Env env, const std::vector<RowScores>& rows) {
+  return arrayValue(env, rows, [&](const RowScores& row) {
+    Napi::Object value = Napi::Object::New(env);
+    value.Set("logprob", row.target);
+    value.Set("top", topValue(env, row.top));
+    return value;
+  });
 }
 
 // Events of requests that were cancelled while the step ran are left out: they are not live any more.
@@ -168,6 +190,8 @@ Napi::Value eventsValue(Napi::Env env, SamplerState& state, const std::vector<Sa
     value.Set("token", event.token);
     value.Set("logprob", event.logprob);
     value.Set("finish", finishName(event.finish));
+    if (!event.top.empty()) value.Set("top", topValue(env, event.top));
+    if (!event.prompt.empty()) value.Set("prompt", promptValue(env, event.prompt));
     array.Set(count++, value);
     if (event.finish != Finish::kNone) state.forget(event.id);
   }

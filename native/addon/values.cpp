@@ -33,17 +33,6 @@ Napi::Value integerValue(Napi::Env env, uint64_t value) {
   return Napi::BigInt::New(env, value);
 }
 
-template <class Items, class Make>
-Napi::Array arrayValue(Napi::Env env, const Items& items, Make make) {
-  Napi::Array array = Napi::Array::New(env, items.size());
-  uint32_t i = 0;
-  for (const auto& item : items) {
-    const Napi::HandleScope scope(env);  // a vocabulary is a quarter of a million strings
-    array.Set(i++, make(item));
-  }
-  return array;
-}
-
 }  // namespace
 
 int32_t threadsArgument(Napi::Value value, const std::string& name) {

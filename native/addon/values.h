@@ -40,6 +40,17 @@ Napi::Value ggufValue(Napi::Env env, const GgufValue& value);
 Napi::Float32Array float32Value(Napi::Env env, const std::vector<float>& values);
 Napi::Float64Array float64Value(Napi::Env env, const std::vector<double>& values);
 
+template <class Items, class Make>
+Napi::Array arrayValue(Napi::Env env, const Items& items, Make make) {
+  Napi::Array array = Napi::Array::New(env, items.size());
+  uint32_t i = 0;
+  for (const auto& item : items) {
+    const Napi::HandleScope scope(env);  // a vocabulary is a quarter of a million strings
+    array.Set(i++, make(item));
+  }
+  return array;
+}
+
 // What a plan asks of a device: of a card by its name in cards.h, which need not be there; else of the shared backend where there is
 // one, or of one for the time of the plan. On the compute thread.
 std::shared_ptr<const BackendSizes> sizesOf(const std::string& device, int32_t threads, const std::string& isa,

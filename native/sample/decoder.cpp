@@ -2,6 +2,7 @@
 #include "sample/decoder.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/host_memory.h"
 
@@ -9,8 +10,10 @@ namespace mlit {
 
 namespace {
 
-constexpr int64_t kLogitRows =
-    32;  // rows of logits held at once; rows do not know each other, so chunks change nothing
+constexpr int64_t kLogitRows = 32;
+
+// Rows of logits held at once; rows do not know each other, so chunks change nothing.
+int64_t logitRows(const Decoder::Limits& limits) { return std::min<int64_t>(limits.sequences, kLogitRows); }
 
 struct Sizes {
   int64_t hidden, qkv, query, feedForward, vocabulary;
@@ -37,7 +40,7 @@ void forEachBuffer(const ModelConfig& config, ElementType activation, const Deco
     visitBytes(item, index, static_cast<size_t>(std::max<int64_t>(elements, 1) * elementBytes(activation)));
   };
   const auto rows = int64_t{limits.rows};
-  const auto outputs = int64_t{limits.outputs};
+  const int64_t chunk = logitRows(limits);
   visit("activations", 0, rows * s.hidden);                // x
   visitReals("activations", 1, rows * s.hidden);           // normed
   visitReals("activations", 2, rows * s.qkv);              // q, k, v
@@ -46,19 +49,31 @@ void forEachBuffer(const ModelConfig& config, ElementType activation, const Deco
   visitReals("activations", 5, rows * s.feedForward);      // act(gate) * up
   visitReals("activations", 6, rows * s.hidden);           // output of o and down
   visitReals("activations", 7, rows * std::max(maxGroupRank, 1));
-  visit("activations", 8, outputs * s.hidden);  // rows that draw
-  visit("logits", 9, std::min(outputs, kLogitRows) * s.vocabulary);
-  visit("scratch", 10, 5 * rows);     // tokens, positions, pages, slots, tables
-  visit("scratch", 12, 3 * outputs);  // output rows, drawn tokens, log-probabilities
+  visit("activations", 8, chunk * s.hidden);  // rows that draw
+  visit("logits", 9, chunk * s.vocabulary);
+  visit("scratch", 10, 5 * rows);  // tokens, positions, pages, slots, tables
+  visit("scratch", 12, 3 * rows);  // output rows, drawn tokens, log-probabilities
   const int64_t positions = tablePositions(config, limits);
   // Tables of sequences that share pages name them each.
-  visit("scratch", 11, outputs * ((positions + kKvPageTokens - 1) / kKvPageTokens));
+  visit("scratch", 11, int64_t{limits.sequences} * ((positions + kKvPageTokens - 1) / kKvPageTokens));
   visit("scratch", 13, positions * config.headDim);
   visit("scratch", 14, config.window > 0 ? positions * config.headDim : 0);
   visitReals("cache", 15, int64_t{config.layers} * limits.pages * static_cast<int64_t>(pageFloats(config)));
 }
 
 constexpr int kBuffers = 16;
+
+// The k largest of n numbers, in order, ties to the smaller index.
+void largest(std::span<const float> numbers, size_t k, std::vector<TokenLogprob>& out) {
+  out.clear();
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (out.size() == k && !(numbers[i] > out.back().logprob)) continue;
+    const auto place = std::upper_bound(out.begin(), out.end(), numbers[i],
+                                        [](float number, const TokenLogprob& other) { return number > other.logprob; });
+    out.insert(place, {static_cast<int32_t>(i), numbers[i]});
+    if (out.size() > k) out.pop_back();
+  }
+}
 
 }  // namespace
 
@@ -72,6 +87,7 @@ void DecodeBatch::clear() {
   adapterRows.clear();
   outputRows.clear();
   params.clear();
+  wishes.clear();
   maxPosition = 0;
 }
 
@@ -104,8 +120,8 @@ struct Decoder::Buffers {
   DevF32 f(int index) const { return at[index].as<float>(); }
   DevI32 i(int index) const { return at[index].as<int32_t>(); }
   DevReal r(int index) const { return {at[index], backend.activationType()}; }
-  DevI32 drawn(const Limits& limits) const { return i(12) + limits.outputs; }
-  DevF32 drawnLogprobs(const Limits& limits) const { return (i(12) + 2 * int64_t{limits.outputs}).as<float>(); }
+  DevI32 drawn(const Limits& limits) const { return i(12) + limits.rows; }
+  DevF32 drawnLogprobs(const Limits& limits) const { return (i(12) + 2 * int64_t{limits.rows}).as<float>(); }
 };
 
 Decoder::Decoder(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const Limits& limits)
@@ -133,7 +149,7 @@ Decoder::~Decoder() = default;
 MemoryPlan Decoder::plan(const ModelConfig& config, const BackendSizes& backend, const Limits& limits,
                          int32_t maxGroupRank) {
   MemoryPlan plan = {
-      {"backend", backend.fixedBytes() + productBytes(config, backend, limits.rows, limits.outputs, false)}};
+      {"backend", backend.fixedBytes() + productBytes(config, backend, limits.rows, logitRows(limits), false)}};
   forEachBuffer(config, backend.activationType(), limits, maxGroupRank, [&](const char* name, int, size_t bytes) {
     const auto item = std::find_if(plan.begin(), plan.end(), [&](const PlanItem& p) { return p.name == name; });
     if (item != plan.end()) {
@@ -205,7 +221,49 @@ void Decoder::layers(const DecodeBatch& batch) {
   for (int32_t index = 0; index < c.layers; ++index) layer(index, rows, batch);
 }
 
-void Decoder::draw(const DecodeBatch& batch) {
+// Of the chunk whose logits are there: differences of logits are those of log-probabilities, so one log-probability a row, that
+// of the likeliest id, gives all others; and an id that ties with it has the same one to the bit.
+void Decoder::score(const DecodeBatch& batch, int64_t first, int64_t count, std::span<RowScores> scores) {
+  const ModelConfig& c = model_->config();
+  Backend& b = model_->backend();
+  const Buffers& m = *buffers_;
+  const DevF32 logits = m.f(9);
+  const auto vocabulary = static_cast<size_t>(c.vocabulary);
+  const auto usable = static_cast<size_t>(limits_.usable > 0 ? std::min(limits_.usable, c.vocabulary) : c.vocabulary);
+  rowLogits_.resize(vocabulary);
+  std::array<int32_t, kLogitRows> best = {};
+  std::array<float, kLogitRows> bestLogit = {}, bestLogprob = {};
+  for (int64_t i = 0; i < count; ++i) {
+    const auto row = static_cast<size_t>(first + i);
+    const ScoreWish& wish = batch.wishes[row];
+    if (wish.target < 0 && wish.top == 0) continue;
+    b.download(rowLogits_.data(), (logits + i * int64_t{c.vocabulary}).as<const std::byte>(),
+               vocabulary * sizeof(float));
+    b.synchronize();
+    RowScores& score = scores[row];
+    largest(std::span(rowLogits_).first(usable), static_cast<size_t>(std::max(wish.top, 1)), score.top);
+    best[static_cast<size_t>(i)] = score.top.front().token;
+    bestLogit[static_cast<size_t>(i)] = score.top.front().logprob;
+    if (wish.target >= 0) score.target = rowLogits_[static_cast<size_t>(wish.target)];
+  }
+  const DevI32 targets = m.drawn(limits_) + first;  // what is drawn comes here later
+  const DevF32 logprobs = m.drawnLogprobs(limits_) + first;
+  b.upload(targets.as<std::byte>(), best.data(), static_cast<size_t>(count) * sizeof(int32_t));
+  b.crossEntropy(logits, count, c.vocabulary, targets, {}, logprobs);
+  b.download(bestLogprob.data(), logprobs.as<const std::byte>(), static_cast<size_t>(count) * sizeof(float));
+  b.synchronize();
+  for (int64_t i = 0; i < count; ++i) {
+    const auto at = static_cast<size_t>(i);
+    const ScoreWish& wish = batch.wishes[static_cast<size_t>(first + i)];
+    RowScores& score = scores[static_cast<size_t>(first + i)];
+    const auto logprobOf = [&](float logit) { return bestLogprob[at] + (logit - bestLogit[at]); };
+    score.target = wish.target < 0 ? 0 : logprobOf(score.target);
+    for (TokenLogprob& each : score.top) each.logprob = logprobOf(each.logprob);
+    score.top.resize(std::min(score.top.size(), static_cast<size_t>(wish.top)));
+  }
+}
+
+void Decoder::draw(const DecodeBatch& batch, std::span<RowScores> scores) {
   const ModelConfig& c = model_->config();
   Backend& b = model_->backend();
   const Buffers& m = *buffers_;
@@ -214,15 +272,15 @@ void Decoder::draw(const DecodeBatch& batch) {
   const DevF32 last = m.f(8), logits = m.f(9);
   const DevReal normed = m.r(1);  // the layers are done with it
   const int64_t usable = limits_.usable > 0 ? std::min(limits_.usable, c.vocabulary) : c.vocabulary;
-  b.gatherRows(m.f(0), s.hidden, m.i(12), outputs, s.hidden, last);
-  b.rmsNormForward(last, HeadRows{outputs, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, normed, s.hidden, {},
-                   {});
   const std::vector<AdapterRows> adapterRows = adapterRowsOf(batch.adapterRows, batch.outputRows);
-  for (int64_t at = 0; at < outputs; at += kLogitRows) {
-    const int64_t n = std::min(kLogitRows, outputs - at);
+  for (int64_t at = 0; at < outputs; at += logitRows(limits_)) {
+    const int64_t n = std::min(logitRows(limits_), outputs - at);
     const auto ranges = adapterRowsWithin(adapterRows, static_cast<int32_t>(at), static_cast<int32_t>(at + n));
-    b.linearSample(model_->head(), normed + at * s.hidden, s.hidden, n, logits, s.vocabulary,
+    b.gatherRows(m.f(0), s.hidden, m.i(12) + at, n, s.hidden, last);
+    b.rmsNormForward(last, HeadRows{n, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, normed, s.hidden, {}, {});
+    b.linearSample(model_->head(), normed, s.hidden, n, logits, s.vocabulary,
                    lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.r(7));
+    if (!batch.wishes.empty()) score(batch, at, n, scores);
     b.sampleRows(logits, n, s.vocabulary, usable,
                  std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
                  m.drawn(limits_) + at, m.drawnLogprobs(limits_) + at);
@@ -230,7 +288,7 @@ void Decoder::draw(const DecodeBatch& batch) {
 }
 
 void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs,
-                  const std::atomic<bool>* cancel) {
+                  std::span<RowScores> scores, const std::atomic<bool>* cancel) {
   Backend& b = model_->backend();
   const CancelScope scope(b, cancel);
   const Buffers& m = *buffers_;
@@ -250,9 +308,9 @@ void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span
 
   const auto ops = [&] {
     layers(batch);
-    if (outputs > 0) draw(batch);
+    if (outputs > 0) draw(batch, scores);
   };
-  if (rows == outputs) {
+  if (rows == outputs && batch.wishes.empty()) {
     b.repeated(ops);  // every sequence goes on by one token: what the next pass will do as well
   } else {
     ops();

@@ -14,6 +14,24 @@
 
 namespace mlit {
 
+// An id and its natural log-probability, before temperature and filters.
+struct TokenLogprob {
+  int32_t token = 0;
+  float logprob = 0;
+  bool operator==(const TokenLogprob&) const = default;
+};
+
+// What is wanted of an output row beside its new token.
+struct ScoreWish {
+  int32_t target = -1;  // the log-probability of this id, -1: of none
+  int32_t top = 0;      // the likeliest ids, so many
+};
+struct RowScores {
+  float target = 0;
+  std::vector<TokenLogprob> top;  // best first, ties to the smaller id
+  bool operator==(const RowScores&) const = default;
+};
+
 // Host description of one forward pass; arrays are read before run() returns.
 struct DecodeBatch {
   std::vector<int32_t> tokens, positions;   // [rows]
@@ -23,6 +41,7 @@ struct DecodeBatch {
   std::vector<AdapterRows> adapterRows;     // merged, sorted
   std::vector<int32_t> outputRows;          // rows whose next token is drawn
   std::vector<SampleParams> params;         // one for each of outputRows
+  std::vector<ScoreWish> wishes;            // one for each of outputRows, or none at all
   int32_t maxPosition = 0;
   void clear();
 };
@@ -30,10 +49,10 @@ struct DecodeBatch {
 class Decoder {
  public:
   struct Limits {
-    int32_t rows = 0;     // of one pass
-    int32_t outputs = 0;  // of one pass
-    int32_t pages = 0;    // of the cache
-    int32_t usable = 0;   // ids below this may be drawn; 0 = all
+    int32_t rows = 0;       // of one pass
+    int32_t sequences = 0;  // of one pass
+    int32_t pages = 0;      // of the cache
+    int32_t usable = 0;     // ids below this may be drawn; 0 = all
   };
 
   Decoder(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapter>> adapters, const Limits& limits);
@@ -41,8 +60,9 @@ class Decoder {
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
-  // tokens, logprobs: [outputRows]. kCancelled once the flag, read every few milliseconds, is true.
-  void run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs,
+  // tokens, logprobs: [outputRows]; scores: [outputRows] where there are wishes. kCancelled once the flag, read every few
+  // milliseconds, is true.
+  void run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs, std::span<RowScores> scores,
            const std::atomic<bool>* cancel);
 
   static MemoryPlan plan(const ModelConfig& config, const BackendSizes& backend, const Limits& limits,
@@ -52,7 +72,8 @@ class Decoder {
  private:
   struct Buffers;
   void layers(const DecodeBatch& batch);
-  void draw(const DecodeBatch& batch);
+  void draw(const DecodeBatch& batch, std::span<RowScores> scores);
+  void score(const DecodeBatch& batch, int64_t first, int64_t count, std::span<RowScores> scores);
   void layer(int32_t index, int32_t rows, const DecodeBatch& batch);
   std::span<const LoraGroup> groups(int32_t layer, LinearGroup group, const DecodeBatch& batch);
 
@@ -62,6 +83,7 @@ class Decoder {
   MemoryPlan memory_;
   std::unique_ptr<Buffers> buffers_;
   LoraGroupBuilder lora_;
+  std::vector<float> rowLogits_;  // one row, on the host, for what wishes ask; allocated by the first of them
 };
 
 }  // namespace mlit

@@ -8,9 +8,9 @@
 #include <deque>
 #include <mutex>
 #include <unordered_set>
+#include <utility>
 
 #include "core/error.h"
-#include "sample/decoder.h"
 #include "sample/page_pool.h"
 
 namespace mlit {
@@ -44,6 +44,7 @@ struct Sequence {
   PagePool::Prefix prefix = PagePool::kNone;  // of the published pages
   int32_t computed = 0;                       // tokens whose keys and values are stored
   int32_t generated = 0;
+  std::vector<RowScores> promptScores;  // of what was computed, until the first token takes them along
 
   int32_t pending() const { return static_cast<int32_t>(tokens.size()) - computed; }
   std::span<const int32_t> page(int32_t index) const {
@@ -77,6 +78,7 @@ struct SampleEngine::Impl {
   std::vector<size_t> outputOwners;  // index into running of each output row
   std::vector<int32_t> drawn;
   std::vector<float> logprobs;
+  std::vector<RowScores> scores;
 
   Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<Adapter>> adapters, const SampleOptions& o)
       : model(m),
@@ -86,8 +88,10 @@ struct SampleEngine::Impl {
         pages(limitsOf(o).pages) {
     stats.pages = pages.total();
     renewRoots();
-    drawn.resize(static_cast<size_t>(options.maxRows));
-    logprobs.resize(static_cast<size_t>(options.maxRows));
+    const auto rows = static_cast<size_t>(limitsOf(o).rows);
+    drawn.resize(rows);
+    logprobs.resize(rows);
+    scores.resize(rows);
   }
 
   void validate(const SampleRequest& r) const;
@@ -99,7 +103,7 @@ struct SampleEngine::Impl {
   void publishPages(Sequence& sequence, int32_t tokens);
   void buildBatch();
   void addRows(size_t index, int32_t count);
-  void refuseWhatIsNoNumber() const;
+  void addOutput(size_t index, int32_t row, const SampleParams& params, const ScoreWish& wish);
   std::vector<SampleEvent> collect();
   void retire(Sequence& sequence);
   void dropEverything();
@@ -122,6 +126,7 @@ void SampleEngine::Impl::validate(const SampleRequest& r) const {
   if (r.adapter < -1 || r.adapter >= static_cast<int32_t>(adapterCount)) {
     refuse("adapter", std::to_string(r.adapter), "-1 to " + std::to_string(static_cast<int64_t>(adapterCount) - 1));
   }
+  if (r.top < 0 || r.top > kMaxTop) refuse("top", std::to_string(r.top), "0 to " + std::to_string(kMaxTop));
   const int64_t total = static_cast<int64_t>(r.prompt.size()) + r.maxNewTokens;
   const auto prompt = static_cast<int64_t>(r.prompt.size());
   if (config.contextLength > 0 && prompt >= config.contextLength) {
@@ -171,13 +176,14 @@ void SampleEngine::Impl::admit() {
 }
 
 // All pages of a request, or none. The last token of a prompt is always computed, its logits are needed: so a page that
-// holds it is not shared.
+// holds it is not shared. Where the logits of all of a prompt are needed, nothing is.
 bool SampleEngine::Impl::reservePages(Sequence& s) {
   const auto prompt = static_cast<int32_t>(s.tokens.size());
   PagePool::Prefix prefix = roots[static_cast<size_t>(int64_t{s.request.adapter} + 1)];
   std::vector<int32_t> found;
   int32_t revived = 0;
-  while (static_cast<int32_t>(found.size()) < (prompt - 1) / kKvPageTokens) {
+  const int32_t sharable = s.request.scorePrompt ? 0 : (prompt - 1) / kKvPageTokens;
+  while (static_cast<int32_t>(found.size()) < sharable) {
     const int32_t page = pages.find(prefix, s.page(static_cast<int32_t>(found.size())));
     if (page < 0) break;
     prefix = pages.prefixOf(page);
@@ -251,11 +257,23 @@ void SampleEngine::Impl::addRows(size_t index, int32_t count) {
   publishPages(s, s.computed);
   batch.maxPosition = std::max(batch.maxPosition, s.computed - 1);
   batch.adapterRows.push_back({begin, begin + count, s.request.adapter});
+  if (s.request.scorePrompt) {
+    const auto prompt = static_cast<int32_t>(s.request.prompt.size());
+    for (int32_t i = 0; i < count; ++i) {
+      const int32_t next = s.computed - count + i + 1;
+      if (next < prompt) addOutput(index, begin + i, {}, {s.request.prompt[static_cast<size_t>(next)], s.request.top});
+    }
+  }
   if (s.pending() > 0) return;  // more of the prompt in the next step
-  batch.outputRows.push_back(begin + count - 1);
   SampleParams params = s.request.params;
   params.position = static_cast<uint64_t>(s.generated);
+  addOutput(index, begin + count - 1, params, {-1, s.request.top});
+}
+
+void SampleEngine::Impl::addOutput(size_t index, int32_t row, const SampleParams& params, const ScoreWish& wish) {
+  batch.outputRows.push_back(row);
   batch.params.push_back(params);
+  batch.wishes.push_back(wish);
   outputOwners.push_back(index);
 }
 
@@ -279,20 +297,9 @@ void SampleEngine::Impl::buildBatch() {
     addRows(i, count);
   }
   batch.adapterRows = mergeAdapterRows(batch.adapterRows);
-}
-
-// A token was drawn all the same; its log-probability is what tells, and costs nothing to look at.
-void SampleEngine::Impl::refuseWhatIsNoNumber() const {
-  for (size_t i = 0; i < outputOwners.size(); ++i) {
-    if (std::isfinite(logprobs[i])) continue;
-    const Sequence& s = running[outputOwners[i]];
-    const std::string id = std::to_string(s.request.id), token = std::to_string(s.generated + 1);
-    const std::string adapter = s.request.adapter < 0 ? "" : " with adapter " + std::to_string(s.request.adapter);
-    throw Error(ErrorCode::kNotFinite,
-                "sample request " + id + adapter + ": the logits of its new token " + token +
-                    " are not finite; the weights give no numbers, as those of a training that has diverged",
-                {{"request", id}, {"token", token}});
-  }
+  const bool wanted = std::any_of(batch.wishes.begin(), batch.wishes.end(),
+                                  [](const ScoreWish& wish) { return wish.target >= 0 || wish.top > 0; });
+  if (!wanted) batch.wishes.clear();
 }
 
 std::vector<SampleEvent> SampleEngine::Impl::collect() {
@@ -301,11 +308,24 @@ std::vector<SampleEvent> SampleEngine::Impl::collect() {
   const int32_t context = model->config().contextLength;
   for (size_t i = 0; i < outputOwners.size(); ++i) {
     Sequence& s = running[outputOwners[i]];
+    if (!batch.wishes.empty() && batch.wishes[i].target >= 0) {
+      s.promptScores.push_back(std::move(scores[i]));
+      continue;
+    }
     const int32_t token = drawn[i];
     s.tokens.push_back(token);
     ++s.generated;
-    SampleEvent event{s.request.id, token, logprobs[i], Finish::kNone};
-    if (std::find(s.request.stopIds.begin(), s.request.stopIds.end(), token) != s.request.stopIds.end()) {
+    SampleEvent event{s.request.id, token, logprobs[i], Finish::kNone, {}, std::exchange(s.promptScores, {})};
+    if (s.request.top > 0) {
+      event.top = std::move(scores[i].top);
+      for (TokenLogprob& each : event.top) {
+        if (each.token == token) each.logprob = logprobs[i];  // the same number, computed once more
+      }
+    }
+    if (!std::isfinite(event.logprob)) {
+      event.finish = Finish::kNotFinite;  // a token was drawn all the same
+      renewRoots();                       // what it stored is of no use to anyone
+    } else if (std::find(s.request.stopIds.begin(), s.request.stopIds.end(), token) != s.request.stopIds.end()) {
       event.finish = Finish::kStop;
     } else if (s.generated >= s.request.maxNewTokens) {
       event.finish = Finish::kLength;
@@ -355,8 +375,7 @@ std::vector<SampleEvent> SampleEngine::step() {
   if (impl.running.empty()) return {};
   impl.buildBatch();
   try {
-    impl.decoder.run(impl.batch, impl.drawn, impl.logprobs, impl.cancelFlag);
-    impl.refuseWhatIsNoNumber();
+    impl.decoder.run(impl.batch, impl.drawn, impl.logprobs, impl.scores, impl.cancelFlag);
   } catch (...) {
     impl.dropEverything();
     throw;

@@ -12,6 +12,7 @@
 
 #include "model/adapter.h"
 #include "model/plan.h"
+#include "sample/decoder.h"
 
 namespace mlit {
 
@@ -22,9 +23,14 @@ struct SampleRequest {
   SampleParams params;           // position is filled in by the engine
   std::vector<int32_t> stopIds;  // generation ends when one is drawn; it is reported, with finish kStop
   int32_t adapter = -1;          // index into the engine's adapters, -1 = bare base
+  int32_t top = 0;               // likeliest ids reported beside each token, at most kMaxTop
+  bool scorePrompt = false;      // the prompt's own tokens are reported as well: all of it is computed, nothing shared
 };
 
-enum class Finish { kNone, kStop, kLength, kContext };
+inline constexpr int32_t kMaxTop = 20;
+
+// kNotFinite: the logits are no numbers, as those of a training that has diverged; the token means nothing.
+enum class Finish { kNone, kStop, kLength, kContext, kNotFinite };
 
 // One new token of one sequence. The last one of a sequence carries its finish reason.
 struct SampleEvent {
@@ -32,6 +38,8 @@ struct SampleEvent {
   int32_t token = 0;
   float logprob = 0;
   Finish finish = Finish::kNone;
+  std::vector<TokenLogprob> top;
+  std::vector<RowScores> prompt;  // with the first token, where asked for: of each of the prompt's tokens but the first
 };
 
 struct SampleOptions {
@@ -61,7 +69,7 @@ class SampleEngine {
   // Drops a request, running or waiting; no further events. Unknown ids are ignored.
   void cancel(int64_t id);
   bool idle() const;
-  // Admits what fits, computes, returns this step's tokens. kNotFinite where a row's logits are no numbers: every sequence is dropped.
+  // Admits what fits, computes, returns this step's tokens. Where it throws every sequence is dropped.
   std::vector<SampleEvent> step();
   const MemoryPlan& memory() const;
   SampleStats stats() const;  // not while a step runs

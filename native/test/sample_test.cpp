@@ -122,6 +122,9 @@ TEST_P(SampleEngineTest, WrongRequestsAreRefusedByName) {
   refused(request(0, {5}, 0), "maxNewTokens");
   refused(request(0, {5}, 4, 0), "adapter");
   refused(request(0, {5}, 100), "cacheTokens");
+  SampleRequest greedy = request(0, {5}, 4);
+  greedy.top = kMaxTop + 1;
+  refused(greedy, "top");
   EXPECT_TRUE(engine.idle());
 }
 
@@ -137,20 +140,23 @@ TEST_P(SampleEngineTest, ACancelFlagDropsEverythingAndTheEngineGoesOnAfterwards)
   EXPECT_EQ(runAll(engine).at(1).tokens.size(), 8u);
 }
 
-TEST_P(SampleEngineTest, LogitsThatAreNoNumbersEndTheStep) {
+TEST_P(SampleEngineTest, LogitsThatAreNoNumbersEndTheirRequestAlone) {
   const auto broken = Adapter::load(family.model, fixture(family.name + "/adapter"));
   const std::vector<float> good = broken->toHost();
   std::vector<float> bad = good;
   bad[bad.size() / 2] = std::numeric_limits<float>::quiet_NaN();
   broken->fromHost(bad);
   SampleEngine engine(family.model, {broken}, {.maxRows = 2, .cacheTokens = 256});
-  engine.submit(request(7, {5, 6, 7}, 8));
-  engine.submit(request(8, {5, 6, 7}, 8, 0));
-  expectError(ErrorCode::kNotFinite, {"request 8", "adapter 0", "token 1"}, [&] { engine.step(); });
-  EXPECT_TRUE(engine.idle());
-  broken->fromHost(good);
-  engine.submit(request(9, {5, 6, 7}, 8, 0));
-  EXPECT_EQ(runAll(engine).at(9).tokens.size(), 8u);
+  const std::vector<int32_t> prompt = somePrompt(40, 1, family.model->config().vocabulary);
+  engine.submit(request(7, prompt, 8));
+  engine.submit(request(8, prompt, 8, 0));
+  const auto results = runAll(engine);
+  EXPECT_EQ(results.at(7).finish, Finish::kLength);
+  EXPECT_EQ(results.at(8).finish, Finish::kNotFinite);
+  EXPECT_EQ(results.at(8).tokens.size(), 1u);
+  broken->fromHost(good);  // nothing that was stored under the bad numbers is found
+  engine.submit(request(9, prompt, 8, 0));
+  EXPECT_EQ(runAll(engine).at(9).finish, Finish::kLength);
 }
 
 TEST_P(SampleEngineTest, ThePlanIsWhatIsAllocated) {

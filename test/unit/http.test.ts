@@ -1,5 +1,6 @@
 // What servers of this library share: who is let in, from where, how much they may send, and how a server ends.
 import { Agent, type IncomingHttpHeaders, request as send } from 'node:http';
+import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { bearerAccess, LinkAccess, sameSecret } from '../../lib/http/access';
 import { readJson } from '../../lib/http/body';
@@ -187,6 +188,30 @@ describe('the end', () => {
     );
     expect(await ended).toBe(0);
     agent.destroy();
+  });
+
+  it('does not wait for a connection whose last answer was given', async () => {
+    const { server, finish } = await slow();
+    const agent = new Agent({ keepAlive: true });
+    const running = ask(server, '/slow', { agent });
+    await until(() => server.running === 1);
+    const ended = server.close(60_000);
+    finish();
+    expect((await running).text).toBe('whole');
+    const answered = performance.now();
+    await ended;
+    expect(performance.now() - answered).toBeLessThan(2000); // connections are kept for five seconds
+    agent.destroy();
+  });
+
+  it('does not wait for connections that ask nothing', async () => {
+    const server = await listen();
+    const silent = connect(server.port, '127.0.0.1');
+    await new Promise((resolve) => silent.once('connect', resolve));
+    const closed = new Promise((resolve) => silent.once('close', resolve));
+    silent.resume();
+    expect(await server.close(60_000)).toBe(0);
+    await closed;
   });
 
   it('comes at its deadline all the same, and tells how many were cut off', async () => {

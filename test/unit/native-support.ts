@@ -93,5 +93,7 @@ export const request = (id: number, changes: Partial<NativeSampleRequest> = {}):
   seed: 0n,
   stopIds: new Int32Array(),
   adapter: -1,
+  top: 0,
+  scorePrompt: false,
   ...changes,
 });
