@@ -49,8 +49,11 @@ async function buildFuzzers() {
   ];
   say('Building the fuzzers');
   await runLogged('cmake', ['-S', root, '-B', build, ...options, ...launcher], { log: 'fuzz-configure' });
-  const target = native.every((name) => !wanted(name) || files.includes(name)) ? 'mlit_fuzz_files' : 'all';
-  await runLogged('cmake', ['--build', build, '--target', target, '--parallel', '2'], { log: 'fuzz-build' });
+  // Not all: what is loaded at run time can't be linked under clang's sanitizers, and nothing here loads it.
+  const targets = native.filter(wanted).map((name) => `mlit_fuzz_${name}`);
+  await runLogged('cmake', ['--build', build, '--target', ...targets, '--parallel', '2'], {
+    log: 'fuzz-build',
+  });
 }
 
 function run(command, args, log, env = process.env) {
