@@ -40,6 +40,7 @@ const formatArgs = fix ? ['-i'] : ['--dry-run', '-Werror'];
 const quick = [
   ['biome', () => program(local('biome'), biomeArgs)],
   ['tsc', () => program(local('tsc'), ['--noEmit'])],
+  ['tsc of the pages’ scripts', () => program(local('tsc'), ['--noEmit', '-p', 'tsconfig.client.json'])],
   ['clang-format', () => program('clang-format', [...formatArgs, ...native, ...device])],
   [
     'reference of the public surface',

@@ -1,13 +1,10 @@
 // Finds and loads the native addon at its first use, not at import: reading data or a report must work where no addon
 // was built, and what is missing should be said in a sentence to whoever asked for it.
-import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { MlitError } from './errors';
+import { packageRoot } from './package-root';
 import type { NativeAddon } from './types';
-
-const packageName = 'mlit-native';
 
 /** The oldest system that the prebuilt addon runs on; a test holds its symbols to it. */
 export const SYSTEM_FLOOR = { glibc: '2.34', libstdcxx: 'GLIBCXX_3.4.29' } as const;
@@ -24,20 +21,6 @@ let loaded: NativeAddon | undefined;
 export function loadAddon(): NativeAddon {
   loaded ??= openAddon(packageRoot());
   return loaded;
-}
-
-/** The nearest folder above this module, bundled or not, that is this package's own. */
-function packageRoot(): string {
-  const start = dirname(fileURLToPath(import.meta.url));
-  for (let folder = start; ; folder = dirname(folder)) {
-    const file = join(folder, 'package.json');
-    if (existsSync(file) && JSON.parse(readFileSync(file, 'utf8')).name === packageName) return folder;
-    if (folder === dirname(folder)) {
-      throw new MlitError('ADDON_UNAVAILABLE', `no package.json of ${packageName} in ${start} or above it`, {
-        fields: { folder: start },
-      });
-    }
-  }
 }
 
 function openAddon(root: string): NativeAddon {
