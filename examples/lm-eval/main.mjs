@@ -147,7 +147,7 @@ const served = evaluate(
   `model=${models[0]},base_url=${url}/v1/completions,tokenizer=${folder},num_concurrent=16,add_bos_token=True,max_length=1024`,
 );
 child.kill('SIGTERM');
-const own = evaluate('own', 'hf', `pretrained=${folder},dtype=float32,device=cpu,add_bos_token=True`);
+const own = evaluate('own', 'hf', `pretrained=${folder},dtype=float32,add_bos_token=True`);
 
 let worst = 0;
 for (const [id, values] of own.logprobs) {

@@ -10,10 +10,8 @@ namespace mlit {
 
 namespace {
 
-constexpr int64_t kLogitRows = 32;
-
-// Rows of logits held at once; rows do not know each other, so chunks change nothing.
-int64_t logitRows(const Decoder::Limits& limits) { return std::min<int64_t>(limits.sequences, kLogitRows); }
+constexpr int64_t kLogitRows =
+    32;  // rows of logits held at once; rows do not know each other, so chunks change nothing
 
 struct Sizes {
   int64_t hidden, qkv, query, feedForward, vocabulary;
@@ -40,7 +38,7 @@ void forEachBuffer(const ModelConfig& config, ElementType activation, const Deco
     visitBytes(item, index, static_cast<size_t>(std::max<int64_t>(elements, 1) * elementBytes(activation)));
   };
   const auto rows = int64_t{limits.rows};
-  const int64_t chunk = logitRows(limits);
+  const auto sequences = int64_t{limits.sequences};
   visit("activations", 0, rows * s.hidden);                // x
   visitReals("activations", 1, rows * s.hidden);           // normed
   visitReals("activations", 2, rows * s.qkv);              // q, k, v
@@ -49,13 +47,13 @@ void forEachBuffer(const ModelConfig& config, ElementType activation, const Deco
   visitReals("activations", 5, rows * s.feedForward);      // act(gate) * up
   visitReals("activations", 6, rows * s.hidden);           // output of o and down
   visitReals("activations", 7, rows * std::max(maxGroupRank, 1));
-  visit("activations", 8, chunk * s.hidden);  // rows that draw
-  visit("logits", 9, chunk * s.vocabulary);
+  visit("activations", 8, sequences * s.hidden);  // rows that draw
+  visit("logits", 9, std::min(sequences, kLogitRows) * s.vocabulary);
   visit("scratch", 10, 5 * rows);  // tokens, positions, pages, slots, tables
   visit("scratch", 12, 3 * rows);  // output rows, drawn tokens, log-probabilities
   const int64_t positions = tablePositions(config, limits);
   // Tables of sequences that share pages name them each.
-  visit("scratch", 11, int64_t{limits.sequences} * ((positions + kKvPageTokens - 1) / kKvPageTokens));
+  visit("scratch", 11, sequences * ((positions + kKvPageTokens - 1) / kKvPageTokens));
   visit("scratch", 13, positions * config.headDim);
   visit("scratch", 14, config.window > 0 ? positions * config.headDim : 0);
   visitReals("cache", 15, int64_t{config.layers} * limits.pages * static_cast<int64_t>(pageFloats(config)));
@@ -149,7 +147,7 @@ Decoder::~Decoder() = default;
 MemoryPlan Decoder::plan(const ModelConfig& config, const BackendSizes& backend, const Limits& limits,
                          int32_t maxGroupRank) {
   MemoryPlan plan = {
-      {"backend", backend.fixedBytes() + productBytes(config, backend, limits.rows, logitRows(limits), false)}};
+      {"backend", backend.fixedBytes() + productBytes(config, backend, limits.rows, limits.sequences, false)}};
   forEachBuffer(config, backend.activationType(), limits, maxGroupRank, [&](const char* name, int, size_t bytes) {
     const auto item = std::find_if(plan.begin(), plan.end(), [&](const PlanItem& p) { return p.name == name; });
     if (item != plan.end()) {
@@ -273,17 +271,22 @@ void Decoder::draw(const DecodeBatch& batch, std::span<RowScores> scores) {
   const DevReal normed = m.r(1);  // the layers are done with it
   const int64_t usable = limits_.usable > 0 ? std::min(limits_.usable, c.vocabulary) : c.vocabulary;
   const std::vector<AdapterRows> adapterRows = adapterRowsOf(batch.adapterRows, batch.outputRows);
-  for (int64_t at = 0; at < outputs; at += logitRows(limits_)) {
-    const int64_t n = std::min(logitRows(limits_), outputs - at);
-    const auto ranges = adapterRowsWithin(adapterRows, static_cast<int32_t>(at), static_cast<int32_t>(at + n));
-    b.gatherRows(m.f(0), s.hidden, m.i(12) + at, n, s.hidden, last);
-    b.rmsNormForward(last, HeadRows{n, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, normed, s.hidden, {}, {});
-    b.linearSample(model_->head(), normed, s.hidden, n, logits, s.vocabulary,
-                   lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.r(7));
-    if (!batch.wishes.empty()) score(batch, at, n, scores);
-    b.sampleRows(logits, n, s.vocabulary, usable,
-                 std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
-                 m.drawn(limits_) + at, m.drawnLogprobs(limits_) + at);
+  // All rows that draw in one go: more there are only where a prompt's own rows are scored.
+  for (int64_t group = 0; group < outputs; group += limits_.sequences) {
+    const int64_t rows = std::min<int64_t>(limits_.sequences, outputs - group);
+    b.gatherRows(m.f(0), s.hidden, m.i(12) + group, rows, s.hidden, last);
+    b.rmsNormForward(last, HeadRows{rows, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, normed, s.hidden, {},
+                     {});
+    for (int64_t done = 0; done < rows; done += kLogitRows) {
+      const int64_t n = std::min(kLogitRows, rows - done), at = group + done;
+      const auto ranges = adapterRowsWithin(adapterRows, static_cast<int32_t>(at), static_cast<int32_t>(at + n));
+      b.linearSample(model_->head(), normed + done * s.hidden, s.hidden, n, logits, s.vocabulary,
+                     lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.r(7));
+      if (!batch.wishes.empty()) score(batch, at, n, scores);
+      b.sampleRows(logits, n, s.vocabulary, usable,
+                   std::span(batch.params).subspan(static_cast<size_t>(at), static_cast<size_t>(n)),
+                   m.drawn(limits_) + at, m.drawnLogprobs(limits_) + at);
+    }
   }
 }
 

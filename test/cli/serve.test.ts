@@ -93,7 +93,6 @@ describe('mlit serve', () => {
       [['--port', port], 1, new RegExp(`port ${port}.*ADDRESS_UNAVAILABLE`)],
       [['--adapter', 'nodir'], 2, /NAME=DIR/],
       [['--adapter', `model=${adapter}`, '--port', '0'], 2, /two models are called 'model'/],
-      [['--max-rows', '0'], 2, /--max-rows/],
     ];
     for (const [flags, code, message] of cases) {
       const ended = await mlit(['serve', '--model', model, ...flags], { cwd });
