@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { capture, hasCommand, runLogged, SetupError, say } from './common.mjs';
 
 // Each need, and the tiers that have it. `header` is looked up by the compiler, with its own search path. Without what is
-// `optional` tests are left out, which they say.
+// `optional` tests are left out, which they say; what is `onlyCi` is large, and installed where CI=true alone: elsewhere tests use
+// what is there.
 const needs = [
   { tiers: ['run'], command: 'g++', debian: 'g++', what: 'a C++20 compiler (g++ 11 or later)' },
   { tiers: ['run'], command: 'cmake', debian: 'cmake', what: 'CMake 3.22 or later' },
@@ -31,6 +32,13 @@ const needs = [
     debian: 'openmpi-bin libopenmpi-dev',
     what: 'an MPI with its headers, for ranks',
   },
+  {
+    tiers: ['test'],
+    onlyCi: true,
+    command: 'chromium',
+    debian: 'chromium fonts-noto-core',
+    what: 'Chromium with fonts, for tests of pages',
+  },
   { tiers: ['test'], command: 'clang++', debian: 'clang libclang-rt-14-dev', what: 'clang with libFuzzer' },
   { tiers: ['lint'], command: 'clang-format', debian: 'clang-format', what: 'clang-format' },
   { tiers: ['lint'], command: 'clang-tidy', debian: 'clang-tidy', what: 'clang-tidy' },
@@ -44,7 +52,9 @@ function headersFound(headers) {
 }
 
 function missingFor(tiers) {
-  const wanted = needs.filter((need) => need.tiers.some((tier) => tiers.includes(tier)));
+  const wanted = needs.filter(
+    (need) => need.tiers.some((tier) => tiers.includes(tier)) && (!need.onlyCi || process.env.CI === 'true'),
+  );
   const headers = wanted.filter((need) => need.header).map((need) => need.header);
   const found = new Set(headersFound(headers).flatMap((yes, i) => (yes ? [headers[i]] : [])));
   return wanted.filter((need) =>
