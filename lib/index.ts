@@ -1,6 +1,29 @@
 // The public surface of mlit-native. What is not exported here is an implementation detail.
 
 export {
+  type AnnotationAnswers,
+  type AnnotationTaskOptions,
+  type MadeAnnotationTask,
+  makeAnnotationTask,
+} from './annotate/make';
+export type { AnnotationKind } from './annotate/protocol';
+export {
+  type AgreementRow,
+  type AnnotationReport,
+  type AnnotationReportOptions,
+  annotationReport,
+  type ByLanguage,
+  type PersonProgress,
+  type Preference,
+} from './annotate/report';
+export { type AnnotationServer, type ServeAnnotationOptions, serveAnnotation } from './annotate/serve';
+export {
+  type AnnotationItem,
+  type AnnotationTask,
+  readAnnotationTask,
+  writeAnnotationTask,
+} from './annotate/task';
+export {
   type DataReport,
   type DataReportOptions,
   dataReport,
@@ -75,6 +98,15 @@ export {
 } from './data/render';
 export { toRecord, writeRecords } from './data/write';
 export {
+  type Agreement,
+  agreement,
+  type Choice,
+  type ChoicePair,
+  joinChoices,
+  tieDiscounted,
+  type Word,
+} from './eval/agreement';
+export {
   type ComparedLanguage,
   type CompareOptions,
   type Comparison,
@@ -84,6 +116,14 @@ export {
 } from './eval/compare';
 export { rougeEvaluator } from './eval/dev-rouge';
 export { gatedPoints, gatePair, type LanguageState, languageState } from './eval/gate';
+export {
+  GRADES,
+  type Grade,
+  type GradedAnswer,
+  type GradeRates,
+  type GradeSummary,
+  gradeRates,
+} from './eval/grades';
 export {
   type CheckContext,
   type CheckResult,

@@ -3,6 +3,7 @@
 import { Command, CommanderError } from 'commander';
 import { isMlitError } from '../native/errors';
 import { packageVersion } from '../native/version';
+import { addAnnotate } from './annotate';
 import { addChat } from './chat';
 import { UsageError } from './common';
 import { addCompare } from './compare';
@@ -59,6 +60,7 @@ function createProgram(): Command {
     addServe,
     addChat,
     addCompare,
+    addAnnotate,
     addExport,
     addExperiment,
   ])

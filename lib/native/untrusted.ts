@@ -26,3 +26,14 @@ export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }
+
+/**
+ * A text from elsewhere for a terminal: control characters, which could move the cursor or hide what stands there, and marks that
+ * turn the direction of writing about are written as `\\u{1b}`; blanks stay.
+ */
+export function printable(text: string): string {
+  return text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\u{${character.charCodeAt(0).toString(16)}}`,
+  );
+}

@@ -95,7 +95,8 @@ export async function ensureNative({ rebuild, nvcc }) {
 
 export async function ensureBundle({ rebuild }) {
   const hash = hashOf(['lib', 'tsup.config.ts', 'tsconfig.json', 'package.json', 'package-lock.json']);
-  const outputs = ['index.js', 'index.cjs', 'index.d.ts', 'cli.js'].map((name) => join(root, 'dist', name));
+  const names = ['index.js', 'index.cjs', 'index.d.ts', 'cli.js', 'page/annotate.js'];
+  const outputs = names.map((name) => join(root, 'dist', name));
   if (!rebuild && outputs.every((path) => existsSync(path)) && readStamp('bundle') === hash) return;
   say('Bundling the TypeScript');
   const tsup = join(root, 'node_modules', 'tsup', 'dist', 'cli-default.js');
