@@ -106,8 +106,8 @@ export {
   tieDiscounted,
   type Word,
 } from './eval/agreement';
+export type { ComparedLanguage, ComparedLanguages } from './eval/answer-pairs';
 export {
-  type ComparedLanguage,
   type CompareOptions,
   type Comparison,
   compareAnswers,
@@ -132,6 +132,33 @@ export {
   instructionCheckSchema,
   parseInstructionChecks,
 } from './eval/instruction-checks';
+export {
+  type JudgeAnswersOptions,
+  type JudgedComparison,
+  judgeAnswers,
+} from './eval/judges/compare-judged';
+export type { EndpointOptions } from './eval/judges/endpoint';
+export type { Judge, JudgeQuestion, JudgeReply, JudgeSpending } from './eval/judges/judge';
+export {
+  type AnswerPair,
+  type JudgedPairs,
+  type JudgePairsOptions,
+  type JudgeProgress,
+  judgePairs,
+} from './eval/judges/judge-pairs';
+export { LocalJudge, type LocalJudgeOptions } from './eval/judges/local-judge';
+export { VerdictMemory } from './eval/judges/memory';
+export { OpenAIJudge, type OpenAIJudgeOptions } from './eval/judges/openai-judge';
+export { type PlantedPair, plantPairs, type QualifyOptions, qualifyJudge } from './eval/judges/planted';
+export {
+  greyByJudge,
+  PLANTED_KINDS,
+  type PlantedKind,
+  type Qualification,
+  readQualifications,
+} from './eval/judges/qualification';
+export { type RateAnswersOptions, type Rated, type RatedLanguage, rateAnswers } from './eval/judges/rate';
+export type { MachineRubric } from './eval/judges/wording';
 export { labelItems } from './eval/label-set';
 export { type LabelItem, type LabelOptions, type LabelScore, scoreLabels } from './eval/labels';
 export {
@@ -187,6 +214,22 @@ export { type Pearson, type PearsonOptions, pearson } from './eval/statistics/pe
 export { signTest, wilson } from './eval/statistics/proportions';
 export { linearRegression, type Regression } from './eval/statistics/regression';
 export { bootstrapSeeds, MIN_SEEDS, type SeedSummary, seedSummary } from './eval/statistics/seeds';
+export {
+  groupVerdicts,
+  type JudgeProtocol,
+  openRatings,
+  openVerdicts,
+  type RatingFile,
+  type RatingLine,
+  type Rubric,
+  readRatings,
+  readVerdicts,
+  turnedAbout,
+  type VerdictFile,
+  type VerdictGroup,
+  type VerdictLine,
+  verdictPairs,
+} from './eval/verdicts';
 export { type CollectedModels, collectModels, collectResults } from './experiment/collect';
 export type { ExperimentPlan } from './experiment/estimate';
 export { Experiment, type ExperimentOptions } from './experiment/experiment';

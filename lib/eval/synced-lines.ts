@@ -108,7 +108,7 @@ export class SyncedLines<S extends z.ZodType> implements AsyncDisposable {
   /**
    * Opens a file, or makes it and its folders; half a line at its end is cut off.
    *
-   * @throws MlitError `STORE_LOCKED` where another process writes to it; `DATA_INVALID` as {@link readSyncedLines}; `FILE_IO`
+   * @throws MlitError `STORE_LOCKED` where another process writes to it; `DATA_INVALID` for a line that is not of its kind; `FILE_IO`
    */
   static async open<S extends z.ZodType>(file: string, kind: LineKind<S>): Promise<SyncedLines<S>> {
     const path = resolve(file);
@@ -196,5 +196,8 @@ export function besideFile(file: string, what: string): string {
 }
 
 function notWritten(file: string, cause: unknown): MlitError {
-  return new MlitError('FILE_IO', `cannot write ${file}: ${whyNotWritten(cause)}`, { fields: { file }, cause });
+  return new MlitError('FILE_IO', `cannot write ${file}: ${whyNotWritten(cause)}`, {
+    fields: { file },
+    cause,
+  });
 }

@@ -12,7 +12,7 @@ const time = z.iso.datetime({ offset: true, message: 'a time such as 2026-01-31T
 /** How a judge may answer: `forced` to choose one, or allowed to call it a `tie`. */
 export const JUDGE_PROTOCOLS = ['forced', 'tie'] as const;
 
-/** One of {@link JUDGE_PROTOCOLS}. */
+/** `forced` or `tie`: whether a judge has to choose. */
 export type JudgeProtocol = (typeof JUDGE_PROTOCOLS)[number];
 
 /** What a judged answer is an answer to. */
@@ -60,7 +60,14 @@ export type VerdictLine = z.output<typeof verdictSchema>;
 const points = (most: number) => z.int().min(0).max(most);
 
 /** The six facets of `facets-0-2`, 0 to 2 points each. */
-export const FACETS = ['language', 'fluency', 'helpfulness', 'accuracy', 'coherence', 'harmlessness'] as const;
+export const FACETS = [
+  'language',
+  'fluency',
+  'helpfulness',
+  'accuracy',
+  'coherence',
+  'harmlessness',
+] as const;
 
 /** What is given for an answer, by rubric. */
 export const RUBRICS = {
@@ -130,12 +137,12 @@ export async function readRatings(file: string): Promise<RatingLine[]> {
   return (await readSyncedLines(file, RATINGS)).lines.map(({ value }) => value);
 }
 
-/** Opens a file of verdicts to append to, as {@link SyncedLines.open}. */
+/** Opens a file of verdicts to append to, with a lock; half a line at its end is cut off. @throws MlitError `STORE_LOCKED`, `DATA_INVALID`, `FILE_IO` */
 export function openVerdicts(file: string): Promise<VerdictFile> {
   return SyncedLines.open(file, VERDICTS);
 }
 
-/** Opens a file of ratings to append to, as {@link SyncedLines.open}. */
+/** Opens a file of ratings to append to, with a lock; half a line at its end is cut off. @throws MlitError `STORE_LOCKED`, `DATA_INVALID`, `FILE_IO` */
 export function openRatings(file: string): Promise<RatingFile> {
   return SyncedLines.open(file, RATINGS);
 }

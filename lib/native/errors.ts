@@ -36,6 +36,8 @@ export const ERROR_CODES = [
   'RANKS_DIFFER',
   'RANK_LOST',
   'ADDRESS_UNAVAILABLE',
+  'JUDGE_FAILED',
+  'JUDGE_LIMIT',
 ] as const;
 
 /** One of {@link ERROR_CODES}; docs/errors.md says what each means and what to do. */

@@ -41,6 +41,15 @@ export function hugeModel(): string {
   return folder;
 }
 
+/** A copy of a tiny model with a context that long prompts fit into. */
+export function roomyModel(family: (typeof FAMILIES)[number]): string {
+  const folder = join(scratch(), family);
+  cpSync(fixture(family, 'model'), folder, { recursive: true });
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as object;
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...config, max_position_embeddings: 8192 }));
+  return folder;
+}
+
 export interface Doc {
   tokens: number[];
   promptLength: number;
