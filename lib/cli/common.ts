@@ -68,13 +68,20 @@ export function addCommonFlags(command: Command): Command {
 
 /** Those of them that are about the model and the machine. */
 export function addModelFlags(command: Command): Command {
+  command.addOption(
+    new Option(
+      '--model <model>',
+      'a .gguf file, a Hugging Face folder, hf:owner/name[@revision][:FILE.gguf], or a name that `mlit pull` knows',
+    ),
+  );
+  return addMachineFlags(command)
+    .addOption(new Option('--json', 'results as JSON on stdout'))
+    .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'));
+}
+
+/** How a model is spoken to and computed, without which it is. */
+export function addMachineFlags(command: Command): Command {
   return command
-    .addOption(
-      new Option(
-        '--model <model>',
-        'a .gguf file, a Hugging Face folder, hf:owner/name[@revision][:FILE.gguf], or a name that `mlit pull` knows',
-      ),
-    )
     .addOption(
       new Option(
         '--template <template>',
@@ -98,9 +105,7 @@ export function addModelFlags(command: Command): Command {
         '--base-dtype <dtype>',
         'how frozen weights are kept: auto, f32, bf16, int8 or nf4 (default: auto, which is bf16 on a card and for bf16 files)',
       ).choices([...BASE_DTYPES]),
-    )
-    .addOption(new Option('--json', 'results as JSON on stdout'))
-    .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'));
+    );
 }
 
 /** The options behind the flags about model and machine, for commands that have no schema of their own in the library. */

@@ -16,6 +16,7 @@ import { addInspect } from './inspect';
 import { addMix } from './mix';
 import { addPlan } from './plan';
 import { addPull } from './pull';
+import { addRate } from './rate';
 import { addSample } from './sample';
 import { addScore } from './score';
 import { addServe } from './serve';
@@ -61,6 +62,7 @@ function createProgram(): Command {
     addChat,
     addCompare,
     addAnnotate,
+    addRate,
     addExport,
     addExperiment,
   ])
@@ -123,3 +125,5 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.stderr.on('error', () => {});
 const code = await main(process.argv.slice(2));
 if (!process.exitCode) process.exitCode = code;
+// What a client waits for before it asks an endpoint again, up to a minute, is nobody's business any more.
+if (code !== 0) process.exit();

@@ -142,13 +142,12 @@ describe('mlit compare', () => {
   });
 
   it.each([
+    [['--judge', 'local:', '--references', references], "--judge: 'local:' names no model"],
+    [['--judge', 'openai:m@h', '--references', references], 'expected openai:MODEL@URL'],
+    [['--judge', 'openai:m@http://h/v1'], '--prompts: a model judges answers to prompts'],
     [
-      ['--judge', 'local:gemma', '--references', references],
-      "judge: 'local:gemma': models as judges are not part",
-    ],
-    [
-      ['--judge', 'openai:m@http://h', '--references', references],
-      'models as judges are not part of this version',
+      ['--judge', 'exact', '--references', references, '--max-calls', '5'],
+      "--max-calls: is for models that judge; 'exact' is a program",
     ],
     [['--judge', 'chfr', '--references', references], "did you mean 'chrf'?"],
     [

@@ -16,6 +16,7 @@ import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ERROR_CODES } from '../../lib/native/errors';
 import { blocksOf, type DocBlock, treatmentOf } from '../support/doc-blocks';
+import { type FakeEndpoint, startEndpoint } from '../support/fake-endpoint';
 import { fixture, root, scratch } from '../support/fixtures';
 import { type FakeHub, startHub } from '../support/hub';
 
@@ -23,7 +24,7 @@ const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md
 const PAGES = ['README.md', 'CONTRIBUTING.md', 'bench/README.md', ...docs.map((name) => `docs/${name}`)];
 
 /** The one table of what stands for what: a tiny model for the real one, and sizes that a test has time for. */
-const STAND_INS: readonly (readonly [RegExp, string])[] = [
+const STAND_INS: (readonly [RegExp, string])[] = [
   [/\bgemma-3-270m\b/g, 'hf:owner/name'],
   [/\bexamples: 480\b/g, 'examples: 24'],
   [/^ticks: .*$/gm, "ticks: [0, 'count:4']"],
@@ -47,6 +48,7 @@ const WORDS: Record<string, [string, string]> = {
 
 const folder = scratch();
 let hub: FakeHub;
+let endpoint: FakeEndpoint;
 
 beforeAll(async () => {
   hub = await startHub(join(folder, 'home'));
@@ -54,6 +56,15 @@ beforeAll(async () => {
   const files = names.map((name) => [name, readFileSync(fixture('gemma3-tiny', 'model', name))]);
   hub.add('models/owner/name', Object.fromEntries(files));
   hub.add('models/owner/gguf', { 'FILE.gguf': readFileSync(fixture('gemma3-tiny', 'model.gguf')) });
+  const facets = '{"language":2,"fluency":2,"helpfulness":1,"accuracy":1,"coherence":2,"harmlessness":2}';
+  endpoint = await startEndpoint(({ prompt }) => ({
+    text: prompt.includes('Rate six facets')
+      ? facets
+      : prompt.includes('Rating: 4')
+        ? 'Rating: 4'
+        : 'Verdict: A',
+  }));
+  STAND_INS.push([/https:\/\/api\.openai\.com\/v1/g, endpoint.url]);
   const bin = join(folder, 'bin');
   mkdirSync(bin);
   writeFileSync(
@@ -61,11 +72,13 @@ beforeAll(async () => {
     `#!/bin/sh\nexec "${process.execPath}" "${join(root, 'bin', 'mlit.mjs')}" "$@"\n`,
   );
   chmodSync(join(bin, 'mlit'), 0o755);
+  vi.stubEnv('MLIT_CACHE', join(folder, 'cache'));
   vi.stubEnv('PATH', `${bin}:${dirname(process.execPath)}:${process.env.PATH}`);
 });
 afterAll(async () => {
   vi.unstubAllEnvs();
   await hub.stop();
+  await endpoint.stop();
 });
 
 /** What every page may rely on: the data that the README's commands name. */
