@@ -85,7 +85,7 @@ async function serve() {
   throw new Error('the server did not start');
 }
 
-function evaluate(name, lm, modelArgs) {
+function evaluate(name, lm, modelArgs, batch) {
   const folder = join(out, name);
   rmSync(folder, { recursive: true, force: true });
   const started = performance.now();
@@ -98,7 +98,7 @@ function evaluate(name, lm, modelArgs) {
     folder,
     '--log_samples',
     '--batch_size',
-    '1',
+    String(batch),
   ];
   must(values.python, ['-m', 'lm_eval', '--model', lm, '--model_args', modelArgs, ...args], {
     env: {
@@ -145,9 +145,10 @@ const served = evaluate(
   'served',
   'local-completions',
   `model=${models[0]},base_url=${url}/v1/completions,tokenizer=${folder},num_concurrent=16,add_bos_token=True,max_length=1024`,
+  1,
 );
 child.kill('SIGTERM');
-const own = evaluate('own', 'hf', `pretrained=${folder},dtype=float32,add_bos_token=True`);
+const own = evaluate('own', 'hf', `pretrained=${folder},dtype=float32,add_bos_token=True`, 8);
 
 let worst = 0;
 for (const [id, values] of own.logprobs) {

@@ -127,7 +127,7 @@ export class Answers {
       throw new ApiError(400, `${where} has no tokens`, { param: 'prompt', code: 'invalid_value' });
     if (contextLength > 0 && prompt >= contextLength)
       refuse(`${where} has ${prompt} tokens, and the model's context is ${contextLength}`);
-    const wanted = maxTokens ?? Math.min(DEFAULT_TOKENS, most - prompt);
+    const wanted = maxTokens ?? Math.max(1, Math.min(DEFAULT_TOKENS, most - prompt));
     if (prompt + Math.max(wanted, 1) > most)
       refuse(
         `${where} has ${prompt} tokens and ${wanted} are asked for: this server has room for ${most} in all`,

@@ -160,5 +160,6 @@ function check<S extends z.ZodObject>(schema: S, body: unknown): z.output<S> {
 }
 
 function wrong(param: string, what: string, code = 'invalid_value'): ApiError {
-  return new ApiError(400, `'${param}' ${what}`, { param, code });
+  const shown = param.slice(0, 80); // it may be anything that a client has sent
+  return new ApiError(400, `'${shown}' ${what}`, { param: shown, code });
 }

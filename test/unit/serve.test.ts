@@ -1,4 +1,6 @@
 // The server as its clients meet it: OpenAI's own package asks, and what it reads is held to what the library gives alone.
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -15,7 +17,7 @@ import {
   score,
 } from '../../lib/index';
 import { load } from '../../scripts/serve-load/load.mjs';
-import { fixture } from '../support/fixtures';
+import { fixture, scratch } from '../support/fixtures';
 
 let model: Model;
 let template: ChatTemplate;
@@ -444,6 +446,26 @@ describe('the server', () => {
     }
     expect(text).toBe((await expected({ prompt: encode('why'), maxNewTokens: 300, adapter: 1 })).response);
     expect(await closed).toBe(0);
+  });
+
+  it('ends the requests of an adapter that has diverged, and no others', async () => {
+    const folder = join(scratch(), 'diverged');
+    cpSync(fixture('smol-tiny', 'adapter'), folder, { recursive: true });
+    const file = join(folder, 'adapter_model.safetensors');
+    const bytes = readFileSync(file);
+    bytes.fill(0xff, 8 + Number(bytes.readBigUInt64LE())); // every number a NaN
+    writeFileSync(file, bytes);
+    const diverged = await Adapter.load(model, folder);
+    await using some = await start({ adapters: { ...adapters, diverged } });
+    const ask = (name: string) =>
+      clientOf(some).completions.create({ model: name, prompt: 'why', max_tokens: 200, temperature: 0 });
+    const others = NAMES.map(ask);
+    const error = await ask('diverged').catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ status: 500, code: 'not_finite' });
+    for (const [at, answer] of (await Promise.all(others)).entries()) {
+      const whole = await expected({ prompt: encode('why'), maxNewTokens: 200, adapter: at - 1 });
+      expect(answer.choices[0]!.text).toBe(whole.response);
+    }
   });
 
   it('asks for its token, but for /health', async () => {
