@@ -123,11 +123,10 @@ function evaluate(name, lm, modelArgs, batch) {
   )
     .trim()
     .split('\n')
-    .map(JSON.parse);
-  const logprobs = new Map(
-    samples.map(({ doc_id, filtered_resps }) => [doc_id, filtered_resps.map(([value]) => Number(value))]),
-  );
-  return { results, logprobs, seconds: (performance.now() - started) / 1000 };
+    .map((line) => JSON.parse(line));
+  // Of each choice: its log-probability, and whether it is what greedy decoding gives.
+  const choices = samples.sort((a, b) => a.doc_id - b.doc_id).flatMap(({ filtered_resps }) => filtered_resps);
+  return { results, choices, seconds: (performance.now() - started) / 1000 };
 }
 
 const records = writeRecords();
@@ -150,11 +149,9 @@ const served = evaluate(
 child.kill('SIGTERM');
 const own = evaluate('own', 'hf', `pretrained=${folder},dtype=float32,add_bos_token=True`, 8);
 
-let worst = 0;
-for (const [id, values] of own.logprobs) {
-  for (const [at, value] of values.entries())
-    worst = Math.max(worst, Math.abs(value - served.logprobs.get(id)[at]));
-}
+const pairs = own.choices.map((choice, at) => [choice, served.choices[at]]);
+const worst = Math.max(...pairs.map(([[a], [b]]) => Math.abs(Number(a) - Number(b))));
+const agreeing = pairs.filter(([[, a], [, b]]) => a === b).length;
 for (const [name, { results, seconds }] of Object.entries({ 'mlit serve': served, hf: own })) {
   const { 'acc,none': acc, 'acc_stderr,none': error, 'acc_norm,none': norm } = results;
   console.log(
@@ -162,5 +159,5 @@ for (const [name, { results, seconds }] of Object.entries({ 'mlit serve': served
   );
 }
 console.log(
-  `${records} records; the log-probability of a choice differs by ${worst.toExponential(1)} at most`,
+  `${records} records, ${pairs.length} choices: log-probabilities differ by ${worst.toExponential(1)} at most, is_greedy agrees in ${agreeing}`,
 );

@@ -218,6 +218,18 @@ describe('completions', () => {
         expect(logprobs!.text_offset![1]).toBe([...model.tokenizer.decode(ids.slice(0, 1))].length);
       }
     }
+    // A continuation that is greedy is told as such: its log-probabilities are the best ones, to the bit.
+    const { tokens: greedy } = await expected({ prompt: Int32Array.from(ids), maxNewTokens: 6, adapter: 1 });
+    const continued = {
+      model: 'second',
+      prompt: [...ids, ...greedy],
+      max_tokens: 1,
+      echo: true,
+      logprobs: 1,
+    };
+    const { logprobs } = (await client.completions.create(continued)).choices[0]!;
+    for (let at = ids.length; at < ids.length + greedy.length; at += 1)
+      expect(logprobs!.token_logprobs![at]).toBe(Math.max(...Object.values(logprobs!.top_logprobs![at]!)));
     const echoed = [];
     const streaming = {
       model: 'base',
