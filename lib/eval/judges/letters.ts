@@ -1,6 +1,6 @@
 // Which of a few letters a model finds likeliest as its next token. Prompts that begin alike are computed once to where they
-// part: all of them go through one sampler, and where its likeliest token of all is one of the letters, that is the answer. Where
-// another token is likelier, the letters themselves are scored.
+// part: all of them go through one sampler, which tells its twenty likeliest tokens, and the first letter among them is the
+// answer. Where none of them is a letter, the letters themselves are scored.
 import type { RenderedExample } from '../../data/render';
 import type { Model } from '../../model/model';
 import type { Tokenizer } from '../../model/tokenizer';
@@ -19,6 +19,8 @@ export const PREFILL = 'Verdict:';
 
 /** Sequences computed at once. */
 const ROWS = 32;
+/** As many of the likeliest tokens as a sampler tells. */
+const TOP = 20;
 
 /** @throws MlitError `TOKENIZER_UNSUPPORTED` where the letters are not one token each */
 export function findLetters(tokenizer: Tokenizer, letters: readonly string[]): Letters {
@@ -60,12 +62,13 @@ export async function* likeliestLetters(
       prompt,
       maxNewTokens: 1,
       endOfTurnIds: [],
+      topLogprobs: TOP,
     }));
     for await (const event of sampler.stream(requests, { signal })) {
       if (event.type !== 'result') continue;
-      const letter = ids.indexOf(event.tokens[0]!);
-      if (letter < 0) others.push(Number(event.id));
-      else yield { prompt: Number(event.id), letter };
+      const likeliest = event.topLogprobs?.[0]?.find(({ token }) => ids.includes(token));
+      if (likeliest === undefined) others.push(Number(event.id));
+      else yield { prompt: Number(event.id), letter: ids.indexOf(likeliest.token) };
     }
   }
   // Scored in parts, so that what is known is handed over as it comes.
