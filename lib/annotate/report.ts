@@ -269,9 +269,9 @@ function againstPeople(
   people: readonly Rater[],
   options: SideBySideOptions,
 ): AgreementRow[] {
-  return judges.flatMap((judge) => {
+  return judges.map((judge) => {
     const pairs = people.flatMap((person) => joinChoices(judge.choices, person.choices));
-    return row(judge.name, 'people', pairs, options);
+    return { first: judge.name, second: 'people', ...byLanguage(pairs, (some) => agreement(some, options)) };
   });
 }
 

@@ -90,15 +90,18 @@ export function agreement(pairs: readonly ChoicePair[], options: SideBySideOptio
     ],
     options,
   );
-  const raw = bootstrap.estimate(1);
-  const { value, n, ...bounds } = bootstrap.contrast(cohensKappa);
   return {
     pairs: pairs.length,
-    tieDiscounted: bootstrap.estimate(0),
-    raw,
-    // Where they never differ, resamples can't tell how seldom they would.
-    kappa: { value, n, ...(raw.value < 1 && bounds) },
+    tieDiscounted: spreading(bootstrap.estimate(0)),
+    raw: spreading(bootstrap.estimate(1)),
+    kappa: spreading(bootstrap.contrast(cohensKappa)),
   };
+}
+
+/** Without its interval where that is a point: items that are all alike can't tell how others would differ. */
+function spreading({ value, low, high, n }: Estimate): Estimate {
+  if (low === undefined || high === undefined || high - low < 1e-9) return { value, n };
+  return { value, low, high, n };
 }
 
 /** Of cells: something, raw agreement, then each word's share on either side. */

@@ -96,6 +96,17 @@ describe('tie-discounted agreement', () => {
     expect(kappa.low).toBeUndefined();
   });
 
+  it('has no interval where all items are alike but at neither end', () => {
+    const half = between(Array(20).fill('tie'), Array(20).fill('A'));
+    expect(half.tieDiscounted).toEqual({ value: 0.5, n: 10 });
+    expect(half.kappa).toEqual({ value: 0, n: 10 });
+    expect(half.raw.high).toBeGreaterThan(0.2);
+  });
+
+  it('of no pair at all is no number', () => {
+    expect(agreement([])).toMatchObject({ pairs: 0, tieDiscounted: { value: Number.NaN, n: 0 } });
+  });
+
   it('has the kappa of a table worked by hand', () => {
     // Rows A 20 5, B 10 15: raw 0.7, chance 0.5 × 0.6 + 0.5 × 0.4 = 0.5 (Cohen's own kind of table).
     const cells: [Verdict, Verdict, number][] = [
