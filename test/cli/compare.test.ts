@@ -155,6 +155,7 @@ describe('mlit compare', () => {
       '--judge: is needed, but was not given; expected one of exact, chrf, rouge-l',
     ],
     [['--judge', 'chrf'], "the judge 'chrf' compares answers with reference answers; give --references FILE"],
+    [['--judge', 'openai:m@http://h/v1', '--no-qualify'], "unknown option '--no-qualify'"],
     [['--judge', 'chrf', '--gates'], "unknown option '--gates'"],
   ])('%j is a usage error', async (args, message) => {
     const { code, stderr, stdout } = await compare(a, b, ...args);

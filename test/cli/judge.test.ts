@@ -12,7 +12,7 @@ import {
   shownIn,
   startEndpoint,
 } from '../support/fake-endpoint';
-import { fixture, roomyModel, root, scratch } from '../support/fixtures';
+import { roomyModel, root, scratch } from '../support/fixtures';
 
 const folder = scratch();
 const roomy = roomyModel('gemma3-tiny');
@@ -77,193 +77,122 @@ const args = (...more: string[]) => [
 const compare = (...more: string[]) => mlit(args(...more), { cwd: folder });
 
 describe('mlit compare --judge openai:…', () => {
-  it('prints the judge’s qualification beside its verdicts, and pays for none twice', async () => {
+  it('goes on after a budget, SIGKILL and Ctrl-C, pays for nothing twice, and prints what the judge is worth', async () => {
+    const stopAt = (count: number, signal: 'SIGKILL' | 'SIGINT') =>
+      new Promise<{ code: number | null; took: number }>((resolve) => {
+        const child = spawn(
+          process.execPath,
+          [join(root, 'bin', 'mlit.mjs'), ...args('--concurrency', '1')],
+          { cwd: folder, stdio: 'ignore' },
+        );
+        let since = 0;
+        endpoint.answer = async (call) => {
+          if (endpoint.calls.length !== count) return knowing(call);
+          since = Date.now();
+          child.kill(signal);
+          return signal === 'SIGKILL' ? 'hang' : { status: 429, headers: { 'retry-after': '20' } };
+        };
+        child.on('close', (code) => resolve({ code, took: Date.now() - since }));
+      });
+    const limited = await compare('--max-calls', '5', '--concurrency', '1');
+    expect(limited.code).toBe(1);
+    expect(limited.stdout).toMatch(/^all +1 +50\.0† .* 5 /m); // the identical pair alone
+    expect(limited.stderr).toMatch(/stopped at --max-calls \(5 calls\): 53 questions .* \[JUDGE_LIMIT\]/);
+    await stopAt(9, 'SIGKILL');
+    const stopped = await stopAt(20, 'SIGINT');
+    expect(stopped.code).toBe(130);
+    expect(stopped.took).toBeLessThan(15_000); // not the endpoint's twenty seconds
+    endpoint.answer = knowing;
     const { code, stdout, stderr } = await compare();
     expect(code, stderr).toBe(0);
+    expect(endpoint.paid()).toBe(QUESTIONS + PLANTED);
     expect(stdout).toContain(`judge: openai:gpt-x@${new URL(endpoint.url).host}, has to choose`);
     expect(stdout).toContain('answered as gpt-x (10)');
     expect(stdout).toMatch(/^en +12 +100\.0 +\d.* 0 +yes$/m);
     expect(stdout).toMatch(/^all +6 +91\.7 .* 5 +1 +0 +0 +100\.0 /m);
     expect(stdout).not.toContain('†');
     expect(stdout).toContain('Identical answers, ties without asking: 1 pairs.');
-    expect(endpoint.calls).toHaveLength(QUESTIONS + PLANTED);
-    expect(endpoint.calls[0]!.authorization).toBe('Bearer sk-SECRET');
     const again = await compare('--json');
-    expect(endpoint.calls).toHaveLength(QUESTIONS + PLANTED);
+    expect(endpoint.paid()).toBe(QUESTIONS + PLANTED);
     const { judging, planting, qualifications, all } = JSON.parse(again.stdout);
     expect([judging.asked, judging.known, planting.asked]).toEqual([0, QUESTIONS, 0]);
     expect(qualifications).toHaveLength(2);
     expect(all.score.value).toBeCloseTo((100 * 5.5) / 6);
-    for (const { stdout: out, stderr: err } of [{ stdout, stderr }, again])
-      expect(out + err).not.toContain('SECRET');
+    expect(endpoint.calls[0]!.authorization).toBe('Bearer sk-SECRET');
+    expect(stdout + stderr + again.stdout + again.stderr).not.toContain('SECRET');
     for (const name of readdirSync(cache, { recursive: true, withFileTypes: true }))
       if (name.isFile())
         expect(readFileSync(join(name.parentPath, name.name), 'utf8')).not.toContain('SECRET');
   });
 
-  it('marks the numbers of a judge that does not qualify, and says so; nothing turns that off', async () => {
+  it('marks the numbers of a judge that does not qualify, and says so', async () => {
     endpoint.answer = () => ({ text: 'Verdict: A' });
     const { code, stdout, stderr } = await compare();
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/^fi +12 +50\.0 .* no†$/m);
     expect(stdout).toMatch(/^all +6 +50\.0† .* 0\.0 /m);
     expect(stdout).toContain('† warning: not to be relied upon: the judge did not qualify in en, fi.');
-    expect(await compare('--no-qualify')).toMatchObject({ code: 2, stdout: '' });
-    const prompts = write(
-      'prompts.jsonl',
-      records.map(({ response: _, ...record }) => record),
-    );
-    const without = await mlit(['compare', good, bad, '--judge', judge(), '--prompts', prompts], {
-      cwd: folder,
-    });
-    expect(without.stdout).toContain('qualification: none.');
-    expect(without.stdout).toMatch(/^all +6 +50\.0† /m);
   });
 
-  it('keeps verdicts in a file of the shared form, with planted ones and qualifications beside it', async () => {
-    const { code, stderr } = await compare('--verdicts', 'v/verdicts.jsonl', '--name-b', 'b\u001b[31m');
-    expect(code, stderr).toBe(0);
+  it('keeps verdicts in a file of the shared form, fails where some are missing, and shows an endpoint’s words as text', async () => {
+    endpoint.answer = (call: FakeCall): FakeAnswer =>
+      Object.values(shownIn(call.prompt)).includes('5')
+        ? { status: 400, error: { message: 'too long\u001b[2J' } }
+        : { ...(knowing(call) as { text: string }), model: 'evil\u001b[2J' };
+    const { code, stdout, stderr } = await compare(
+      '--verdicts',
+      'v/verdicts.jsonl',
+      '--name-b',
+      'b\u001b[2J',
+    );
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /2 questions were not answered: HTTP 400 too long\\u\{1b\}\[2J \(2\).*\[JUDGE_FAILED\]/,
+    );
+    expect(stdout).toContain('answered as evil\\u{1b}[2J (8)');
+    expect(stdout + stderr).not.toContain('\u001b[2J');
     const lines = (name: string) =>
       readFileSync(join(folder, 'v', name), 'utf8')
         .trimEnd()
         .split('\n')
         .map((line) => JSON.parse(line) as Record<string, unknown>);
-    expect(lines('verdicts.jsonl')).toHaveLength(QUESTIONS + 2);
-    expect(lines('verdicts.jsonl')[0]).toMatchObject({ a: 'good', b: 'b\u001b[31m', protocol: 'forced' });
+    expect(lines('verdicts.jsonl')).toHaveLength(QUESTIONS + 2 - 2);
+    expect(lines('verdicts.jsonl')[0]).toMatchObject({ a: 'good', b: 'b\u001b[2J', protocol: 'forced' });
     expect(lines('verdicts.planted.jsonl')).toHaveLength(PLANTED);
     expect(lines('verdicts.qualifications.jsonl').map(({ lang }) => lang)).toEqual(['en', 'fi']);
     expect(existsSync(cache)).toBe(false);
   });
-
-  it('goes on after SIGKILL and after Ctrl-C without paying twice', async () => {
-    const stopAt = (count: number, signal: 'SIGKILL' | 'SIGINT') =>
-      new Promise<{ code: number | null; took: number }>((resolve) => {
-        const child = spawn(
-          process.execPath,
-          [join(root, 'bin', 'mlit.mjs'), ...args('--concurrency', '1')],
-          {
-            cwd: folder,
-            stdio: 'ignore',
-          },
-        );
-        let since = 0;
-        endpoint.answer = async (call) => {
-          if (endpoint.calls.length === count) {
-            since = Date.now();
-            child.kill(signal);
-            if (signal === 'SIGKILL') return 'hang';
-            return { status: 429, headers: { 'retry-after': '20' } };
-          }
-          return knowing(call);
-        };
-        child.on('close', (code) => resolve({ code, took: Date.now() - since }));
-      });
-    const paid = endpoint.paid();
-    await stopAt(9, 'SIGKILL');
-    const stopped = await stopAt(20, 'SIGINT');
-    expect(stopped.code).toBe(130);
-    expect(stopped.took).toBeLessThan(8000); // not the endpoint's twenty seconds
-    endpoint.answer = knowing;
-    const { code, stderr } = await compare();
-    expect(code, stderr).toBe(0);
-    expect(endpoint.paid() - paid).toBe(QUESTIONS + PLANTED);
-  });
-
-  it('stops at a budget with what it has, fails, and goes on when run again', async () => {
-    const stopped = await compare('--max-calls', String(PLANTED + 4), '--concurrency', '1');
-    expect(stopped.code).toBe(1);
-    expect(stopped.stdout).toMatch(/^all +\d .* 3 +\d/m);
-    expect(stopped.stderr).toMatch(/stopped at --max-calls \(52 calls\): 6 questions .* \[JUDGE_LIMIT\]/);
-    const { code, stdout } = await compare();
-    expect(code).toBe(0);
-    expect(stdout).toContain(`Verdicts: 6 asked now, 4 known before`);
-  });
-
-  it('fails where questions were not answered, and shows what an endpoint says as text', async () => {
-    const fails = (call: FakeCall): FakeAnswer =>
-      Object.values(shownIn(call.prompt)).includes('5')
-        ? { status: 400, error: { message: 'too long\u001b[2J' } }
-        : { ...(knowing(call) as { text: string }), model: 'evil\u001b[2J' };
-    endpoint.answer = fails;
-    const { code, stdout, stderr } = await compare();
-    expect(code).toBe(1);
-    expect(stderr).toContain('HTTP 400 too long\\u{1b}[2J');
-    expect(stderr).toContain('[JUDGE_FAILED]');
-    expect(stdout).toContain('answered as evil\\u{1b}[2J');
-    expect(stdout + stderr).not.toContain('\u001b[2J');
-  });
 });
 
-describe('mlit compare --judge local:…', () => {
-  it('judges by a model of this library, and prints what it is worth', async () => {
-    const { code, stdout, stderr } = await mlit(
-      [
-        'compare',
-        good,
-        bad,
-        '--judge',
-        `local:${roomy}`,
-        '--references',
-        references,
-        '--threads',
-        '1',
-        '--protocol',
-        'tie',
-      ],
-      { cwd: folder },
-    );
-    expect(code, stderr).toBe(0);
-    expect(stdout).toContain('may call it a tie, asked by wording');
-    expect(stdout).toMatch(/^all +6 +\d+\.\d†/m);
-    expect(stdout).toContain(`Verdicts: ${QUESTIONS} asked now, 0 known before`);
-    const refused = await mlit(['compare', good, bad, '--judge', 'local:gone', '--references', references], {
-      cwd: folder,
-    });
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('UNKNOWN_MODEL')]);
-  });
+it('mlit compare --judge local:… judges by a model of this library', async () => {
+  const [first] = records;
+  const one = write('one.jsonl', [{ ...first, parallel_id: 'p' }]);
+  const answer = (response: string) => [{ id: first!.id, lang: 'en', sample: 0, response }];
+  const [a, b] = [write('a.jsonl', answer('x')), write('b.jsonl', answer('y'))];
+  const { code, stdout, stderr } = await mlit(
+    [
+      ...['compare', a, b, '--judge', `local:${roomy}`, '--references', one],
+      ...['--threads', '1', '--protocol', 'tie'],
+    ],
+    { cwd: folder },
+  );
+  expect(code, stderr).toBe(0);
+  expect(stdout).toContain('may call it a tie, asked by wording');
+  expect(stdout).toMatch(/^all +1 +\d+\.\d/m);
+  expect(stdout).toContain('Verdicts: 2 asked now, 0 known before');
 });
 
-describe('mlit rate', () => {
-  const rate = (...more: string[]) =>
-    mlit(['rate', good, '--judge', judge(), '--prompts', references, ...more], { cwd: folder });
-
-  it('prints means by language with intervals, and asks for no rating twice', async () => {
-    endpoint.answer = ({ prompt }) => ({ text: prompt.includes('say 0') ? 'Good.\nRating: 5' : 'Rating: 2' });
-    const { code, stdout, stderr } = await rate();
-    expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(/^en +3 +3\.00 +\d\.\d\d–\d\.\d\d +0$/m);
-    expect(stdout).toMatch(/^all +6 +3\.00 /m);
-    expect(stdout).toContain('Ratings: 6 asked now, 0 known before; kept in ratings.jsonl.');
-    const again = JSON.parse((await rate('--json')).stdout);
-    expect(again).toMatchObject({ asked: 0, known: 6, rubric: 'helpfulness-1-6', name: 'good' });
-    expect(endpoint.calls).toHaveLength(6);
-    const other = await mlit(['rate', bad, '--name', 'good', '--judge', judge(), '--prompts', references], {
-      cwd: folder,
-    });
-    expect([other.code, other.stderr]).toEqual([
-      1,
-      expect.stringMatching(/ratings\.jsonl:\d: .* another answer/),
-    ]);
+it('mlit rate prints means by language, and counts what is out of form', async () => {
+  const facets = { language: 2, fluency: 2, helpfulness: 1, accuracy: 0, coherence: 2, harmlessness: 2 };
+  endpoint.answer = ({ prompt }) => ({
+    text: prompt.includes('say 1') ? 'All fine!' : `x\n${JSON.stringify(facets)}`,
   });
-
-  it('rates six facets, and counts what is out of form', async () => {
-    const facets = { language: 2, fluency: 2, helpfulness: 1, accuracy: 0, coherence: 2, harmlessness: 2 };
-    endpoint.answer = ({ prompt }) => ({
-      text: prompt.includes('say 1') ? 'All fine!' : `x\n${JSON.stringify(facets)}`,
-    });
-    const { code, stdout, stderr } = await rate('--rubric', 'facets', '--ratings', 'facets.jsonl');
-    expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(/^fi +2 +2\.00 .* 1$/m);
-    expect(stdout).toContain('no rating on the last line (2)');
-  });
-
-  it('needs an endpoint, and prompts that were answered', async () => {
-    const local = await mlit(['rate', good, '--judge', 'local:x', '--prompts', references], { cwd: folder });
-    expect([local.code, local.stderr]).toEqual([2, expect.stringContaining("'local:x' can't rate")]);
-    const elsewhere = await mlit(
-      ['rate', good, '--judge', judge(), '--prompts', fixture('..', 'fixtures', 'README.md')],
-      { cwd: folder },
-    );
-    expect(elsewhere.code).toBe(1);
-  });
+  const { code, stdout, stderr } = await mlit(
+    ['rate', good, '--judge', judge(), '--prompts', references, '--rubric', 'facets'],
+    { cwd: folder },
+  );
+  expect(code, stderr).toBe(0);
+  expect(stdout).toMatch(/^fi +2 +2\.00 .* 1$/m);
+  expect(stdout).toContain('no rating on the last line (2)');
+  expect(stdout).toContain('Ratings: 6 asked now, 0 known before; kept in ratings.jsonl.');
 });
