@@ -4,10 +4,13 @@ import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
 import { type SampleRequest, Sampler } from '../sample/sampler';
 import { rougeLOfTokens, rougeTokens } from '../text/rouge';
-import type { DevContext, DevEvaluator, DevMeasure, DevMeasuring } from '../train/evaluator';
+import type { DevAnswer, DevContext, DevEvaluator, DevMeasure, DevMeasuring } from '../train/evaluator';
 
 /** Sequences at once. */
 const ROWS = 32;
+
+/** Responses that are kept for people. */
+const SHOWN = 8;
 
 /** For a trainer with `select: 'rouge-l'`. Words are Unicode's, by the record's language. */
 export function rougeEvaluator(): DevEvaluator {
@@ -24,9 +27,15 @@ class RougeMeasuring implements DevMeasuring {
   readonly #requests: SampleRequest[];
   /** By place: the words that are hoped for. */
   readonly #references: { lang: string; words: string[] }[];
+  /** By place, of those that are shown. */
+  readonly #shown = new Map<number, Omit<DevAnswer, 'response'>>();
 
-  private constructor(sampler: Sampler, { items, endOfTurnIds, maxNewTokens }: DevContext) {
+  private constructor(sampler: Sampler, { items, endOfTurnIds, maxNewTokens }: DevContext, model: Model) {
     this.#sampler = sampler;
+    for (const place of shownPlaces(items)) {
+      const { id, lang, prompt } = items[place]!;
+      this.#shown.set(place, { id, lang, prompt: model.tokenizer.decode(prompt) });
+    }
     this.#requests = items.map(({ prompt }, place) => ({
       id: String(place),
       prompt,
@@ -45,7 +54,11 @@ class RougeMeasuring implements DevMeasuring {
     adapter: Adapter | undefined,
   ): Promise<RougeMeasuring> {
     const adapters = adapter ? [adapter] : [];
-    return new RougeMeasuring(await Sampler.create({ model, adapters, ...limitsOf(context) }), context);
+    return new RougeMeasuring(
+      await Sampler.create({ model, adapters, ...limitsOf(context) }),
+      context,
+      model,
+    );
   }
 
   async measure(signal: AbortSignal): Promise<DevMeasure> {
@@ -58,12 +71,26 @@ class RougeMeasuring implements DevMeasuring {
     }
     const byLanguage: Record<string, number> = {};
     for (const lang of [...scores.keys()].sort()) byLanguage[lang] = mean(scores.get(lang)!);
-    return { value: mean(Object.values(byLanguage)), byLanguage };
+    const answers = [...this.#shown].map(([place, asked]) => ({
+      ...asked,
+      response: results[place]!.response,
+    }));
+    return { value: mean(Object.values(byLanguage)), byLanguage, answers };
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#sampler.dispose();
   }
+}
+
+/** The first record of each language, then the second of each. */
+function shownPlaces(items: DevContext['items']): number[] {
+  const seen = new Map<string, number>();
+  const rounds = items.map(({ lang }) => {
+    seen.set(lang, (seen.get(lang) ?? 0) + 1);
+    return seen.get(lang)!;
+  });
+  return [...items.keys()].sort((a, b) => rounds[a]! - rounds[b]! || a - b).slice(0, SHOWN);
 }
 
 function limitsOf({ items, maxNewTokens }: DevContext): { maxRows: number; cacheTokens: number } {

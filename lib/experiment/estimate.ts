@@ -161,7 +161,10 @@ export function estimate(inputs: EstimateInputs): ExperimentPlan {
     let bytes = 0;
     if (description.kind === 'train') {
       const train = trainWork(description, inputs);
-      seconds = train.flops / speed.trainFlops + (1 + train.steps / SAVE_EVERY) * speed.save;
+      seconds =
+        train.flops / speed.trainFlops +
+        (1 + train.steps / SAVE_EVERY) * speed.save +
+        devSeconds(description, train, speed);
       bytes = inputs.parameters * 4;
       if (todo) plan.trainTokens += train.tokens;
       if (todo) plan.supervisedTokens += train.supervised;
@@ -194,9 +197,16 @@ export function estimate(inputs: EstimateInputs): ExperimentPlan {
 function trainWork(
   description: TrainDescription,
   { graph, lengths, model, adapter }: EstimateInputs,
-): { steps: number; tokens: number; supervised: number; flops: number } {
+): {
+  steps: number;
+  tokens: number;
+  supervised: number;
+  flops: number;
+  exampleTokens: number;
+  exampleSupervised: number;
+} {
   const { allocation } = graph.jobs.get(description.mix)!.description as MixDescription;
-  const { epochs, steps: limit, batchExamples, batchTokens, recompute } = description.options;
+  const { epochs, steps: limit, batchExamples, batchTokens, recompute, dev = 0 } = description.options;
   let examples = 0;
   let tokens = 0;
   let supervised = 0;
@@ -206,6 +216,12 @@ function trainWork(
     tokens += count * mean.tokens;
     supervised += count * mean.supervised;
   }
+  const [exampleTokens, exampleSupervised] = [tokens / examples, supervised / examples];
+  // What is taken out for the dev set is trained on no more.
+  const left = Math.max(1, examples - dev) / examples;
+  examples *= left;
+  tokens *= left;
+  supervised *= left;
   const anEpoch = Math.ceil(batchTokens === undefined ? examples / batchExamples : tokens / batchTokens);
   const steps = limit ?? Math.ceil(anEpoch * epochs);
   const passes = steps / anEpoch;
@@ -216,7 +232,29 @@ function trainWork(
     supervised * passes,
     recompute === 'auto' ? 'none' : recompute,
   );
-  return { steps, tokens: tokens * passes, supervised: supervised * passes, flops };
+  return {
+    steps,
+    tokens: tokens * passes,
+    supervised: supervised * passes,
+    flops,
+    exampleTokens,
+    exampleSupervised,
+  };
+}
+
+/** Seconds of all scores of the dev set, answers among them where adapters are chosen by those. */
+function devSeconds(
+  { options }: TrainDescription,
+  { steps, exampleTokens, exampleSupervised }: ReturnType<typeof trainWork>,
+  speed: Speed,
+): number {
+  const { dev = 0, evalEvery = 0, select } = options;
+  const scores = evalEvery === 0 ? 1 : Math.ceil(steps / evalEvery);
+  const answer =
+    select === 'rouge-l'
+      ? (exampleTokens - exampleSupervised) * speed.promptToken + exampleSupervised * speed.newToken
+      : 0;
+  return scores * dev * (exampleTokens * speed.scoreToken + answer);
 }
 
 /** Tokens that an answer is expected to have. */

@@ -17,7 +17,12 @@ import type { ExperimentSpec } from './spec';
 
 /** How an experiment's training records become tokens. */
 export function renderingOf(
-  { train, system }: Pick<ExperimentSpec, 'train' | 'system'>,
+  {
+    train,
+    system,
+  }: Pick<ExperimentSpec, 'system'> & {
+    train: Pick<ExperimentSpec['train'], 'maxLength' | 'maxPrompt' | 'maxResponse' | 'truncate' | 'lossNorm'>;
+  },
   own: Pick<RenderOptions, 'tokenizer' | 'template'>,
 ): RenderOptions {
   const { maxLength, maxPrompt, maxResponse, truncate, lossNorm } = train;

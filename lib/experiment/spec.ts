@@ -31,31 +31,42 @@ const files = z
   .transform((value) => (typeof value === 'string' ? [value] : value));
 const language = z.string().min(1);
 
-/** How models are tuned: options of `mlit train` that an experiment may fix, the same for every arm. */
-const trainSchema = trainFields.pick({
-  rank: true,
-  alpha: true,
-  rslora: true,
-  dropout: true,
-  target: true,
-  learningRate: true,
-  schedule: true,
-  warmupSteps: true,
-  weightDecay: true,
-  maxGradNorm: true,
-  epochs: true,
-  steps: true,
-  batchExamples: true,
-  batchTokens: true,
-  microTokens: true,
-  maxLength: true,
-  maxPrompt: true,
-  maxResponse: true,
-  truncate: true,
-  lossNorm: true,
-  recompute: true,
-  shuffle: true,
-});
+/**
+ * How models are tuned: options of `mlit train` that an experiment may fix, the same for every arm. Those of a dev set have no default
+ * here: a job without one is called what it was called before there were any.
+ */
+const trainSchema = trainFields
+  .pick({
+    rank: true,
+    alpha: true,
+    rslora: true,
+    dropout: true,
+    target: true,
+    learningRate: true,
+    schedule: true,
+    warmupSteps: true,
+    weightDecay: true,
+    maxGradNorm: true,
+    epochs: true,
+    steps: true,
+    batchExamples: true,
+    batchTokens: true,
+    microTokens: true,
+    maxLength: true,
+    maxPrompt: true,
+    maxResponse: true,
+    truncate: true,
+    lossNorm: true,
+    recompute: true,
+    shuffle: true,
+  })
+  .extend({
+    /** Items taken out of every mixture, which are trained on no more. */
+    dev: z.int().min(1).optional(),
+    evalEvery: trainFields.shape.evalEvery.unwrap().optional(),
+    select: trainFields.shape.select.unwrap().optional(),
+    patience: trainFields.shape.patience.unwrap().optional(),
+  });
 
 /** How models answer: options of `mlit sample`. */
 const sampleSchema = z.strictObject({

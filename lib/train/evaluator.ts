@@ -21,11 +21,22 @@ export interface DevContext {
   maxNewTokens: number;
 }
 
+/** What the model says to a dev record as training goes. */
+export interface DevAnswer {
+  id: string;
+  lang: string;
+  /** As the model reads it. */
+  prompt: string;
+  response: string;
+}
+
 /** A figure of the dev set; higher is better. */
 export interface DevMeasure {
   /** Mean over languages. */
   value: number;
   byLanguage: Record<string, number>;
+  /** Some of the responses that it was taken from, for people to look at; the same records each time. */
+  answers?: readonly DevAnswer[];
 }
 
 /** Measures the adapter as it is now, as often as it is asked to. */

@@ -1,5 +1,7 @@
 // What a run says while it goes on: plain records, one line of events.jsonl each, and a bounded ring for whoever iterates.
 
+import type { DevAnswer } from './evaluator';
+
 /** A step was taken. */
 export interface StepEvent {
   type: 'step';
@@ -33,6 +35,8 @@ export interface EvalEvent {
   /** ROUGE-L of greedy responses, 0 to 100, the mean over languages; only where the adapter is chosen by it. */
   rougeL?: number;
   rougeLByLanguage?: Record<string, number>;
+  /** Some of those responses, of the same records each time. */
+  answers?: readonly DevAnswer[];
   /** True where this is the best so far by what the adapter is chosen by. */
   best: boolean;
   /** Dev scores since the best; only where the run has patience. */

@@ -327,6 +327,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     const scores: Omit<EvalEvent, 'type' | 'step' | 'best'> = {
       ...devScores(sums.map((part) => part ?? {})),
       ...(measure && { rougeL: measure.value, rougeLByLanguage: measure.byLanguage }),
+      ...(measure?.answers && { answers: measure.answers }),
       seconds: (clock() - started) / 1000,
     };
     const { loss, rougeL } = scores;

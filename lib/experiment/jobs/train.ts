@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describeMixture } from '../../data/mixture/manifest';
 import type { MixtureManifest } from '../../data/mixture/types';
 import { readExamples } from '../../data/read';
+import { rougeEvaluator } from '../../eval/dev-rouge';
 import { toLoadOptions } from '../../model/model';
 import { ChatTemplate } from '../../model/template';
 import { isMlitError } from '../../native/errors';
@@ -21,6 +22,9 @@ import { TEMPLATE_CLOCK, type Workshop } from './workshop';
 
 /** Steps between checkpoints: what a killed machine costs at most. A stop by signal saves its own. */
 export const SAVE_EVERY = 10;
+
+/** For experiments that choose their adapters by what they say. */
+const evaluator = rougeEvaluator();
 
 /** What jobs have in common that can be trained over one base together: all that makes it, or what their session computes again. */
 export function trainGroup(job: Job): string {
@@ -75,7 +79,7 @@ async function openShared(
   const shapes: RunShape[] = [];
   for (const work of works) {
     const input = { ...inputOf(work, shop), device: base.device, compute: base.compute };
-    const prepared = await planTraining(input, { signal: shop.signal, clock: TEMPLATE_CLOCK });
+    const prepared = await planTraining(input, { signal: shop.signal, clock: TEMPLATE_CLOCK, evaluator });
     shapes.push(await shapeOf(work.folder, prepared));
   }
   const plan = await planRuns(shapes, {
@@ -118,7 +122,7 @@ async function trainOne(
   onProgress: (progress: Omit<JobProgress, 'hash'>) => void,
 ): Promise<JobOutcome> {
   const out = join(work.folder, 'run');
-  const input = { ...inputOf(work, shop), out, clock: TEMPLATE_CLOCK, signal };
+  const input = { ...inputOf(work, shop), out, clock: TEMPLATE_CLOCK, evaluator, signal };
   await using trainer = await openTrainer(input, shared);
   const { dropped } = trainer.data.mixture;
   const left = Object.values(dropped).reduce((total, count) => total + count, 0);
