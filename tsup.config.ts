@@ -7,7 +7,7 @@ export default defineConfig([
   { ...common, entry: { index: 'lib/index.ts' }, format: ['esm', 'cjs'], dts: true, shims: true },
   { ...common, entry: { cli: 'lib/cli/main.ts' }, format: ['esm'] },
   {
-    entry: { annotate: 'lib/annotate/client/main.ts' },
+    entry: { annotate: 'lib/annotate/client/main.ts', report: 'lib/report/page/client/main.ts' },
     outDir: 'dist/page',
     platform: 'browser',
     target: 'es2022',

@@ -230,10 +230,17 @@ export {
   type VerdictLine,
   verdictPairs,
 } from './eval/verdicts';
+export {
+  type AnsweringModel,
+  type StoredAnswer,
+  type StoredAnswers,
+  storedAnswers,
+} from './experiment/answers';
 export { type CollectedModels, collectModels, collectResults } from './experiment/collect';
 export type { ExperimentPlan } from './experiment/estimate';
 export { Experiment, type ExperimentOptions } from './experiment/experiment';
 export type { JobKind } from './experiment/job';
+export { TrainingFollower, type TrainingView } from './experiment/live';
 export { expandProtocol } from './experiment/protocols';
 export type { ExperimentResults, ResultFigure, ResultTable } from './experiment/results';
 export {
@@ -265,6 +272,7 @@ export { ERROR_CODES, type ErrorCode, type ErrorFields, isMlitError, MlitError }
 export { packageVersion as version } from './native/version';
 export { figureSpec, renderFigure } from './report/charts/render';
 export { type DescribeOptions, describeResults } from './report/describe';
+export { LivePage } from './report/live-page';
 export { profileText } from './report/profile-text';
 export { type ReportOptions, renderReport, writeReport } from './report/write-report';
 export {

@@ -16,6 +16,7 @@ const steps = {
   serve: '64 clients for two minutes against mlit serve: every answer right, none lost, memory flat',
   'plan-memory':
     'twenty-odd combinations of families and options: what mlit plan says against what each process took',
+  'report-page': 'a report of 100,000 answers opens in Chromium in under two seconds',
   cuda: 'the CUDA plug-in compiled for sm_80 and sm_90a, and what the compiler made of each kernel',
   gpu: 'the programs for a card, built from a copy of the sources that they need: small, and skipped where there is none',
   arm64: 'the native tests and the prebuilt addon for arm64, under QEMU',

@@ -1,13 +1,17 @@
 // `mlit experiment report`: tables, figures and provenance of what a store has, as a folder; on demand with what trackers read.
 import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { readVerdicts, type VerdictLine } from '../eval/verdicts';
+import { storedAnswers } from '../experiment/answers';
 import { collectResults } from '../experiment/collect';
 import type { ExperimentResults } from '../experiment/results';
 import { Store } from '../experiment/store/store';
 import { isMlitError } from '../native/errors';
 import { describeResults } from '../report/describe';
+import { judgedPairs } from '../report/page/judged-pairs';
 import { type Tracker, trackerFiles } from '../report/trackers/files';
 import { writeReport } from '../report/write-report';
+import { printable } from '../native/untrusted';
 import { UsageError } from './common';
 import { note, printJson, printLine } from './output';
 import { abortOnSignals } from './signals';
@@ -15,6 +19,7 @@ import { abortOnSignals } from './signals';
 interface Flags {
   name?: string;
   out?: string;
+  verdicts?: string[];
   tensorboard?: boolean;
   wandb?: boolean;
   json?: boolean;
@@ -30,6 +35,12 @@ export function addExperimentReport(experiment: Command): void {
       new Option(
         '--out <folder>',
         'where the report goes (default: DIR/experiments/NAME/report); needs one experiment',
+      ),
+    )
+    .addOption(
+      new Option(
+        '--verdicts <file...>',
+        'what judges or people said of pairs of answers, for the page; models are called ARM, or ARM/SEED',
       ),
     )
     .addOption(new Option('--tensorboard', "also every training run's curves as TensorBoard event files"))
@@ -53,6 +64,7 @@ async function report(dir: string, flags: Flags, signal: AbortSignal): Promise<v
   if (flags.out !== undefined && names.length > 1) {
     throw new UsageError(`--out is for one experiment; --name chooses among ${names.join(', ')}`);
   }
+  const verdicts = await readAllVerdicts(flags.verdicts ?? []);
   const all: { folder: string; results: ExperimentResults }[] = [];
   for (const name of names) {
     signal.throwIfAborted();
@@ -67,11 +79,23 @@ async function report(dir: string, flags: Flags, signal: AbortSignal): Promise<v
       runFolder: (train) => dirname(store.outputPath(train, 'run/run.yaml')),
       onNote: note,
     });
-    await writeReport(results, folder, { files, signal });
+    const answers = await storedAnswers(dir, name);
+    for (const { judge, a, b } of judgedPairs(answers.models, verdicts).strangers) {
+      note(
+        `verdicts of ${printable(judge)} on ${printable(a)} and ${printable(b)} are left out: ${name} has no two such models (they are called ARM, or ARM/SEED)`,
+      );
+    }
+    await writeReport(results, folder, { files, signal, answers, verdicts });
     all.push({ folder, results });
-    if (!flags.json) await printLine(`${describeResults(results)}\n\nreport: ${join(folder, 'report.md')}\n`);
+    if (!flags.json)
+      await printLine(`${describeResults(results)}\n\nreport: ${join(folder, 'report.html')}\n`);
   }
   if (flags.json) await printJson(all.map(({ folder, results }) => ({ folder, ...results })));
+}
+
+async function readAllVerdicts(files: readonly string[]): Promise<VerdictLine[]> {
+  const lists = await Promise.all(files.map((file) => readVerdicts(file)));
+  return lists.flat();
 }
 
 function trackersOf({ tensorboard, wandb }: Flags): Tracker[] {

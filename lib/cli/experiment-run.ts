@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { type Command, Option } from 'commander';
 import type { DataReport, LanguageData, SetReport } from '../data/data-report';
+import { storedAnswers } from '../experiment/answers';
 import type { ExperimentPlan } from '../experiment/estimate';
 import { Experiment } from '../experiment/experiment';
 import { JOB_KINDS } from '../experiment/job';
@@ -68,7 +69,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     const { store, name } = experiment.spec;
     const results = await experiment.results();
     const folder = join(store, 'experiments', name, 'report');
-    await writeReport(results, folder);
+    await writeReport(results, folder, { answers: await storedAnswers(store, name), signal });
     if (flags.json) await printJson(results);
     else await print(`${describeResults(results)}\n`);
     if (plan.seconds > 0) {
@@ -77,7 +78,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
       note(`took ${clock(seconds)}; the plan said ${clock(plan.seconds)} (${word})`);
     }
     note(
-      `the data’s report is ${join(folder, '..', 'data-report.txt')}, the results’ ${join(folder, 'report.md')}`,
+      `the data’s report is ${join(folder, '..', 'data-report.txt')}, the results’ ${join(folder, 'report.html')}`,
     );
   } catch (error) {
     if (signal.aborted && error === signal.reason)

@@ -2,10 +2,8 @@
 import type { ExperimentResults } from '../experiment/results';
 import { correspondence, greyNote } from './charts/frame';
 import { escapeMarkdown } from './markdown';
+import { readingNotes } from './reading';
 import { tableBody } from './table-markdown';
-
-/** With fewer repetitions there is no bootstrap over repetitions. */
-const ENOUGH_SEEDS = 10;
 
 /** The report's Markdown; it links to `figures/` and `tables/` beside it. Ends in a line feed. */
 export function reportMarkdown(results: ExperimentResults): string {
@@ -16,7 +14,7 @@ export function reportMarkdown(results: ExperimentResults): string {
     '## Set-up',
     setUp(results),
     '## How to read the numbers',
-    list(reading(results)),
+    list(readingNotes(results)),
     ...(results.figures.length === 0 ? [] : ['## Figures', ...results.figures.map(figureSection)]),
     ...(results.tables.length === 0 ? [] : ['## Tables', ...results.tables.map(tableSection)]),
     '## Provenance',
@@ -61,24 +59,6 @@ function setUp({ protocol, provenance }: ExperimentResults): string {
 }
 
 const plain = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
-
-function reading({ provenance, figures }: ExperimentResults): string[] {
-  const { seeds } = provenance;
-  const few =
-    seeds.length === 1
-      ? 'There is one seed: nothing here says how much another draw of the data, another order or another initialisation would change.'
-      : `There are ${seeds.length} seeds: their values are shown one by one, for an interval over them would rest on too few.`;
-  return [
-    'Brackets hold an interval of 95 % by a bootstrap over items (an item in all its languages is drawn together), unless a caption says otherwise. It is conditional on these runs: it tells what other prompts of this kind would change, not what other runs would.',
-    ...(seeds.length < ENOUGH_SEEDS ? [few] : []),
-    'n counts items, not items times languages; “n/a” stands where a measure does not apply.',
-    ...(figures.some((figure) => figure.paper !== undefined)
-      ? [
-          'Where a figure is said to correspond to one of the paper (Shaham et al., Findings of ACL 2024), it asks the same question; no number of the paper’s is shown.',
-        ]
-      : []),
-  ];
-}
 
 function figureSection(figure: ExperimentResults['figures'][number]): string {
   const { id, title, caption, paper } = figure;

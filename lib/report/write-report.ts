@@ -2,12 +2,18 @@
 // Equal results give equal bytes, so that a report can be compared with its forerunner by any tool.
 import { open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { VerdictLine } from '../eval/verdicts';
+import type { StoredAnswers } from '../experiment/answers';
 import type { ExperimentResults } from '../experiment/results';
 import { MlitError } from '../native/errors';
 import { makeFolder, syncFolder, whyNotWritten } from '../native/files';
 import { refuseUnknownOptions } from '../text/options';
 import { figureSpec, renderFigure } from './charts/render';
 import { checkResults } from './check';
+import { type JudgeQualification, judgeTables } from './judge-tables';
+import { answersPart } from './page/answers-part';
+import { judgedPairs } from './page/judged-pairs';
+import { reportPage } from './page/report-page';
 import { reportMarkdown } from './report-markdown';
 import { resultsJson, sorted } from './results-json';
 import { tableCsv } from './table-csv';
@@ -16,22 +22,33 @@ import { tableMarkdown } from './table-markdown';
 
 /** What a report has beside its tables and figures. */
 export interface ReportOptions {
+  /** What the page lets its reader browse; of them those models that the results are of. Default none. */
+  answers?: StoredAnswers | undefined;
+  /**
+   * What judges said of pairs of answers, models called by arm (`pinch-10`), or by arm and seed (`pinch-10/1`) where an arm has several;
+   * verdicts on other models are left out. Default none.
+   */
+  verdicts?: readonly VerdictLine[] | undefined;
+  /** What planted pairs said of these judges; verdicts of others are grey. Default none. */
+  qualifications?: readonly JudgeQualification[] | undefined;
   /** More files to put into the folder: path below it → bytes. */
   files?: ReadonlyMap<string, string | Uint8Array>;
   signal?: AbortSignal | undefined;
 }
 
 /**
- * The files of a report by their path in its folder: `report.md`, `results.json`, `tables/ID.{md,csv,tex}`,
+ * The files of a report by their path in its folder: `report.html`, `report.md`, `results.json`, `tables/ID.{md,csv,tex}`,
  * `figures/ID.{svg,vl.json}`.
  *
  * @throws TypeError where the results contradict themselves
  */
 export async function renderReport(
-  results: ExperimentResults,
+  collected: ExperimentResults,
   options: ReportOptions = {},
 ): Promise<Map<string, string | Uint8Array>> {
-  refuseUnknownOptions('renderReport', options, { files: true, signal: true });
+  refuseUnknownOptions('renderReport', options, NAMES);
+  const { verdicts = [], qualifications = [] } = options;
+  const results = { ...collected, tables: [...collected.tables, ...judgeTables(verdicts, qualifications)] };
   checkResults(results);
   const files = new Map<string, string | Uint8Array>([
     ['report.md', reportMarkdown(results)],
@@ -42,13 +59,29 @@ export async function renderReport(
     files.set(`tables/${table.id}.csv`, tableCsv(table));
     files.set(`tables/${table.id}.tex`, tableLatex(table));
   }
+  const svgs = new Map<string, string>();
   for (const figure of results.figures) {
     options.signal?.throwIfAborted();
-    files.set(`figures/${figure.id}.svg`, await renderFigure(figure));
+    svgs.set(figure.id, await renderFigure(figure));
+    files.set(`figures/${figure.id}.svg`, svgs.get(figure.id)!);
     files.set(`figures/${figure.id}.vl.json`, `${JSON.stringify(sorted(figureSpec(figure)), null, 2)}\n`);
   }
+  const stored = options.answers && answersOfResults(options.answers, results);
+  const judged = judgedPairs(stored?.models ?? [], verdicts).pairs;
+  const answers = stored && (await answersPart(stored, { judged, signal: options.signal }));
+  files.set('report.html', reportPage({ title: results.experiment, results, svgs, answers }));
   for (const [path, data] of options.files ?? []) files.set(path, data);
   return files;
+}
+
+const NAMES = { answers: true, verdicts: true, qualifications: true, files: true, signal: true } as const;
+
+/** A store may have gone on since its results were taken: the page shows the answers that the numbers are of. */
+function answersOfResults({ models, of }: StoredAnswers, { provenance }: ExperimentResults): StoredAnswers {
+  const jobs = new Set(
+    Object.values(provenance.jobs).flatMap((seeds) => Object.values(seeds).map((each) => each.sample)),
+  );
+  return { models: models.filter(({ job }) => jobs.has(job)), of };
 }
 
 /**
@@ -61,7 +94,7 @@ export async function writeReport(
   folder: string,
   options: ReportOptions = {},
 ): Promise<string[]> {
-  refuseUnknownOptions('writeReport', options, { files: true, signal: true });
+  refuseUnknownOptions('writeReport', options, NAMES);
   const files = await renderReport(results, options);
   const place = resolve(folder);
   try {

@@ -95,7 +95,8 @@ export async function ensureNative({ rebuild, nvcc }) {
 
 export async function ensureBundle({ rebuild }) {
   const hash = hashOf(['lib', 'tsup.config.ts', 'tsconfig.json', 'package.json', 'package-lock.json']);
-  const names = ['index.js', 'index.cjs', 'index.d.ts', 'cli.js', 'page/annotate.js'];
+  const pages = ['page/annotate.js', 'page/report.js'];
+  const names = ['index.js', 'index.cjs', 'index.d.ts', 'cli.js', ...pages];
   const outputs = names.map((name) => join(root, 'dist', name));
   if (!rebuild && outputs.every((path) => existsSync(path)) && readStamp('bundle') === hash) return;
   say('Bundling the TypeScript');

@@ -18,16 +18,64 @@ describe('mlit experiment report', () => {
   it('writes again what the run has written, byte by byte', async () => {
     expect(made, made.stderr).toMatchObject({ code: 0 });
     const place = join(cwd, 'runs/experiments/small/report');
-    const files = ['report.md', 'results.json'];
+    const files = ['report.md', 'results.json', 'report.html'];
     const read = () => Promise.all(files.map((file) => readFile(join(place, file), 'utf8')));
     const before = await read();
     await rm(place, { recursive: true });
     const { code, stdout } = await report();
     expect(code).toBe(0);
     expect(stdout).toContain('English only');
-    expect(stdout).toContain('report: runs/experiments/small/report/report.md');
+    expect(stdout).toContain('report: runs/experiments/small/report/report.html');
     expect(await read()).toEqual(before);
     expect(before[0]).toContain('## Provenance');
+    expect(before[2]).toContain('answers of 3 models to 16 prompts');
+  });
+
+  it('takes the verdicts of judges and of people to their models', async () => {
+    const line = (a: string, b: string, order: string) =>
+      JSON.stringify({
+        ...{
+          judge: 'person:<b>Eve</b>',
+          protocol: 'tie',
+          a,
+          b,
+          id: 'i100.en',
+          item: 'i100',
+          lang: 'en',
+          sample: 0,
+          order,
+        },
+        ...{ verdict: 'A', at: '2026-01-01T00:00:00Z' },
+      });
+    const lines = [
+      line('pinch-0', 'base', 'AB'),
+      line('pinch-0', 'base', 'BA'),
+      line('pinch-0', 'other', 'AB'),
+    ];
+    await writeFile(join(cwd, 'verdicts.jsonl'), `${lines.join('\n')}\n`);
+    const { code, stderr } = await report('--out', 'judged', '--verdicts', 'verdicts.jsonl');
+    expect(code, stderr).toBe(0);
+    expect(stderr).toContain('verdicts of person:<b>Eve</b> on pinch-0 and other are left out');
+    const page = await readFile(join(cwd, 'judged/report.html'), 'utf8');
+    expect(page).toContain('<option value="person:&lt;b&gt;Eve&lt;/b&gt; (tie)">');
+    expect(await readFile(join(cwd, 'judged/tables/judge-scores.csv'), 'utf8')).toMatch(
+      /person:<b>Eve<\/b> \(tie\),pinch-0,base,en,100,/,
+    );
+  });
+
+  it('is shown by status as a page, and in lines where nobody looks at a terminal', async () => {
+    const ended = await mlit(['experiment', 'status', 'runs', '--watch', '--html', 'live.html'], { cwd });
+    expect(ended).toMatchObject({ code: 0, stderr: 'the page: live.html\n' });
+    expect(ended.stdout).toMatch(/^small: 12\/12 jobs; finished in [\d:]+ of work\n$/);
+    const page = await readFile(join(cwd, 'live.html'), 'utf8');
+    expect(page).toContain('The experiment is finished.');
+    expect(page).toContain('<svg class="curve"');
+    expect(page).not.toContain('data-refresh=');
+    const unknown = await mlit(['experiment', 'status', 'runs', '--name', 'other'], { cwd });
+    expect(unknown).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("no experiment 'other'; it has small"),
+    });
   });
 
   it('writes curves of every training run for trackers', async () => {

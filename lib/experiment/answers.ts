@@ -1,0 +1,140 @@
+// What the models of an experiment answered, model by model and line by line, from a store's files: never all of it in memory.
+// A finished job's files change no more, so what is read while a run writes is whole, as far as it goes.
+import { z } from 'zod';
+import { jsonValues } from '../data/read';
+import { MlitError } from '../native/errors';
+import { describeIssues } from '../text/issues';
+import { Store } from './store/store';
+import type { ExperimentGraph } from './store/types';
+
+/** One answer with what programs measured of it. */
+export interface StoredAnswer {
+  /** The record's id in the evaluation set. */
+  id: string;
+  /** `parallel_id`, or the record's id where there is none. */
+  item: string;
+  /** Of the prompt. */
+  lang: string;
+  /** As the model read it, the template's marks included; absent where the store has none. */
+  prompt?: string;
+  response: string;
+  /** A language code, or `undecided`; absent where it is not measured. */
+  answerLang?: string;
+  /** By the names of `MEASURES`; empty where they are not measured yet. */
+  measures: Readonly<Record<string, number>>;
+}
+
+/** A model whose answers are all there. */
+export interface AnsweringModel {
+  arm: string;
+  label: string;
+  /** Undefined for the untuned model, which has none. */
+  seed: number | undefined;
+  /** Hash of the sampling job. */
+  job: string;
+  answers(): AsyncGenerator<StoredAnswer, void, void>;
+}
+
+/** The answers of an experiment. */
+export interface StoredAnswers {
+  /** In the order of the experiment's arms, seeds within. */
+  models: readonly AnsweringModel[];
+  /** Models of the experiment, those without finished answers among them. */
+  of: number;
+}
+
+const answerLine = z.looseObject({
+  id: z.string(),
+  lang: z.string(),
+  parallel_id: z.string().optional(),
+  sample: z.number().optional(),
+  prompt: z.string().optional(),
+  response: z.string(),
+});
+
+const measureLine = z.looseObject({
+  id: z.string(),
+  lang: z.string(),
+  sample: z.number().optional(),
+  answerLang: z.string().optional(),
+  measures: z.record(z.string(), z.number()),
+});
+
+/**
+ * Finds the answers of an experiment that are finished at this moment. Of a prompt that was answered several times the first
+ * sample is given, as in the tables.
+ *
+ * @throws MlitError `STORE_INVALID` where the store or the experiment is not there or damaged
+ */
+export async function storedAnswers(storeFolder: string, name: string): Promise<StoredAnswers> {
+  await using store = await Store.open(storeFolder, { write: false });
+  const graph = await store.experiments.graph(name);
+  if (graph === undefined) {
+    throw new MlitError('STORE_INVALID', `${storeFolder} has no experiment '${name}'`, {
+      fields: { file: storeFolder, value: name },
+    });
+  }
+  const arms = new Map<string, ExperimentGraph['arms'][number]>(graph.arms.map((arm) => [arm.id, arm]));
+  const models: AnsweringModel[] = [];
+  for (const { arm: id, seed, jobs } of graph.models) {
+    const { sample, measure, train } = jobs;
+    const arm = arms.get(id);
+    if (sample === undefined || arm === undefined || store.finished(sample) === undefined) continue;
+    const measured = measure !== undefined && store.finished(measure) !== undefined;
+    const files = {
+      answers: store.outputPath(sample, 'answers.jsonl'),
+      ...(measured && { measures: store.outputPath(measure, 'measures.jsonl') }),
+    };
+    const languages = new Set(arm.evaluate);
+    models.push({
+      arm: id,
+      label: arm.label,
+      seed: train === undefined ? undefined : seed,
+      job: sample,
+      answers: () => readAnswers(files, languages),
+    });
+  }
+  return { models, of: graph.models.length };
+}
+
+async function* readAnswers(
+  files: { answers: string; measures?: string },
+  languages: ReadonlySet<string>,
+): AsyncGenerator<StoredAnswer, void, void> {
+  const measured = new Map<string, z.output<typeof measureLine>>();
+  if (files.measures !== undefined) {
+    for await (const line of readLines(files.measures, measureLine)) {
+      if ((line.sample ?? 0) === 0) measured.set(line.id, line);
+    }
+  }
+  for await (const { id, lang, parallel_id, sample, prompt, response } of readLines(
+    files.answers,
+    answerLine,
+  )) {
+    if ((sample ?? 0) !== 0 || !languages.has(lang)) continue;
+    const line = measured.get(id);
+    yield {
+      id,
+      item: parallel_id ?? id,
+      lang,
+      ...(prompt !== undefined && { prompt }),
+      response,
+      ...(line?.answerLang !== undefined && { answerLang: line.answerLang }),
+      measures: line?.measures ?? {},
+    };
+  }
+}
+
+async function* readLines<T>(file: string, schema: z.ZodType<T>): AsyncGenerator<T, void, void> {
+  for await (const { value, line } of jsonValues(file, file, undefined)) {
+    const result = schema.safeParse(value);
+    if (!result.success) {
+      throw new MlitError(
+        'STORE_INVALID',
+        `${file}:${line}: ${describeIssues(result.error, value)}. Remove the job's folder, and the experiment's next run makes it again`,
+        { fields: { file, line } },
+      );
+    }
+    yield result.data;
+  }
+}
