@@ -52,7 +52,7 @@ const counts = (page: Page, text: RegExp): Promise<void> =>
 
 async function faults(page: Page): Promise<string[]> {
   await page.evaluate(axeSource);
-  const found = (await page.evaluate('axe.run()')) as {
+  const found = (await page.evaluate("axe.run({ resultTypes: ['violations'] })")) as {
     violations: { id: string; impact: string; nodes: { html: string }[] }[];
   };
   return found.violations
@@ -65,7 +65,7 @@ describe.runIf(ready)('the page of a report', () => {
     browser = await openBrowser();
     const store = await simulateStore(folder, {
       library,
-      items: 40,
+      items: 12,
       seeds: 2,
       unfinished: 1,
       hostile: HOSTILE,
@@ -89,7 +89,7 @@ describe.runIf(ready)('the page of a report', () => {
     const pictures = page.locator('figure img');
     expect(await pictures.count()).toBeGreaterThan(0);
     for (const picture of await pictures.all())
-      expect(await picture.evaluate('(image) => image.naturalWidth')).toBeGreaterThan(100);
+      expect((await picture.boundingBox())?.width).toBeGreaterThan(100);
     await page.close();
   });
 
@@ -122,45 +122,44 @@ describe.runIf(ready)('the page of a report', () => {
 
   it('filters by language, model, seed, language of the answer, verdict and words, and says how many', async () => {
     const { page } = await open(address);
-    const all = await countOf(page);
-    expect(all).toMatch(/^320 of 320 prompts, (\d,\d+) of \1 answers\.$/);
+    expect(await countOf(page)).toBe('96 of 96 prompts, 768 of 768 answers.');
     await choose(page, 'lang', 'ar');
-    await counts(page, /^40 of 320 prompts/);
+    await counts(page, /^12 of 96 prompts, 96 of/);
     await choose(page, 'model', 'pinch-0');
-    await counts(page, /^40 of 320 prompts, 80 of/);
+    await counts(page, /^12 of 96 prompts, 24 of/);
     await choose(page, 'seed', '1');
-    await counts(page, /^40 of 320 prompts, 40 of/);
+    await counts(page, /^12 of 96 prompts, 12 of/);
     await choose(page, 'answered', 'wrong');
-    await counts(page, /^3\d of 320 prompts, 3\d of/);
+    await counts(page, /^(9|1\d) of 96 prompts, \1 of/);
     expect(await page.locator('.card .facts').first().textContent()).toContain(
       '✗ in another language (English)',
     );
-    await choose(page, 'beside', 'pinch-100');
+    await choose(page, 'beside', 'pinch-10');
     await counts(page, /Beside the other: better in \d+, tie in \d+, worse in \d+\.$/);
     await choose(page, 'verdict', 'B');
     await expect.poll(() => page.url()).toContain('verdict=B');
-    const verdicts = await page.locator('.card.found strong').allInnerTexts();
-    expect(verdicts.length).toBeGreaterThan(10);
+    const verdicts = await page.locator('.card.found strong').allTextContents();
+    expect(verdicts.length).toBeGreaterThan(5);
     for (const verdict of verdicts) expect(verdict).toContain('worse');
     await page.locator('#filters [type="reset"]').click();
-    await counts(page, /^320 of 320/);
+    await counts(page, /^96 of 96/);
     await page.locator('[name="words"]').fill('HACKED=1');
-    await counts(page, /^16 of 320 prompts/);
+    await counts(page, /^16 of 96 prompts/);
     expect((await page.locator('mark').first().textContent())?.toLowerCase()).toBe('hacked=1');
     await page.close();
   });
 
   it('keeps filters and page in the address, and finds a prompt by its link', async () => {
     const { page } = await open(address);
-    await choose(page, 'lang', 'he');
-    await counts(page, /^40 of 320/);
+    await choose(page, 'answered', 'wrong');
+    await counts(page, /^\d\d of 96/);
     await page.locator('button[name="next"]').click();
-    await expect.poll(() => page.url()).toMatch(/#answers\?lang=he&page=2$/);
+    await expect.poll(() => page.url()).toMatch(/#answers\?answered=wrong&page=2$/);
     const shown = await page.locator('#answers-list h3 a').first().textContent();
     const link = await page.locator('#answers-list h3 a').first().getAttribute('href');
     const again = await open(page.url());
     expect(await again.page.locator('#answers-list h3 a').first().textContent()).toBe(shown);
-    expect(await again.page.locator('[name="lang"]').inputValue()).toBe('he');
+    expect(await again.page.locator('[name="answered"]').inputValue()).toBe('wrong');
     const linked = await open(`${address}${link}`);
     await expect
       .poll(() => linked.page.evaluate('document.activeElement?.querySelector("h3 a")?.getAttribute("href")'))
@@ -195,21 +194,21 @@ describe.runIf(ready)('the page of a report', () => {
 
   it('runs texts the way of their language, answers by the language they are in', async () => {
     const { page } = await open(`${address}#answers?lang=ar&model=pinch-0`);
-    const card = (lang: string) => page.locator(`.card .text[lang="${lang}"]`).first();
-    expect(await page.locator('.asked').first().evaluate('(e) => getComputedStyle(e).direction')).toBe('rtl');
-    expect(await card('en').evaluate('(e) => getComputedStyle(e).direction')).toBe('ltr');
+    const directionOf = (selector: string): Promise<unknown> =>
+      page.evaluate(`getComputedStyle(document.querySelector('${selector}')).direction`);
+    expect(await directionOf('.asked')).toBe('rtl');
+    expect(await directionOf('.card .text[lang="en"]')).toBe('ltr');
+    await choose(page, 'model', 'pinch-100');
     await choose(page, 'answered', 'right');
-    await card('ar').waitFor();
-    expect(await card('ar').evaluate('(e) => getComputedStyle(e).direction')).toBe('rtl');
+    await page.locator('.card .text[lang="ar"]').first().waitFor();
+    expect(await directionOf('.card .text[lang="ar"]')).toBe('rtl');
     await page.close();
   });
 
   it.each(['light', 'dark'] as const)(
     'has no serious fault that axe finds, in the %s',
     async (colorScheme) => {
-      const { page } = await open(address, { colorScheme });
-      await choose(page, 'answered', 'wrong');
-      await counts(page, /answers/);
+      const { page } = await open(`${address}#answers?model=pinch-0&seed=0&answered=wrong`, { colorScheme });
       expect(await faults(page)).toEqual([]);
       const paper = await page.evaluate('getComputedStyle(document.documentElement).backgroundColor');
       expect(paper).toBe(colorScheme === 'dark' ? 'rgb(20, 23, 26)' : 'rgb(255, 255, 255)');
@@ -218,7 +217,9 @@ describe.runIf(ready)('the page of a report', () => {
   );
 
   it('fits a telephone', async () => {
-    const { page } = await open(address, { viewport: { width: 360, height: 740 } });
+    const { page } = await open(`${address}#answers?model=pinch-0&seed=0`, {
+      viewport: { width: 360, height: 740 },
+    });
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(360);
     expect(await faults(page)).toEqual([]);
     await page.close();
@@ -261,13 +262,13 @@ describe.runIf(ready)('the page of a run that goes on', () => {
     say('<b>half</b>');
     const live = new library.LivePage(store, 'simulated');
     const file = join(place, 'live.html');
-    expect(await live.write(file, { refreshSeconds: 1 })).toEqual({ running: true });
+    expect(await live.write(file, { refreshSeconds: 3 })).toEqual({ running: true });
     const { page, said } = await open(`${pathToFileURL(file).href}#answers?lang=fi`);
     expect(await page.locator('#live').textContent()).toContain('<b>half</b>');
     expect(await page.locator('#live svg').count()).toBe(4);
     await page.evaluate('scrollTo(0, 700)');
     say('almost');
-    await live.write(file, { refreshSeconds: 1 });
+    await live.write(file, { refreshSeconds: 3 });
     await expect.poll(() => page.locator('#live').textContent(), { timeout: 15_000 }).toContain('almost');
     await page.locator('#answers-list article').first().waitFor();
     await expect.poll(() => page.evaluate('scrollY')).toBe(700);
