@@ -66,7 +66,7 @@ describe('mlit experiment report', () => {
   it('is shown by status as a page, and in lines where nobody looks at a terminal', async () => {
     const ended = await mlit(['experiment', 'status', 'runs', '--watch', '--html', 'live.html'], { cwd });
     expect(ended).toMatchObject({ code: 0, stderr: 'the page: live.html\n' });
-    expect(ended.stdout).toMatch(/^small: 12\/12 jobs; finished in [\d:]+ of work\n$/);
+    expect(ended.stdout).toMatch(/^small: 13\/13 jobs; finished in [\d:]+ of work\n$/);
     const page = await readFile(join(cwd, 'live.html'), 'utf8');
     expect(page).toContain('The experiment is finished.');
     expect(page).toContain('<svg class="curve"');

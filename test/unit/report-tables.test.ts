@@ -256,6 +256,7 @@ describe('writeReport', () => {
       'figures/pairs.vl.json',
       'figures/scatter.svg',
       'figures/scatter.vl.json',
+      'report.html',
       'report.md',
       'results.json',
       'tables/language-match.csv',
