@@ -1,17 +1,18 @@
 // `mlit experiment report`: tables, figures and provenance of what a store has, as a folder; on demand with what trackers read.
 import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
+import { type Qualification, readQualifications } from '../eval/judges/qualification';
 import { readVerdicts, type VerdictLine } from '../eval/verdicts';
 import { storedAnswers } from '../experiment/answers';
 import { collectResults } from '../experiment/collect';
 import type { ExperimentResults } from '../experiment/results';
 import { Store } from '../experiment/store/store';
 import { isMlitError } from '../native/errors';
+import { printable } from '../native/untrusted';
 import { describeResults } from '../report/describe';
 import { judgedPairs } from '../report/page/judged-pairs';
 import { type Tracker, trackerFiles } from '../report/trackers/files';
 import { writeReport } from '../report/write-report';
-import { printable } from '../native/untrusted';
 import { UsageError } from './common';
 import { note, printJson, printLine } from './output';
 import { abortOnSignals } from './signals';
@@ -64,7 +65,7 @@ async function report(dir: string, flags: Flags, signal: AbortSignal): Promise<v
   if (flags.out !== undefined && names.length > 1) {
     throw new UsageError(`--out is for one experiment; --name chooses among ${names.join(', ')}`);
   }
-  const verdicts = await readAllVerdicts(flags.verdicts ?? []);
+  const { verdicts, qualifications } = await readJudges(flags.verdicts ?? []);
   const all: { folder: string; results: ExperimentResults }[] = [];
   for (const name of names) {
     signal.throwIfAborted();
@@ -85,7 +86,7 @@ async function report(dir: string, flags: Flags, signal: AbortSignal): Promise<v
         `verdicts of ${printable(judge)} on ${printable(a)} and ${printable(b)} are left out: ${name} has no two such models (they are called ARM, or ARM/SEED)`,
       );
     }
-    await writeReport(results, folder, { files, signal, answers, verdicts });
+    await writeReport(results, folder, { files, signal, answers, verdicts, qualifications });
     all.push({ folder, results });
     if (!flags.json)
       await printLine(`${describeResults(results)}\n\nreport: ${join(folder, 'report.html')}\n`);
@@ -93,9 +94,20 @@ async function report(dir: string, flags: Flags, signal: AbortSignal): Promise<v
   if (flags.json) await printJson(all.map(({ folder, results }) => ({ folder, ...results })));
 }
 
-async function readAllVerdicts(files: readonly string[]): Promise<VerdictLine[]> {
-  const lists = await Promise.all(files.map((file) => readVerdicts(file)));
-  return lists.flat();
+/** Verdicts, and what planted pairs said of who gave them: nothing where nobody was tried. */
+async function readJudges(
+  files: readonly string[],
+): Promise<{ verdicts: VerdictLine[]; qualifications: Qualification[] }> {
+  const read = { verdicts: [] as VerdictLine[], qualifications: [] as Qualification[] };
+  for (const file of files) {
+    read.verdicts.push(...(await readVerdicts(file)));
+    const tried = await readQualifications(file).catch((error: unknown) => {
+      if (isMlitError(error) && error.code === 'FILE_NOT_FOUND') return [];
+      throw error;
+    });
+    read.qualifications.push(...tried);
+  }
+  return read;
 }
 
 function trackersOf({ tensorboard, wandb }: Flags): Tracker[] {

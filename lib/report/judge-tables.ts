@@ -1,32 +1,16 @@
 // What judges said of an experiment's models, as tables like any others: scores by pair, and by what planted pairs each judge
 // qualified.
+import { greyByJudge, type Qualification } from '../eval/judges/qualification';
 import { sideBySide } from '../eval/side-by-side';
 import type { Estimate } from '../eval/statistics/estimate';
 import { groupVerdicts, type VerdictLine, verdictPairs } from '../eval/verdicts';
 import type { ResultCell, ResultTable } from '../experiment/results';
 import { languageName } from '../text/language-codes';
 
-/** What planted pairs say of a judge in one language. */
-export interface JudgeQualification {
-  judge: string;
-  protocol: string;
-  wording?: string | undefined;
-  lang: string;
-  /** Planted pairs. */
-  pairs: number;
-  /** Share of verdicts for the reference. */
-  accuracy: Estimate;
-  /** Share of pairs judged alike in both orders. */
-  consistency?: Estimate | undefined;
-  /** Answers that were in no form. */
-  outOfForm: number;
-  qualified: boolean;
-}
-
 /** None where there are no verdicts and no qualifications. */
 export function judgeTables(
   verdicts: readonly VerdictLine[],
-  qualifications: readonly JudgeQualification[],
+  qualifications: readonly Qualification[],
 ): ResultTable[] {
   return [
     ...(verdicts.length > 0 ? [scoresByJudges(verdicts, qualifications)] : []),
@@ -36,13 +20,13 @@ export function judgeTables(
 
 function scoresByJudges(
   verdicts: readonly VerdictLine[],
-  qualifications: readonly JudgeQualification[],
+  qualifications: readonly Qualification[],
 ): ResultTable {
   const rows = groupVerdicts(verdicts).map((group) => {
     const { judge, protocol, a, b } = group;
     const languages = [...new Set(group.verdicts.map(({ lang }) => lang))].sort();
     const { score, leftOut, positionConsistency, wins, ties, losses } = sideBySide(verdictPairs(group));
-    const grey = !judge.startsWith('person:') && !isQualified(group, languages, qualifications);
+    const grey = !judge.startsWith('person:') && greyByJudge(group, languages, qualifications);
     return {
       judge: `${judge} (${protocol})`,
       a,
@@ -73,7 +57,7 @@ function scoresByJudges(
   };
 }
 
-function qualificationTable(qualifications: readonly JudgeQualification[]): ResultTable {
+function qualificationTable(qualifications: readonly Qualification[]): ResultTable {
   return {
     id: 'judge-qualifications',
     title: 'Judges on planted pairs',
@@ -102,18 +86,6 @@ function qualificationTable(qualifications: readonly JudgeQualification[]): Resu
       qualified: qualified ? 'yes' : 'no',
     })),
   };
-}
-
-function isQualified(
-  { judge, protocol, wording }: { judge: string; protocol: string; wording: string | undefined },
-  languages: readonly string[],
-  qualifications: readonly JudgeQualification[],
-): boolean {
-  const own = qualifications.filter(
-    (each) =>
-      each.judge === judge && each.protocol === protocol && each.wording === wording && each.qualified,
-  );
-  return languages.every((lang) => own.some((each) => each.lang === lang));
 }
 
 /** n/a where there is nothing to tell. */

@@ -2,6 +2,7 @@
 // Equal results give equal bytes, so that a report can be compared with its forerunner by any tool.
 import { open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import type { Qualification } from '../eval/judges/qualification';
 import type { VerdictLine } from '../eval/verdicts';
 import type { StoredAnswers } from '../experiment/answers';
 import type { ExperimentResults } from '../experiment/results';
@@ -10,7 +11,7 @@ import { makeFolder, syncFolder, whyNotWritten } from '../native/files';
 import { refuseUnknownOptions } from '../text/options';
 import { figureSpec, renderFigure } from './charts/render';
 import { checkResults } from './check';
-import { type JudgeQualification, judgeTables } from './judge-tables';
+import { judgeTables } from './judge-tables';
 import { answersPart } from './page/answers-part';
 import { judgedPairs } from './page/judged-pairs';
 import { reportPage } from './page/report-page';
@@ -30,7 +31,7 @@ export interface ReportOptions {
    */
   verdicts?: readonly VerdictLine[] | undefined;
   /** What planted pairs said of these judges; verdicts of others are grey. Default none. */
-  qualifications?: readonly JudgeQualification[] | undefined;
+  qualifications?: readonly Qualification[] | undefined;
   /** More files to put into the folder: path below it → bytes. */
   files?: ReadonlyMap<string, string | Uint8Array>;
   signal?: AbortSignal | undefined;

@@ -32,7 +32,7 @@ try {
   const address = pathToFileURL(join(folder, 'report', 'report.html')).href;
   mkdirSync(join(root, 'docs', 'reports'), { recursive: true });
   for (const { name, scheme, place, part } of SHOTS) {
-    const page = await browser.newPage({ colorScheme: scheme, viewport: { width: 1200, height: 860 } });
+    const page = await browser.newPage({ colorScheme: scheme, viewport: { width: 1000, height: 640 } });
     await page.goto(`${address}${place}`);
     await page.locator('#answers-list article').first().waitFor();
     await page.locator(part).evaluate((element) => element.scrollIntoView({ behavior: 'instant' }));

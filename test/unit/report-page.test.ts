@@ -11,6 +11,7 @@ import { pointsOf } from '../../lib/experiment/analysis/scores';
 import { type AnsweringModel, type StoredAnswer, storedAnswers } from '../../lib/experiment/answers';
 import { TrainingFollower } from '../../lib/experiment/live';
 import type { ExperimentStatus } from '../../lib/experiment/status';
+import { printable } from '../../lib/native/untrusted';
 import { judgeTables } from '../../lib/report/judge-tables';
 import {
   type AnswersMeta,
@@ -31,7 +32,6 @@ import { decodeAnswers } from '../../lib/report/page/answer-index';
 import { frameOf, packAnswers, promptKey } from '../../lib/report/page/answer-packer';
 import { inlineMarkdown } from '../../lib/report/page/markdown-html';
 import { renderReport } from '../../lib/report/write-report';
-import { printable } from '../../lib/native/untrusted';
 import { simulateStore } from '../../scripts/report/simulated-store.mjs';
 import { scratch } from '../support/fixtures';
 import { AWKWARD, results } from '../support/report-results';
@@ -385,11 +385,12 @@ describe('tables of judges', () => {
       lang,
       sample: 0,
     },
-    ...{ order, verdict, at: '2026-01-01T00:00:00Z' },
+    ...{ order, verdict, wording: 'abcdef01', at: '2026-01-01T00:00:00Z' },
   });
   const lines = [line('en', 'AB', 'A'), line('en', 'BA', 'A'), line('fi', 'AB', 'A'), line('fi', 'BA', null)];
   const qualification = (lang: string, qualified: boolean) => ({
-    ...{ judge: 'local:m', protocol: 'forced', lang, pairs: 40, outOfForm: 1, qualified },
+    ...{ judge: 'local:m', protocol: 'forced' as const, wording: 'abcdef01', lang, pairs: 40, outOfForm: 1 },
+    ...{ byKind: {}, qualified, at: '2026-01-01T00:00:00Z' },
     accuracy: { value: 0.9, low: 0.8, high: 0.95, n: 40 },
   });
 
