@@ -39,6 +39,7 @@ export interface JudgeAnswersOptions {
   /** Of the bootstrap. Default 0. */
   seed?: number | undefined;
   signal?: AbortSignal | undefined;
+  /** Told at the start, and with every answer. */
   onProgress?: ((progress: JudgeProgress & { phase: 'qualify' | 'judge' }) => void) | undefined;
 }
 

@@ -37,6 +37,7 @@ export interface JudgePairsOptions {
   names: { a: string; b: string };
   memory?: VerdictMemory | undefined;
   signal?: AbortSignal | undefined;
+  /** Told at the start, and with every answer. */
   onProgress?: ((progress: JudgeProgress) => void) | undefined;
 }
 

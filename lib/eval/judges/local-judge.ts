@@ -115,6 +115,7 @@ export class LocalJudge implements Judge {
   /** The model is the caller's. */
   async dispose(): Promise<void> {}
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

@@ -44,10 +44,12 @@ export class VerdictMemory implements AsyncDisposable {
     return new VerdictMemory(await openVerdicts(file), named);
   }
 
+  /** Its path, as it was given. */
   get file(): string {
     return this.#file.file;
   }
 
+  /** Whether every verdict stands in it under its models' names. */
   get named(): boolean {
     return this.#named;
   }
@@ -109,6 +111,7 @@ export class VerdictMemory implements AsyncDisposable {
     return this.#file.close();
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

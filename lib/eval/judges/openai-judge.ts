@@ -72,6 +72,7 @@ export class OpenAIJudge implements Judge {
     this.#disposed = true;
   }
 
+  /** For `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose();
   }

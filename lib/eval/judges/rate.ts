@@ -27,6 +27,7 @@ export interface RateAnswersOptions extends EndpointOptions {
   /** Of the bootstrap. Default 0. */
   seed?: number | undefined;
   signal?: AbortSignal | undefined;
+  /** Told at the start, and with every answer. */
   onProgress?: ((progress: JudgeProgress) => void) | undefined;
 }
 
