@@ -3,7 +3,6 @@
 import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { createAdaptorServer } from '@hono/node-server';
 import { MlitError } from '../native/errors';
 import type { Access } from './access';
 import { isLoopback, refuseForeign } from './origin';
@@ -72,6 +71,7 @@ export class HttpServer {
         return refusal(new Refused(500, 'internal error'));
       }
     };
+    const { createAdaptorServer } = await import('@hono/node-server');
     // The globals are other people's: they stay as they are.
     const server = createAdaptorServer({ fetch: answer, hostname: host, overrideGlobalObjects: false });
     await new Promise<void>((resolve, reject) => {

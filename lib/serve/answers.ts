@@ -57,16 +57,25 @@ export class Answers {
   #seconds = 1;
 
   /** @param adapters names of all models, -1 the base's, else the sampler's index */
-  constructor(sampler: Sampler, tokenizer: Tokenizer, adapters: ReadonlyMap<string, number>, limits: Limits) {
+  constructor(
+    sampler: Sampler,
+    tokenizer: Tokenizer,
+    adapters: ReadonlyMap<string, number>,
+    limits: Limits,
+    prometheus: typeof import('prom-client'),
+  ) {
     this.#sampler = sampler;
     this.#tokenizer = tokenizer;
     this.#adapters = adapters;
     this.#limits = limits;
-    this.metrics = new Metrics({
-      waiting: () => this.#waiting,
-      running: () => this.#running,
-      promptTokens: () => sampler.promptTokens,
-    });
+    this.metrics = new Metrics(
+      {
+        waiting: () => this.#waiting,
+        running: () => this.#running,
+        promptTokens: () => sampler.promptTokens,
+      },
+      prometheus,
+    );
   }
 
   /** Names that requests may ask for, the base's first. */

@@ -1,5 +1,5 @@
 // What a server tells of itself to whoever watches it, in Prometheus' text form.
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Counter, Histogram, Registry } from 'prom-client';
 
 /** What is asked when the numbers are read. */
 export interface Gauges {
@@ -14,7 +14,7 @@ const SECONDS = [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300];
 const RATES = [1, 3, 10, 30, 100, 300, 1000];
 
 export class Metrics {
-  readonly #registry = new Registry();
+  readonly #registry: Registry;
   readonly #requests: Counter<'endpoint' | 'status'>;
   readonly #prompt: Counter<'model'>;
   readonly #generated: Counter<'model'>;
@@ -22,7 +22,12 @@ export class Metrics {
   readonly #whole: Histogram<'model'>;
   readonly #rate: Histogram<'model'>;
 
-  constructor({ waiting, running, promptTokens }: Gauges) {
+  /** @param prometheus imported by whoever starts a server, so that nobody else waits for it */
+  constructor(
+    { waiting, running, promptTokens }: Gauges,
+    { Counter, Gauge, Histogram, Registry }: typeof import('prom-client'),
+  ) {
+    this.#registry = new Registry();
     const registers = [this.#registry];
     const gauge = (name: string, help: string, read: () => number): void => {
       new Gauge({

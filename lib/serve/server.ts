@@ -1,5 +1,5 @@
 // The server itself: routes, what is counted of them, and its life from the first request to the last answer.
-import { type Context, Hono } from 'hono';
+import type { Context, Hono } from 'hono';
 import { type Access, bearerAccess } from '../http/access';
 import { readJson } from '../http/body';
 import { Refused } from '../http/refused';
@@ -90,9 +90,10 @@ export class ModelServer implements AsyncDisposable {
       ]);
       const { contextLength } = model.config;
       const limits = { maxRows, maxQueue, maxTokens: cacheTokens, contextLength };
-      const answers = new Answers(sampler, model.tokenizer, indices, limits);
+      const prometheus = await import('prom-client');
+      const answers = new Answers(sampler, model.tokenizer, indices, limits, prometheus);
       const { maxBodyBytes = 8 << 20, host, port = 8080 } = options;
-      const app = routes({
+      const app = await routes({
         answers,
         model,
         template,
@@ -162,7 +163,10 @@ interface Parts {
   created: number;
 }
 
-function routes({ answers, model, template, maxBodyBytes, onFault, created }: Parts): Hono {
+async function routes(parts: Parts): Promise<Hono> {
+  const { answers, model, template, maxBodyBytes, onFault, created } = parts;
+  // Whoever imports the library does not wait for what only a server needs.
+  const { Hono } = await import('hono');
   const { tokenizer } = model;
   const fingerprint = `mlit-native-${packageVersion}-${model.compute}`;
   const vocabulary = model.config.vocabulary;

@@ -1,7 +1,7 @@
 // One OpenAI-compatible endpoint, asked one question at a time: what the client library does not do itself. Every request is
 // counted and held to the budget, those that it sends again included; a body that ends early counts as a lost connection; and
 // what failed is told apart by what to do next.
-import OpenAI, { APIConnectionError, APIConnectionTimeoutError, APIError } from 'openai';
+import type OpenAI from 'openai';
 import { z } from 'zod';
 import { MlitError } from '../../native/errors';
 import { printable } from '../../native/untrusted';
@@ -79,9 +79,12 @@ function judgeApiKey(): string | undefined {
   );
 }
 
+type Library = typeof import('openai');
+
 /** Asks, counts, and gives up where asking is no use. */
 export class Endpoint {
-  readonly #client: OpenAI;
+  /** Made by the first question: whoever imports the library does not wait for the client's. */
+  #connected: { client: OpenAI; errors: Library } | undefined;
   readonly #options: EndpointOptions;
   readonly #key: string | undefined;
   readonly #host: string;
@@ -93,22 +96,31 @@ export class Endpoint {
   #open = 0;
 
   constructor(options: EndpointOptions) {
-    const { url, maxNewTokens = 2048, timeoutMs = 300_000, maxRetries = 4 } = options;
+    const { url, maxNewTokens = 2048 } = options;
     this.#options = options;
     this.#key = judgeApiKey();
     this.#host = new URL(url).host;
     this.#params = { temperature: 0, max_tokens: maxNewTokens };
-    this.#client = new OpenAI({
-      baseURL: url,
-      apiKey: this.#key ?? 'none',
-      ...(this.#key === undefined && { defaultHeaders: { Authorization: null } }),
-      organization: null,
-      project: null,
-      timeout: timeoutMs,
-      maxRetries,
-      logLevel: 'off',
-      fetch: (input, init) => this.#fetch(input, init),
-    });
+  }
+
+  async #connect(): Promise<{ client: OpenAI; errors: Library }> {
+    const library = await import('openai');
+    const { url, timeoutMs = 300_000, maxRetries = 4 } = this.#options;
+    this.#connected ??= {
+      client: new library.OpenAI({
+        baseURL: url,
+        apiKey: this.#key ?? 'none',
+        ...(this.#key === undefined && { defaultHeaders: { Authorization: null } }),
+        organization: null,
+        project: null,
+        timeout: timeoutMs,
+        maxRetries,
+        logLevel: 'off',
+        fetch: (input, init) => this.#fetch(input, init),
+      }),
+      errors: library,
+    };
+    return this.#connected;
   }
 
   get spending(): JudgeSpending {
@@ -135,11 +147,12 @@ export class Endpoint {
    * @throws MlitError `JUDGE_FAILED` where no question would be answered: the key, the model or the URL is refused
    */
   async ask(prompt: string, signal: AbortSignal): Promise<EndpointAnswer> {
+    const { client, errors } = await this.#connect();
     for (;;) {
       if (this.#overBudget()) return { kind: 'unasked' };
       const params = this.#params;
       try {
-        const body = await this.#client.chat.completions.create(
+        const body = await client.chat.completions.create(
           { model: this.#options.model, messages: [{ role: 'user', content: prompt }], ...params },
           { signal },
         );
@@ -147,8 +160,8 @@ export class Endpoint {
       } catch (error) {
         if (this.#reached !== undefined || signal.aborted) return { kind: 'unasked' };
         if (error instanceof MlitError) throw error;
-        if (this.#substitute(error, params)) continue;
-        return { kind: 'failed', why: this.#why(error) };
+        if (this.#substitute(error, params, errors)) continue;
+        return { kind: 'failed', why: this.#why(error, errors) };
       }
     }
   }
@@ -214,7 +227,7 @@ export class Endpoint {
   }
 
   /** True where a parameter that the endpoint has just refused by name is done without from now on. */
-  #substitute(error: unknown, params: AnswerLimits): boolean {
+  #substitute(error: unknown, params: AnswerLimits, { APIError }: Library): boolean {
     if (!(error instanceof APIError) || error.status !== 400 || typeof error.param !== 'string') return false;
     const name = error.param;
     if (!Object.hasOwn(SUBSTITUTES, name) || !Object.hasOwn(params, name)) return false;
@@ -228,7 +241,8 @@ export class Endpoint {
   }
 
   /** @throws MlitError `JUDGE_FAILED` where the next question would fare no better */
-  #why(error: unknown): string {
+  #why(error: unknown, errors: Library): string {
+    const { APIConnectionError, APIConnectionTimeoutError, APIError } = errors;
     if (!(error instanceof APIError)) return this.#clean((error as Error).message);
     if (error instanceof APIConnectionTimeoutError) return 'no answer in time';
     if (error instanceof APIConnectionError) return `no connection (${this.#clean(reasonOf(error))})`;
