@@ -57,7 +57,7 @@ export function describeAnnotation(report: AnnotationReport, table: TableOf): st
         ['first', 'second', 'language', 'n', ...agreementColumns(kind), '95 %', 'kappa', '95 %'],
         agreement.flatMap(({ first, second, ...one }) =>
           rowsOf(one).map(([lang, value]) =>
-            [first, second, lang].map(printable).concat(agreementRow(kind, value)),
+            [first, second, lang].map((text) => printable(text)).concat(agreementRow(kind, value)),
           ),
         ),
         (column) => column < 3,

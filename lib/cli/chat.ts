@@ -7,11 +7,11 @@ import { z } from 'zod';
 import { Model } from '../model/model';
 import { ChatTemplate } from '../model/template';
 import { isMlitError } from '../native/errors';
+import { printable } from '../native/untrusted';
 import { Sampler } from '../sample/sampler';
 import { languageOfAnswer, UNDECIDED } from '../text/answer-language';
 import { type Identify, loadIdentifier } from '../text/identify';
 import { languageName } from '../text/language-codes';
-import { forTerminal } from '../text/terminal';
 import { Talk, type TalkEvent } from './chat-talk';
 import {
   addModelFlags,
@@ -161,7 +161,7 @@ async function answer(talk: Talk, text: string, signal: AbortSignal, tell: Telle
     for await (const event of talk.ask(text, signal)) await tell(event);
   } catch (error) {
     if (signal.aborted) note('\ncancelled; this turn is forgotten');
-    else if (error instanceof RangeError || isMlitError(error)) note(`\n${forTerminal(error.message)}`);
+    else if (error instanceof RangeError || isMlitError(error)) note(`\n${printable(error.message)}`);
     else throw error;
   }
 }
@@ -178,16 +178,16 @@ function command(talk: Talk, line: string): void {
       return;
     case 'system':
       talk.system = rest === '' ? undefined : rest;
-      note(rest === '' ? 'no system text' : `system: ${forTerminal(rest)}`);
+      note(rest === '' ? 'no system text' : `system: ${printable(rest)}`);
       return;
     case 'model':
-      if (rest !== '' && !talk.choose(rest)) note(`there is no model '${forTerminal(rest)}'`);
+      if (rest !== '' && !talk.choose(rest)) note(`there is no model '${printable(rest)}'`);
       note(
         `${talk.chosen.join(', ')} answer${talk.chosen.length === 1 ? 's' : ''}, of ${talk.models.join(', ')}`,
       );
       return;
     default:
-      note(`there is no command '/${forTerminal(name)}'; /help tells what there is`);
+      note(`there is no command '/${printable(name)}'; /help tells what there is`);
   }
 }
 
@@ -195,9 +195,9 @@ function command(talk: Talk, line: string): void {
 function terminalTeller(identify: Identify): Teller {
   const bold = (text: string): string => (stdout.isTTY ? `\x1b[1m${text}\x1b[0m` : text);
   return async (event) => {
-    if (event.type === 'begin') await print(`${bold(`${forTerminal(event.model)}:`)} `);
+    if (event.type === 'begin') await print(`${bold(`${printable(event.model)}:`)} `);
     else if (event.type === 'note') await print(`(${event.text})\n`);
-    else if (event.type === 'text') await print(forTerminal(event.text));
+    else if (event.type === 'text') await print(printable(event.text, true));
     else await print(`\n  [${endNote(event, identify)}]\n`);
   };
 }

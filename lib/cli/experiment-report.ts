@@ -2,6 +2,7 @@
 import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type Qualification, readQualifications } from '../eval/judges/qualification';
+import { lastWords } from '../eval/people';
 import { readVerdicts, type VerdictLine } from '../eval/verdicts';
 import { storedAnswers } from '../experiment/answers';
 import { collectResults } from '../experiment/collect';
@@ -100,7 +101,7 @@ async function readJudges(
 ): Promise<{ verdicts: VerdictLine[]; qualifications: Qualification[] }> {
   const read = { verdicts: [] as VerdictLine[], qualifications: [] as Qualification[] };
   for (const file of files) {
-    read.verdicts.push(...(await readVerdicts(file)));
+    read.verdicts.push(...lastWords(await readVerdicts(file)));
     const tried = await readQualifications(file).catch((error: unknown) => {
       if (isMlitError(error) && error.code === 'FILE_NOT_FOUND') return [];
       throw error;

@@ -32,6 +32,7 @@ export interface AnsweringModel {
   seed: number | undefined;
   /** Hash of the sampling job. */
   job: string;
+  /** One after the other, in the order of the prompts. */
   answers(): AsyncGenerator<StoredAnswer, void, void>;
 }
 

@@ -19,7 +19,7 @@ export interface TrainingView {
   step: number;
   /** Steps in all; undefined before it has begun. */
   steps: number | undefined;
-  /** Loss by step, at most {@link MOST_POINTS} of them, each the mean of its stretch. */
+  /** Loss by step, at most 120 of them, each the mean of its stretch. */
   losses: readonly { step: number; loss: number }[];
   /** Of the dev set. */
   dev: readonly { step: number; loss: number }[];

@@ -30,10 +30,13 @@ export function shown(value: unknown): string {
 /**
  * A text from elsewhere for a terminal: control characters, which could move the cursor or hide what stands there, and marks that
  * turn the direction of writing about are written as `\\u{1b}`; blanks stay.
+ *
+ * @param keepLines leave tabs and ends of lines as they are, in a text that may have several. Default false
  */
-export function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g,
-    (character) => `\\u{${character.charCodeAt(0).toString(16)}}`,
+export function printable(text: string, keepLines = false): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (character) =>
+    keepLines && (character === '\n' || character === '\t')
+      ? character
+      : `\\u{${character.charCodeAt(0).toString(16)}}`,
   );
 }

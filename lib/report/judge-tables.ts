@@ -1,6 +1,7 @@
 // What judges said of an experiment's models, as tables like any others: scores by pair, and by what planted pairs each judge
 // qualified.
 import { greyByJudge, type Qualification } from '../eval/judges/qualification';
+import { personOfJudge, personPairs } from '../eval/people';
 import { sideBySide } from '../eval/side-by-side';
 import type { Estimate } from '../eval/statistics/estimate';
 import { groupVerdicts, type VerdictLine, verdictPairs } from '../eval/verdicts';
@@ -25,8 +26,10 @@ function scoresByJudges(
   const rows = groupVerdicts(verdicts).map((group) => {
     const { judge, protocol, a, b } = group;
     const languages = [...new Set(group.verdicts.map(({ lang }) => lang))].sort();
-    const { score, leftOut, positionConsistency, wins, ties, losses } = sideBySide(verdictPairs(group));
-    const grey = !judge.startsWith('person:') && greyByJudge(group, languages, qualifications);
+    const isPerson = personOfJudge(judge) !== undefined;
+    const pairs = isPerson ? personPairs(group.verdicts) : verdictPairs(group);
+    const { score, leftOut, positionConsistency, wins, ties, losses } = sideBySide(pairs);
+    const grey = !isPerson && greyByJudge(group, languages, qualifications);
     return {
       judge: `${judge} (${protocol})`,
       a,
@@ -42,7 +45,7 @@ function scoresByJudges(
     id: 'judge-scores',
     title: 'Side by side, by judges',
     caption:
-      'S is the mean over prompts of what A is given against B: 100 where it was chosen in both orders, 0 where B was, 50 else; 50 is parity. Pairs without a valid verdict in both orders are left out. Grey: the judge has not qualified on planted pairs in every language of the row.',
+      'S is the mean over prompts of what A is given against B: 100 where it was chosen in both orders, 0 where B was, 50 else; 50 is parity. A person sees each pair once, in one order. Pairs without a valid verdict (in both orders, where a machine judges) are left out. Grey: the judge has not qualified on planted pairs in every language of the row.',
     columns: [
       { key: 'judge', label: 'judge', kind: 'text' },
       { key: 'a', label: 'A', kind: 'text' },

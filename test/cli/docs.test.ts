@@ -223,7 +223,7 @@ it('leaves blocks out for reasons that are written down', () => {
   );
   for (const entry of left) expect(entry).toMatch(/: \S.{10,}/);
   // A block more that is not run should be a decision: raise the number with it.
-  expect(left.length, left.join('\n')).toBeLessThanOrEqual(16);
+  expect(left.length, left.join('\n')).toBeLessThanOrEqual(19);
 });
 
 it('docs/errors.md says of every code what it means and what to do', () => {

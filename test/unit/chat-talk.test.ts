@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Talk, type TalkEvent } from '../../lib/cli/chat-talk';
 import { Adapter, ChatTemplate, Model, Sampler } from '../../lib/index';
-import { forTerminal } from '../../lib/text/terminal';
+import { printable } from '../../lib/native/untrusted';
 import { fixture } from '../support/fixtures';
 
 let model: Model;
@@ -91,7 +91,9 @@ it('forgets its beginning where there is no more room, and says so', async () =>
 });
 
 it('shows control characters on a terminal, and leaves all writing as it is', () => {
-  expect(forTerminal('a\u001b[31m\u0007\r\u009b\u007f\u202e')).toBe('a␛[31m␇␍\\u{9b}␡\\u{202e}');
+  expect(printable('a\u001b[31m\u0007\r\u009b\u007f\u202e', true)).toBe(
+    'a\\u{1b}[31m\\u{7}\\u{d}\\u{9b}\\u{7f}\\u{202e}',
+  );
   const text = 'שלום\tعربي\n‏नमस्ते 👩‍👩‍👧';
-  expect(forTerminal(text)).toBe(text);
+  expect(printable(text, true)).toBe(text);
 });

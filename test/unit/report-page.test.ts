@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as library from '../../lib';
 import { curveOf, statusLine } from '../../lib/cli/status-text';
+import { lastWords } from '../../lib/eval/people';
 import { pointsOf } from '../../lib/experiment/analysis/scores';
 import { type AnsweringModel, type StoredAnswer, storedAnswers } from '../../lib/experiment/answers';
 import { TrainingFollower } from '../../lib/experiment/live';
@@ -16,6 +17,7 @@ import { judgeTables } from '../../lib/report/judge-tables';
 import {
   type AnswersMeta,
   BLOCKS,
+  PAIR_VERDICTS,
   type PackedAnswer,
   type PackedPrompt,
 } from '../../lib/report/page/answer-data';
@@ -30,6 +32,7 @@ import {
 } from '../../lib/report/page/answer-filter';
 import { decodeAnswers } from '../../lib/report/page/answer-index';
 import { frameOf, packAnswers, promptKey } from '../../lib/report/page/answer-packer';
+import { judgedPairs } from '../../lib/report/page/judged-pairs';
 import { inlineMarkdown } from '../../lib/report/page/markdown-html';
 import { renderReport } from '../../lib/report/write-report';
 import { simulateStore } from '../../scripts/report/simulated-store.mjs';
@@ -407,8 +410,22 @@ describe('tables of judges', () => {
       grey: true,
     });
     expect(scoreOf([qualification('en', true), qualification('fi', true)]).score).not.toHaveProperty('grey');
-    const people = lines.map((each) => ({ ...each, judge: 'person:Eve' }));
-    expect(judgeTables(people, [])[0]!.rows[0]!.score).not.toHaveProperty('grey');
+  });
+
+  it('take a person at one order, and at the last word', () => {
+    const people = [line('en', 'AB', 'B'), line('en', 'AB', 'A'), line('fi', 'BA', 'B')].map((each) => ({
+      ...each,
+      judge: 'person:Eve',
+    }));
+    const [row] = judgeTables(lastWords(people), [])[0]!.rows;
+    expect(row).toMatchObject({ score: { value: 50 }, verdicts: '1 / 0 / 1', leftOut: '0' });
+    expect(row!.score).not.toHaveProperty('grey');
+    const models = [
+      { arm: 'x', seed: 0 },
+      { arm: 'y', seed: 0 },
+    ];
+    const [pair] = judgedPairs(models, lastWords(people)).pairs;
+    expect([...pair!.verdicts.values()].map((at) => PAIR_VERDICTS[at])).toEqual(['A', 'B']);
   });
 
   it('have each judge’s planted pairs', () => {

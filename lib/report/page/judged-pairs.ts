@@ -1,5 +1,6 @@
 // Verdicts of judges, joined to the models of a report by name: an experiment's model is called by its arm, and by its arm and seed
 // where the arm has several.
+import { personOfJudge } from '../../eval/people';
 import { pairPoints } from '../../eval/side-by-side';
 import { groupVerdicts, type VerdictGroup, type VerdictLine } from '../../eval/verdicts';
 import type { AnsweringModel } from '../../experiment/answers';
@@ -22,7 +23,14 @@ export function judgedPairs(
   for (const { judge, protocol, a, b, verdicts } of groupVerdicts(lines)) {
     const [left, right] = [placeOf(models, a), placeOf(models, b)];
     if (left === undefined || right === undefined) judged.strangers.push({ judge, a, b });
-    else judged.pairs.push({ judge, protocol, a: left, b: right, verdicts: wordsOf(verdicts) });
+    else
+      judged.pairs.push({
+        judge,
+        protocol,
+        a: left,
+        b: right,
+        verdicts: wordsOf(verdicts, personOfJudge(judge) !== undefined),
+      });
   }
   return judged;
 }
@@ -35,12 +43,13 @@ function placeOf(models: readonly Pick<AnsweringModel, 'arm' | 'seed'>[], name: 
   return named.length === 1 ? named[0] : undefined;
 }
 
-function wordsOf(verdicts: readonly VerdictLine[]): Map<string, number> {
+/** @param isPerson who sees each pair once: one order is enough */
+function wordsOf(verdicts: readonly VerdictLine[], isPerson: boolean): Map<string, number> {
   const orders = new Map<string, Partial<Record<VerdictLine['order'], VerdictLine['verdict']>>>();
   for (const { id, lang, sample, order, verdict } of verdicts) {
     if (sample !== 0) continue;
     const key = promptKey(id, lang);
-    orders.set(key, { ...orders.get(key), [order]: verdict });
+    orders.set(key, isPerson ? { AB: verdict, BA: verdict } : { ...orders.get(key), [order]: verdict });
   }
   return new Map([...orders].map(([key, { AB, BA }]) => [key, PAIR_VERDICTS.indexOf(wordOf(AB, BA))]));
 }
