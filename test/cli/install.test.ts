@@ -69,6 +69,7 @@ describe('the tarball', () => {
       ...['CHANGELOG.md', 'LICENSE', 'NOTICE', 'README.md', 'THIRD_PARTY_NOTICES.md', 'package.json'],
       ...['bin/mlit.mjs', 'dist/cli.js'],
       ...['cjs', 'd.cts', 'd.ts', 'js'].map((ending) => `dist/index.${ending}`),
+      ...['annotate', 'report'].map((page) => `dist/page/${page}.js`),
       ...experiments.map((name) => `examples/experiments/${name}`),
     ];
     const paths = packed.files.map(({ path }) => path).filter((path) => !path.startsWith('prebuilds/'));
