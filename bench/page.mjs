@@ -13,7 +13,7 @@ import { benchStart } from './start.mjs';
 import { benchTogether } from './together.mjs';
 import { benchTrain } from './train.mjs';
 
-/** What is run for each part of the page, and how much of it: sizes that fit into some twenty minutes, and sizes that only try everything. */
+/** What is run for each part of the page, and how much of it: sizes that fit into some seventy minutes, and sizes that only try everything. */
 const SUITES = {
   train: {
     run: benchTrain,
