@@ -147,6 +147,13 @@ describe('text', () => {
     expect(message('')).toMatch(/kind: expected one of mono/);
   });
 
+  it('names five unknown keys of many', () => {
+    const many = Object.fromEntries(Array.from({ length: 500 }, (_, at) => [`key${at}`, 1]));
+    expect(() => parseMixtureSpec({ kind: 'pinch', languages: ['fi'], count: 1, ...many } as never)).toThrow(
+      /no key 'key0'.*no key 'key4'[^;]*; and 49\d others$/s,
+    );
+  });
+
   it('reads a YAML file with the same keys', async () => {
     const file = join(folder, 'pinch.yaml');
     writeFileSync(file, 'kind: pinch\ncount: 40\nlanguages: [zh, ar]\nn: 480\n');

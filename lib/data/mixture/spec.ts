@@ -277,12 +277,12 @@ function normalised(spec: MixtureInput, name: string): MixtureInput {
 
 function explain(error: z.ZodError, kind: Kind, input: unknown): string {
   const shape = Object.keys(SCHEMAS[kind].shape).filter((key) => key !== 'kind');
-  const sentences = error.issues.map((issue) => {
+  const sentences = error.issues.flatMap((issue) => {
     const path = issue.path.join('.');
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys
-        .map((key) => `${kind} has no key '${key}'${didYouMean(key, shape)} (its keys: ${shape.join(', ')})`)
-        .join('; ');
+      return issue.keys.map(
+        (key) => `${kind} has no key '${key}'${didYouMean(key, shape)} (its keys: ${shape.join(', ')})`,
+      );
     }
     const map = MAPS[kind];
     const key = String(issue.path.at(-1) ?? '');
