@@ -1,5 +1,5 @@
-// The study of docs/study.md, or a part of it: every experiment file of this folder, over the quickstart's data or SIB-200's topics. It
-// goes on where it stopped, and jobs that the store has (the quickstart's too) are not done again.
+// The study of docs/study.md, or a part of it: every experiment file of this folder, over the quickstart's data, SIB-200's topics
+// or open-ended instructions. It goes on where it stopped, and jobs that the store has (the quickstart's too) are not done again.
 //
 //   npm run study -- [--only NAME ...] [--plan]
 import { readdirSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { buildData } from '../quickstart/data.mjs';
 import { BY_SCRIPT, describeByScript } from '../quickstart/summary.mjs';
 import { mlit, root } from '../run-mlit.mjs';
+import { buildOpen, findSets } from './open.mjs';
 import { buildTopics, findSentences } from './topics.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -43,14 +44,20 @@ if (sentences.file) {
     `SIB-200: whoever always answers '${topic}' is right in ${(100 * share).toFixed(1)} %\n`,
   );
 }
+const sets = findSets();
+if (sets.folder) buildOpen(sets.folder, join(root, 'runs', 'data', 'open'));
+const lacking = (name) => {
+  if (name.endsWith('-topics')) return sentences.reason;
+  return name.startsWith('open-') ? sets.reason : undefined;
+};
 for (const name of wanted) {
-  if (name.endsWith('-topics') && sentences.reason) {
-    process.stderr.write(`${name} is left out. ${sentences.reason}\n`);
+  if (lacking(name)) {
+    process.stderr.write(`${name} is left out. ${lacking(name)}\n`);
     continue;
   }
   const code = await mlit(['experiment', 'run', join(here, `${name}.yaml`), plan ? '--dry-run' : '--yes']);
   if (code !== 0) process.exit(code);
-  // What the script settles is the question of the emoji's names; a topic's answer is measured by its label.
+  // A topic's answer is measured by its label; of the others, what the script settles is sure.
   if (plan || name.endsWith('-topics')) continue;
   const { collectModels } = await import('mlit-native');
   const { models } = await collectModels(join(root, 'runs', 'store'), name);
@@ -61,7 +68,10 @@ for (const name of wanted) {
       label: `${model.arm.label}${model.arm.id === 'base' ? '' : `, seed ${model.seed}`}`,
     },
   }));
+  const asked = BY_SCRIPT.filter((lang) =>
+    models.some(({ items }) => items.some((item) => item.lang === lang)),
+  );
   process.stdout.write(
-    `\nAnswers in the language of the question, in ${BY_SCRIPT.join(', ')}, where the script settles it (%, 95 % interval)\n\n${describeByScript(named)}`,
+    `\nAnswers in the language of the question, in ${asked.join(', ')}, where the script settles it (%, 95 % interval)\n\n${describeByScript(named)}`,
   );
 }
