@@ -201,6 +201,7 @@ describe('shared tables', () => {
       'groups-language-match-differences',
       'language-match',
       'language-match-differences',
+      'language-match-against-monolingual',
       'language-undecided',
       'language-confusion',
     ]);
@@ -318,6 +319,68 @@ describe('scores', () => {
     expect(number(cell(results, 'summary', 'even', 'score')).grey).toBe(true);
     expect(results.warnings.join(' ')).toMatch(/S against English, by chrF: in 4 of 4 cells over 80 %/);
   });
+});
+
+describe('differences to the monolingual models', () => {
+  const spec = simulatedSpec({
+    protocol: 'monolingual',
+    languages: ['en', 'fi', 'ru'],
+    examples: 100,
+    seeds: 2,
+  });
+  const models = simulateModels(spec, ({ at }, lang) => ({
+    nats: at.language === lang ? 2 : at.language === 'en' ? 2.5 : 3,
+    match: at.language === lang ? 1 : at.language === 'en' ? 0.5 : 0,
+    chrf: 50,
+  }));
+
+  it('are to the model of the prompt’s own language, each language by its own', () => {
+    const results = analysed(spec, models);
+    const id = 'likelihood-against-monolingual';
+    expect(cell(results, id, 'Finnish only', 'fi')).toBeNull();
+    const fi = number(cell(results, id, 'English only', 'fi'));
+    expect(fi.value).toBeCloseTo(0.5, 1);
+    expect(fi.low! <= 0.5 && fi.high! >= 0.5).toBe(true);
+    expect(fi.seeds).toHaveLength(2);
+    expect(number(cell(results, id, 'English only', 'mean')).value).toBeCloseTo(0.5, 1);
+    expect(number(cell(results, id, 'Russian only', 'mean')).value).toBeCloseTo(1, 1);
+    // More nats are worse, a larger share is better.
+    expect(cell(results, id, 'Russian only', 'worse')).toBe('2 of 2');
+    expect(cell(results, id, 'Russian only', 'better')).toBe('0 of 2');
+    expect(cell(results, 'language-match-against-monolingual', 'Russian only', 'worse')).toBe('2 of 2');
+    const mean = number(cell(results, 'language-match-against-monolingual', 'English only', 'mean'));
+    expect(mean.value).toBeGreaterThan(-65);
+    expect(mean.value).toBeLessThan(-35);
+  });
+
+  it('leave a language out of which no such model is finished', () => {
+    const results = analysed(
+      spec,
+      models.filter(({ arm }) => arm.id !== 'mono-ru'),
+    );
+    const { columns } = table(results, 'likelihood-against-monolingual');
+    expect(columns.map(({ key }) => key)).toEqual(['arm', 'en', 'fi', 'mean', 'better', 'worse']);
+    const hubOnly = analysed(
+      spec,
+      models.filter(({ arm }) => arm.id === 'mono-en'),
+    );
+    expect(hubOnly.tables.map(({ id }) => id)).not.toContain('likelihood-against-monolingual');
+  });
+});
+
+it('draws the label accuracy where records have labels', () => {
+  const spec = custom();
+  const models = simulateModels(spec, () => ({ nats: 1, match: 1, chrf: 50 })).map((model) => ({
+    ...model,
+    items: model.items.map((item, at) => ({
+      ...item,
+      measures: { ...item.measures, labelCorrect: model.arm.id === 'even' || at % 4 === 0 ? 1 : 0 },
+    })),
+  }));
+  const results = analysed(spec, models);
+  expect(number(cell(results, 'summary', 'english', 'labelCorrect')).value).toBeCloseTo(25, 0);
+  expect(number(cell(results, 'label-accuracy-differences', 'even', 'fi')).value).toBeCloseTo(75, 0);
+  expect(results.figures.map(({ id }) => id)).toContain('arms-label-accuracy');
 });
 
 describe('pinch', () => {

@@ -1,8 +1,10 @@
 // The tables that every experiment ends in, whatever it asks.
+import type { MeasureName } from '../../eval/measures/names';
 import type { ResultTable } from '../results';
+import { againstMonolingual } from './against-monolingual';
 import { confusionTable } from './confusion-table';
 import { languageRuleTable } from './language-table';
-import { measureTables, overviewTable } from './measure-tables';
+import { type MeasureTableOptions, measureTables, overviewTable } from './measure-tables';
 import { aboutScore, type NamedScore, scoreMean, scoreTables } from './score-tables';
 import type { Study } from './study';
 import { GREY_UNDECIDED, greyMatch } from './trust';
@@ -10,7 +12,7 @@ import { GREY_UNDECIDED, greyMatch } from './trust';
 /** Each arm in one line: what to look at first. */
 export function summaryTable(study: Study, scores: readonly NamedScore[]): ResultTable | undefined {
   const [score] = scores;
-  const table = overviewTable(study, ['natsPerByte', 'languageMatch', 'exactMatch', 'chrf'], {
+  const table = overviewTable(study, ['natsPerByte', 'languageMatch', 'exactMatch', 'chrf', 'labelCorrect'], {
     id: 'summary',
     title: 'Models in one line',
     caption: score === undefined ? '' : `${score.name}, ${score.how}: ${aboutScore(study, score)}`,
@@ -31,18 +33,16 @@ export function summaryTable(study: Study, scores: readonly NamedScore[]): Resul
 
 export function commonTables(study: Study, scores: readonly NamedScore[]): ResultTable[] {
   const tables: (ResultTable | undefined)[] = [
-    ...measureTables(study, 'natsPerByte', {
+    ...compared(study, 'natsPerByte', {
       id: 'likelihood',
       title: 'Negative log-likelihood of the references',
       caption:
         'Nats per UTF-8 byte, Σ nats / Σ bytes over the references; every item informs it, whatever the model answers. Bytes carry unlike much text in unlike scripts: compare within a column. The mean is over languages, each counted once.',
-      differences: true,
     }),
-    ...measureTables(study, 'languageMatch', {
+    ...compared(study, 'languageMatch', {
       id: 'language-match',
       title: 'Answers in the language of the prompt',
       caption: `Share of the answers of which it is settled; the next table has the others. An answer in a script that the language is not written in is not in it. Grey: over ${100 * GREY_UNDECIDED} % undecided.`,
-      differences: true,
       grey: greyMatch(study),
     }),
     ...measureTables(study, 'languageUndecided', {
@@ -69,7 +69,7 @@ export function commonTables(study: Study, scores: readonly NamedScore[]): Resul
       title: 'ROUGE-L to the reference',
       caption: 'Longest common subsequence of Unicode words; mean over prompts.',
     }),
-    ...measureTables(study, 'labelCorrect', {
+    ...compared(study, 'labelCorrect', {
       id: 'label-accuracy',
       title: 'Right label by likelihood',
       caption: 'The right label of a closed set has the highest log-likelihood given the prompt.',
@@ -105,4 +105,13 @@ export function commonTables(study: Study, scores: readonly NamedScore[]): Resul
     ),
   ];
   return tables.filter((table) => table !== undefined);
+}
+
+/** With its differences: to one arm, and to the monolingual models. */
+function compared(study: Study, name: MeasureName, options: MeasureTableOptions): ResultTable[] {
+  const monolingual = againstMonolingual(study, name, options);
+  return [
+    ...measureTables(study, name, { ...options, differences: true }),
+    ...(monolingual === undefined ? [] : [monolingual]),
+  ];
 }

@@ -28,11 +28,12 @@ export interface Drawn {
   grey: Grey;
 }
 
-/** Likelihood, language match and score, as far as the models have them. */
+/** Likelihood, language match, label accuracy and score, as far as the models have them. */
 export function drawnQuantities(study: Study, scores: readonly NamedScore[]): Drawn[] {
   const measures: [MeasureName, string, string][] = [
     ['natsPerByte', 'likelihood', 'Negative log-likelihood of the references'],
     ['languageMatch', 'language-match', 'Answers in the language of the prompt'],
+    ['labelCorrect', 'label-accuracy', 'Right label by likelihood'],
   ];
   const drawn: Drawn[] = measures
     .filter(([name]) => !study.measure(name).empty)
