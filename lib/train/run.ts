@@ -85,6 +85,8 @@ interface StepShare {
 export class TrainRun implements AsyncIterable<TrainEvent> {
   readonly #parts: TrainRunParts;
   readonly #halt = new AbortController();
+  /** Aborted by {@link stop} or by the caller's signal, on which nothing listens: many runs may have the same. */
+  readonly #stopped: AbortSignal;
 
   /** Settles when the run ends, also when nobody iterates. Rejects with what went wrong, or with the signal's reason. */
   readonly done: Promise<TrainResult>;
@@ -92,11 +94,10 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
   /** @internal */
   constructor(parts: TrainRunParts) {
     this.#parts = parts;
-    const stop = (): void => this.stop();
-    parts.signal?.addEventListener('abort', stop, { once: true });
-    if (parts.signal?.aborted) stop();
+    const { signal } = this.#halt;
+    this.#stopped = parts.signal ? AbortSignal.any([parts.signal, signal]) : signal;
     this.done = this.#main();
-    this.done.catch(() => undefined).finally(() => parts.signal?.removeEventListener('abort', stop)); // nobody must await it
+    this.done.catch(() => undefined); // nobody must await it
   }
 
   /** Ends the run at the next step boundary with the state saved, also before a dev score that is under way. */
@@ -184,7 +185,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
 
   /** A stop that one rank was asked for stops all, at the same step. */
   async #isStopping(): Promise<boolean> {
-    const asked = this.#halt.signal.aborted;
+    const asked = this.#stopped.aborted;
     const { ranks, state } = this.#parts;
     if (!ranks) return asked;
     return (await ranks.gather(`the beginning of step ${state.step + 1}`, asked)).includes(true);
@@ -357,7 +358,7 @@ export class TrainRun implements AsyncIterable<TrainEvent> {
     work: (signal: AbortSignal) => Promise<T> | undefined,
   ): Promise<(T | undefined)[] | undefined> {
     const { ranks, state } = this.#parts;
-    const { signal } = this.#halt;
+    const signal = this.#stopped;
     let own: { stopped: boolean; value?: T | undefined };
     try {
       own = { stopped: false, value: await work(signal) };

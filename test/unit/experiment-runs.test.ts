@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { Experiment } from '../../lib/experiment/experiment';
 import { type ExperimentInput, readExperiment, resolveExperiment } from '../../lib/experiment/spec';
 import { Store } from '../../lib/experiment/store/store';
@@ -56,7 +56,11 @@ const outputOf = ({ prepared, spec }: Experiment, kind: 'train' | 'score', file:
   join(spec.store, 'jobs', prepared.graph.models[0]!.jobs[kind]!, file);
 
 describe('many models', () => {
-  it('hold sixteen adapters in memory at most', async () => {
+  it('hold sixteen adapters in memory at most, and share the signal without a warning of Node', async () => {
+    const warnings: string[] = [];
+    const warned = ({ name }: Error): void => void warnings.push(name);
+    process.on('warning', warned);
+    onTestFinished(() => void process.off('warning', warned));
     const arms = Object.fromEntries(
       Array.from({ length: 18 }, (_, i) => [`arm${i}`, `explicit:en=${i + 1}`]),
     );
@@ -72,6 +76,7 @@ describe('many models', () => {
         train: { ...rest.train, steps: 1 },
       },
       {
+        signal: new AbortController().signal,
         onEvent: (event) => {
           const of = event.type === 'progress' ? / answers of (\d+) models/.exec(event.detail) : null;
           if (of) together.add(of[1]!);
@@ -79,6 +84,7 @@ describe('many models', () => {
       },
     );
     expect([...together]).toEqual(['16', '2']);
+    expect(warnings).toEqual([]);
   });
 });
 
