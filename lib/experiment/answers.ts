@@ -1,7 +1,11 @@
 // What the models of an experiment answered, model by model and line by line, from a store's files: never all of it in memory.
 // A finished job's files change no more, so what is read while a run writes is whole, as far as it goes.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { z } from 'zod';
+import type { Example } from '../data/example';
 import { jsonValues } from '../data/read';
+import { referenceOf } from '../eval/label-set';
 import { MlitError } from '../native/errors';
 import { describeIssues } from '../text/issues';
 import { Store } from './store/store';
@@ -17,6 +21,8 @@ export interface StoredAnswer {
   lang: string;
   /** As the model read it, the template's marks included; absent where the store has none. */
   prompt?: string;
+  /** What the evaluation set wants for an answer, in the prompt's language; absent where it has none, or the store does not know. */
+  reference?: string;
   response: string;
   /** A language code, or `undecided`; absent where it is not measured. */
   answerLang?: string;
@@ -53,6 +59,8 @@ const answerLine = z.looseObject({
   response: z.string(),
 });
 
+const referenceLine = z.looseObject({ id: z.string(), lang: z.string(), reference: z.string() });
+
 const measureLine = z.looseObject({
   id: z.string(),
   lang: z.string(),
@@ -60,6 +68,20 @@ const measureLine = z.looseObject({
   answerLang: z.string().optional(),
   measures: z.record(z.string(), z.number()),
 });
+
+/** Beside graph.json: the references of the experiment's prompts, for who reads answers where the evaluation set is not. */
+export const REFERENCES_FILE = 'references.jsonl';
+
+/** The lines of {@link REFERENCES_FILE}; empty where no prompt has a reference. */
+export function referenceLines(evaluation: readonly Example[]): string {
+  return evaluation
+    .flatMap((example) => {
+      const { id, lang } = example;
+      const reference = referenceOf(example);
+      return reference === undefined ? [] : [`${JSON.stringify({ id, lang, reference })}\n`];
+    })
+    .join('');
+}
 
 /**
  * Finds the answers of an experiment that are finished at this moment. Of a prompt that was answered several times the first
@@ -77,6 +99,7 @@ export async function storedAnswers(storeFolder: string, name: string): Promise<
   }
   const arms = new Map<string, ExperimentGraph['arms'][number]>(graph.arms.map((arm) => [arm.id, arm]));
   const models: AnsweringModel[] = [];
+  const references = readReferences(join(store.experiments.folder(name), REFERENCES_FILE), storeFolder);
   for (const { arm: id, seed, jobs } of graph.models) {
     const { sample, measure, train } = jobs;
     const arm = arms.get(id);
@@ -92,7 +115,7 @@ export async function storedAnswers(storeFolder: string, name: string): Promise<
       label: arm.label,
       seed: train === undefined ? undefined : seed,
       job: sample,
-      answers: () => readAnswers(files, languages),
+      answers: () => readAnswers(files, languages, references),
     });
   }
   return { models, of: graph.models.length };
@@ -101,7 +124,9 @@ export async function storedAnswers(storeFolder: string, name: string): Promise<
 async function* readAnswers(
   files: { answers: string; measures?: string },
   languages: ReadonlySet<string>,
+  references: () => Promise<ReadonlyMap<string, string>>,
 ): AsyncGenerator<StoredAnswer, void, void> {
+  const wanted = await references();
   const measured = new Map<string, z.output<typeof measureLine>>();
   if (files.measures !== undefined) {
     for await (const line of readLines(files.measures, measureLine)) {
@@ -114,11 +139,13 @@ async function* readAnswers(
   )) {
     if ((sample ?? 0) !== 0 || !languages.has(lang)) continue;
     const line = measured.get(id);
+    const reference = wanted.get(recordKey({ id, lang }));
     yield {
       id,
       item: parallel_id ?? id,
       lang,
       ...(prompt !== undefined && { prompt }),
+      ...(reference !== undefined && { reference }),
       response,
       ...(line?.answerLang !== undefined && { answerLang: line.answerLang }),
       measures: line?.measures ?? {},
@@ -126,13 +153,36 @@ async function* readAnswers(
   }
 }
 
-async function* readLines<T>(file: string, schema: z.ZodType<T>): AsyncGenerator<T, void, void> {
+/** Reads the file when the first asks, once for all models; an experiment that was run before there was one has none. */
+function readReferences(file: string, store: string): () => Promise<ReadonlyMap<string, string>> {
+  const advice = `Run the experiment of ${store} again, and it is written anew`;
+  const read = async (): Promise<ReadonlyMap<string, string>> => {
+    const references = new Map<string, string>();
+    if (!existsSync(file)) return references;
+    for await (const { reference, ...record } of readLines(file, referenceLine, advice))
+      references.set(recordKey(record), reference);
+    return references;
+  };
+  let reading: ReturnType<typeof read> | undefined;
+  return () => {
+    reading ??= read();
+    return reading;
+  };
+}
+
+const recordKey = ({ id, lang }: { id: string; lang: string }): string => JSON.stringify([id, lang]);
+
+async function* readLines<T>(
+  file: string,
+  schema: z.ZodType<T>,
+  advice = "Remove the job's folder, and the experiment's next run makes it again",
+): AsyncGenerator<T, void, void> {
   for await (const { value, line } of jsonValues(file, file, undefined)) {
     const result = schema.safeParse(value);
     if (!result.success) {
       throw new MlitError(
         'STORE_INVALID',
-        `${file}:${line}: ${describeIssues(result.error, value)}. Remove the job's folder, and the experiment's next run makes it again`,
+        `${file}:${line}: ${describeIssues(result.error, value)}. ${advice}`,
         { fields: { file, line } },
       );
     }

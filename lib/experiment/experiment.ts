@@ -9,6 +9,7 @@ import { loadTokenizer } from '../model/source';
 import { ChatTemplate } from '../model/template';
 import { MlitError } from '../native/errors';
 import { refuseUnknownOptions } from '../text/options';
+import { REFERENCES_FILE, referenceLines } from './answers';
 import { collectResults } from './collect';
 import {
   type ExperimentPlan,
@@ -204,6 +205,7 @@ export class Experiment implements AsyncDisposable {
       'experiment.yaml': stringify(spec, { lineWidth: 0 }),
       'data-report.json': `${JSON.stringify(await this.dataReport(), null, 2)}\n`,
       'data-report.txt': `${describeDataReport(await this.dataReport())}\n`,
+      [REFERENCES_FILE]: referenceLines(this.#prepared.evaluation.examples),
       'graph.json': `${JSON.stringify(storedGraph(this.#prepared, plan.estimates, this.#speed ?? (await this.#stored())?.speed), null, 2)}\n`,
     });
     const walk = new Walk(store, this.#prepared, plan, this.#executor, say);

@@ -95,6 +95,11 @@ export async function simulateStore(folder, options) {
       };
     });
   });
+  const references = prompts.map(({ id, lang, item }, place) => {
+    const random = randomNumbers(500_000 + place);
+    const length = Math.max(1, Math.round(words * (0.5 + random())));
+    return { id, lang, reference: hostile[Number(item.slice(5))] ?? sentence(lang, length, random) };
+  });
   const storeFolder = spec.store;
   const store = await library.Store.open(storeFolder, { write: true });
   try {
@@ -210,7 +215,11 @@ export async function simulateStore(folder, options) {
         machine: 'none',
       },
     };
-    await store.experiments.write(spec.name, { 'graph.json': JSON.stringify(graph) });
+    const lines = references.map((reference) => `${JSON.stringify(reference)}\n`).join('');
+    await store.experiments.write(spec.name, {
+      'graph.json': JSON.stringify(graph),
+      'references.jsonl': lines,
+    });
   } finally {
     await store.close();
   }

@@ -29,6 +29,7 @@ describe('mlit experiment report', () => {
     expect(await read()).toEqual(before);
     expect(before[0]).toContain('## Provenance');
     expect(before[2]).toContain('answers of 3 models to 16 prompts');
+    expect(before[2]).toContain('name="references"');
   });
 
   it('takes the verdicts of judges and of people to their models', async () => {

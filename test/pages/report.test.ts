@@ -169,6 +169,43 @@ describe.runIf(ready)('the page of a report', () => {
     for (const each of [page, again.page, linked.page, nowhere.page]) await each.close();
   });
 
+  it('has the reference under its prompt, folded until it is asked for or has the words', async () => {
+    const { page, said } = await open(`${address}#answers?lang=ar`);
+    const references = page.locator('#answers-list details.reference');
+    const shown = (): Promise<number> => page.locator('#answers-list details.reference[open]').count();
+    expect(await references.count()).toBe(12);
+    expect(await shown()).toBe(0);
+    expect(await references.first().locator('p').isVisible()).toBe(false);
+    await page.locator('#filters [name="references"]').check();
+    await expect.poll(shown).toBe(12);
+    await expect.poll(() => page.url()).toMatch(/lang=ar&references=shown$/);
+    const text = references.nth(5).locator('p');
+    expect(await text.getAttribute('lang')).toBe('ar');
+    expect(await text.getAttribute('dir')).toBe('rtl');
+    expect(await references.first().locator('p').textContent()).toBe(HOSTILE[0]);
+    expect(await page.evaluate('typeof hacked')).toBe('undefined');
+    expect(await faults(page)).toEqual([]);
+    const words = (await text.textContent()) ?? '';
+    const again = await open(page.url());
+    expect(await again.page.locator('[name="references"]').isChecked()).toBe(true);
+    await again.page.locator('#filters [type="reset"]').click();
+    await counts(again.page, /^96 of 96/);
+    await again.page.locator('[name="words"]').fill(words);
+    await counts(again.page, /^1 of 96 prompts, 8 of/);
+    expect(await again.page.locator('details.reference[open] mark').textContent()).toBe(words);
+    expect([...said, ...again.said]).toEqual([]);
+    for (const each of [page, again.page]) await each.close();
+  });
+
+  it('stays on its page where references are opened', async () => {
+    const { page } = await open(`${address}#answers?page=3`);
+    const title = await page.locator('#answers-list h3 a').first().textContent();
+    await page.locator('#filters [name="references"]').check();
+    await page.locator('details.reference[open]').first().waitFor();
+    expect(await page.locator('#answers-list h3 a').first().textContent()).toBe(title);
+    await page.close();
+  });
+
   it('is gone through by keys alone', async () => {
     const { page } = await open(address);
     const focused = (): Promise<unknown> =>

@@ -111,6 +111,21 @@ describe('packed answers', () => {
     expect([...columns.model.subarray(298, 302)]).toEqual([0, 0, 1, 1]);
   });
 
+  it('bring the reference of a prompt along, once', async () => {
+    const long = 'r'.repeat(70_000);
+    const list = answers(12, String).map((answer, at) =>
+      at === 3 ? answer : { ...answer, reference: at === 4 ? long : `</script>${at}` },
+    );
+    const { meta, blocks, references } = await packAnswers([modelOf('a', 0, list), modelOf('b', 0, list)]);
+    expect(references).toBe(11);
+    expect(meta.promptStarts).toEqual([0, 5, 12]);
+    const block = unpack(blocks.toString());
+    const [first] = JSON.parse(block(BLOCKS.promptTexts(1)).toString()) as PackedPrompt[];
+    expect(first).toMatchObject({ text: 'ask 5', reference: '</script>5' });
+    const prompts = JSON.parse(block(BLOCKS.promptTexts(0)).toString()) as PackedPrompt[];
+    expect(prompts[3]).not.toHaveProperty('reference');
+  });
+
   it('are the same bytes for the same answers', async () => {
     const pack = async () => (await packAnswers([modelOf('a', 0, answers(200, String))])).blocks.toString();
     expect(await pack()).toBe(await pack());
@@ -309,7 +324,25 @@ describe('a store that is being written', () => {
     for await (const answer of models.at(-1)!.answers()) last.push(answer);
     expect(last).toHaveLength(32);
     expect(last[0]).toMatchObject({ id: 'item-00000.en', lang: 'en', measures: {} });
+    expect(last.every(({ reference }) => reference !== undefined && reference.length > 3)).toBe(true);
     await expect(storedAnswers(store, 'other')).rejects.toMatchObject({ code: 'STORE_INVALID' });
+  });
+
+  it('has no references where the experiment was run before they were kept, and names a damaged line of them', async () => {
+    const file = join(store, 'experiments/simulated/references.jsonl');
+    const whole = readFileSync(file, 'utf8');
+    const first = async () => {
+      const { models } = await storedAnswers(store, 'simulated');
+      return (await models[0]!.answers().next()).value as StoredAnswer;
+    };
+    rmSync(file);
+    expect(await first()).not.toHaveProperty('reference');
+    writeFileSync(file, `${whole}{"id":"x","lang":"en"}\n`);
+    await expect(first()).rejects.toMatchObject({
+      code: 'STORE_INVALID',
+      message: expect.stringMatching(/references\.jsonl:33: reference.* Run the experiment/),
+    });
+    writeFileSync(file, whole);
   });
 
   it('names a damaged line', async () => {

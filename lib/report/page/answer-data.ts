@@ -67,6 +67,8 @@ export interface PackedPrompt {
   id: string;
   item: string;
   text: string;
+  /** What the evaluation set wants for an answer, in the prompt's language; absent where there is none. */
+  reference?: string;
 }
 
 /** A judge's word on a pair, in a column over prompts. */

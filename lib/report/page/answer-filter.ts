@@ -22,6 +22,8 @@ export interface AnswerFilter {
   /** `A`, `tie`, `B` or `none`. */
   verdict: string;
   words: string;
+  /** `shown`: the references stand open under their prompts. It filters nothing. */
+  references: string;
 }
 
 export const NO_FILTER: AnswerFilter = {
@@ -33,6 +35,7 @@ export const NO_FILTER: AnswerFilter = {
   judge: '',
   verdict: '',
   words: '',
+  references: '',
 };
 
 /** What an address says: filters and a page, or one prompt. */

@@ -38,6 +38,8 @@ const SHOWN: readonly MeasureName[] = [
 export interface PackedAnswers {
   meta: AnswersMeta;
   prompts: number;
+  /** Prompts with a reference. */
+  references: number;
   blocks: Html;
 }
 
@@ -103,7 +105,7 @@ class Packer {
     this.#answers.add([response, ...shown], response.length);
   }
 
-  #promptOf({ id, item, lang, prompt }: StoredAnswer): number {
+  #promptOf({ id, item, lang, prompt, reference }: StoredAnswer): number {
     const key = promptKey(id, lang);
     let place = this.#prompts.get(key);
     if (place === undefined) {
@@ -112,7 +114,8 @@ class Packer {
       const language = this.#languages.of({ code: lang, prompts: 0 });
       this.#languages.at(language).prompts += 1;
       this.#promptLanguages.push(language);
-      this.#promptTexts.push({ key, id, item, text: prompt ?? '' });
+      const text = prompt ?? '';
+      this.#promptTexts.push({ key, id, item, text, ...(reference !== undefined && { reference }) });
     }
     return place;
   }
@@ -129,9 +132,9 @@ class Packer {
     const frame = frameOf(this.#promptTexts.map(({ text }) => text));
     const prompts = new Chunks<PackedPrompt>(BLOCKS.promptTexts);
     for (const each of this.#promptTexts) {
-      const { text } = each;
+      const { text, reference = '' } = each;
       const own = text.slice(frame.before.length, text.length - frame.after.length);
-      prompts.add({ ...each, text: own }, own.length);
+      prompts.add({ ...each, text: own }, own.length + reference.length);
     }
     const columns = judged.map(({ verdicts }) =>
       Uint8Array.from(this.#promptTexts, ({ key }) => verdicts.get(key) ?? 0),
@@ -165,6 +168,7 @@ class Packer {
     return {
       meta,
       prompts: this.#promptTexts.length,
+      references: this.#promptTexts.filter(({ reference }) => reference !== undefined).length,
       blocks: html`${[
         packedBlock(BLOCKS.meta, JSON.stringify(meta)),
         packedBlock(BLOCKS.answers, index),

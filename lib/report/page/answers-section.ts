@@ -9,7 +9,7 @@ import { judgeName } from './judge-name';
 const ANY = html`<option value="">any</option>`;
 
 export function answersSection(packed: PackedAnswers, unfinished: string | undefined): Html {
-  const { meta, prompts } = packed;
+  const { meta, prompts, references } = packed;
   const { models, languages } = meta;
   const arms = [...new Map(models.map((model) => [model.arm, model])).values()];
   const seeds = [...new Set(models.flatMap(({ seed }) => (seed === null ? [] : [seed])))].sort(
@@ -52,7 +52,8 @@ ${select('verdict', 'Verdict', [
   html`<option value="B">the one beside it is better</option>`,
   html`<option value="none">none</option>`,
 ])}
-<label class="wide">Words in prompt or answer <input type="search" name="words" autocomplete="off" spellcheck="false"></label>
+<label class="wide">Words in ${references > 0 ? 'prompt, reference or answer' : 'prompt or answer'} <input type="search" name="words" autocomplete="off" spellcheck="false"></label>
+${references > 0 && html`<label class="check"><input type="checkbox" name="references" value="shown"> Show references</label>`}
 <button type="reset">Show all</button>
 </form>
 <p id="answers-count" role="status" class="count"></p>
@@ -110,11 +111,16 @@ export const answersCss = `
 .filters .wide { grid-column: span 2; }
 .filters select, .filters input { inline-size: 100%; min-block-size: 2.5rem; }
 .filters button { min-block-size: 2.5rem; }
+.filters .check { display: flex; align-items: center; min-block-size: 2.5rem; }
+.filters .check input { inline-size: 1.25rem; min-block-size: 1.25rem; }
 [hidden] { display: none !important; }
 .count { font-weight: 600; }
 .prompt { border: 1px solid var(--line); border-radius: var(--round); padding: 0.75rem 1rem; margin-block: 1rem; }
 .prompt h3 { margin-block: 0 0.25rem; font-size: 1rem; }
 .prompt .asked { border-inline-start: 4px solid var(--line); padding-inline-start: 0.75rem; margin-block: 0.5rem; }
+.reference { margin-block: 0.5rem; }
+.reference summary { font-size: 0.85rem; color: var(--quiet); }
+.reference p { border-inline-start: 4px double var(--line); padding-inline-start: 0.75rem; margin-block: 0.35rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr)); gap: 0.75rem; padding: 0; margin: 0; list-style: none; }
 .card { background: var(--panel); border: 2px solid var(--panel); border-radius: var(--round); padding: 0.5rem 0.75rem; min-inline-size: 0; }
 .card.found { border-color: var(--control); }

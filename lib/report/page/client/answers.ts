@@ -72,7 +72,11 @@ class AnswerView {
   async open(): Promise<void> {
     this.#form.hidden = false;
     this.#form.addEventListener('submit', (event) => event.preventDefault());
-    this.#form.addEventListener('change', () => void this.#ask(this.#said(), 1));
+    this.#form.addEventListener('change', ({ target }) => {
+      // What only shows more leaves its reader on the page.
+      const page = target === this.#control('references') ? this.#page : 1;
+      void this.#ask(this.#said(), page);
+    });
     this.#form.addEventListener('input', (event) => {
       if (event.target !== this.#control('words')) return;
       clearTimeout(this.#typing);
@@ -124,7 +128,9 @@ class AnswerView {
   #fill(filter: AnswerFilter): void {
     for (const [name, value] of Object.entries(filter)) {
       const control = this.#control(name);
-      if (control !== null) control.value = value;
+      if (control instanceof HTMLInputElement && control.type === 'checkbox')
+        control.checked = value === control.value;
+      else if (control !== null) control.value = value;
     }
   }
 
@@ -162,8 +168,8 @@ class AnswerView {
     };
     const has = new Uint8Array(meta.answers);
     const whole =
-      (await this.#prompts.each(({ text, item }, at) => {
-        if (text.toLowerCase().includes(wanted) || item.toLowerCase().includes(wanted)) asked[at] = 1;
+      (await this.#prompts.each(({ text, item, reference = '' }, at) => {
+        if ([text, item, reference].some((each) => each.toLowerCase().includes(wanted))) asked[at] = 1;
       }, look)) &&
       (await this.#answers.each(([text], at) => {
         if (asked[answers.prompt[at]!] === 1 || text.toLowerCase().includes(wanted)) has[at] = 1;
@@ -233,7 +239,7 @@ class AnswerView {
       });
     }
     const packed = await this.#prompts.get(prompt);
-    return promptArticle(meta, packed, promptLanguages[prompt]!, cards, this.#filter.words);
+    return promptArticle(meta, packed, promptLanguages[prompt]!, cards, this.#filter);
   }
 
   /** Whether the filters choose among the answers to one prompt. */

@@ -30,13 +30,13 @@ export interface CardParts {
   verdict: string | undefined;
 }
 
-/** A prompt, with the words of a search marked. */
+/** A prompt, with the words of a search marked; a reference in which they are stands open. */
 export function promptArticle(
   meta: AnswersMeta,
   prompt: PackedPrompt,
   language: number,
   cards: readonly CardParts[],
-  words: string,
+  { words, references }: { words: string; references: string },
 ): HTMLElement {
   const { code, name } = meta.languages[language]!;
   const title = `at-${prompt.key}`;
@@ -46,8 +46,28 @@ export function promptArticle(
     { class: 'prompt', tabindex: '-1', 'aria-labelledby': title },
     element('h3', { id: title }, link, ' ', element('span', { class: 'quiet' }, `${name} (${code})`)),
     element('p', { class: 'asked text', ...languageAttributes(code) }, ...marked(prompt.text, words)),
+    ...referenceOf(prompt, code, { words, open: references === 'shown' }),
     element('ul', { class: 'cards' }, ...cards.map((card) => cardOf(meta, card, words))),
   );
+}
+
+function referenceOf(
+  { reference }: PackedPrompt,
+  code: string,
+  { words, open }: { words: string; open: boolean },
+): Child[] {
+  if (reference === undefined) return [];
+  const isFound = words !== '' && reference.toLowerCase().includes(words.toLowerCase());
+  return [
+    element(
+      'details',
+      { class: 'reference', ...((open || isFound) && { open: '' }) },
+      element('summary', {}, 'Reference'),
+      reference.trim() === ''
+        ? element('p', { class: 'empty-answer' }, 'empty reference')
+        : element('p', { class: 'text', ...languageAttributes(code) }, ...marked(reference, words)),
+    ),
+  ];
 }
 
 const STATES: Readonly<Record<(typeof ANSWER_STATES)[number], string>> = {
