@@ -2,15 +2,15 @@
 // file that stands under the flags.
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { COMPUTES } from '../model/compute';
 import { BASE_DTYPES, DEVICE_PATTERN, type ModelLoadOptions } from '../model/model';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import type { NativeCard } from '../native/types';
-import { shallow } from '../native/untrusted';
+import { shortened } from '../native/untrusted';
 import { describeIssues } from '../text/issues';
+import { parseYaml } from '../text/yaml';
 import { flagOf, meantFlag, optionOf } from './flags';
 
 /** A mistake in how the command was called: exit code 2. */
@@ -178,7 +178,7 @@ export function checkOptions<S extends z.ZodType>(schema: S, options: Record<str
 async function readConfig(file: string, command: Command): Promise<Record<string, unknown>> {
   let value: unknown;
   try {
-    value = shallow(parse(await readFile(file, 'utf8')));
+    value = parseYaml(await readFile(file, 'utf8'));
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'FILE_NOT_FOUND' : 'CONFIG_INVALID';
     throw new MlitError(code, `cannot read ${file}: ${(cause as Error).message}`, {
@@ -197,7 +197,7 @@ async function readConfig(file: string, command: Command): Promise<Record<string
       const known = command.options.map((each) => each.attributeName());
       const meant = meantFlag(key, known)?.slice(2);
       throw new UsageError(
-        `${file}: there is no option '${key}'${meant === undefined ? '' : `; did you mean '${meant}'?`}`,
+        `${file}: there is no option '${shortened(key)}'${meant === undefined ? '' : `; did you mean '${meant}'?`}`,
       );
     }
     options[name] = readEntry(file, key, entry, option);

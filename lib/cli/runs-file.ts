@@ -1,11 +1,10 @@
 // The file of `--runs`: options that all runs share, and the runs. Each has the names that run.yaml has, or a flag's; whatever is
 // wrong is told with the file, the run and the field.
 import { readFile } from 'node:fs/promises';
-import { parse } from 'yaml';
 import { MlitError } from '../native/errors';
-import { shallow } from '../native/untrusted';
 import { describeIssues } from '../text/issues';
 import { unknownOption } from '../text/options';
+import { parseYaml } from '../text/yaml';
 import type { MultiTrainerRun } from '../train/multi-trainer';
 import { trainFields, trainOptionsSchema } from '../train/options';
 import { optionOf } from './flags';
@@ -41,7 +40,7 @@ export async function readRunsFile(file: string): Promise<MultiTrainerRun[]> {
 
 async function parseFile(file: string): Promise<unknown> {
   try {
-    return shallow(parse(await readFile(file, 'utf8')));
+    return parseYaml(await readFile(file, 'utf8'));
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'FILE_NOT_FOUND' : 'CONFIG_INVALID';
     throw new MlitError(code, `cannot read ${file}: ${(cause as Error).message}`, {

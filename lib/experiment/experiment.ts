@@ -1,5 +1,4 @@
 // An experiment as a handle: open it, look at its plan, run it, read its results. What a run does is in walk.ts.
-import { stringify } from 'yaml';
 import { type DataReport, dataReport } from '../data/data-report';
 import { describeDataReport } from '../data/data-report-text';
 import { lengthWithin } from '../data/render';
@@ -9,6 +8,7 @@ import { loadTokenizer } from '../model/source';
 import { ChatTemplate } from '../model/template';
 import { MlitError } from '../native/errors';
 import { refuseUnknownOptions } from '../text/options';
+import { toYaml } from '../text/yaml';
 import { REFERENCES_FILE, referenceLines } from './answers';
 import { collectResults } from './collect';
 import {
@@ -202,7 +202,7 @@ export class Experiment implements AsyncDisposable {
     await using store = await Store.open(spec.store, { write: true, signal, onNote });
     const plan = this.#plan ?? (await this.plan());
     await store.experiments.write(spec.name, {
-      'experiment.yaml': stringify(spec, { lineWidth: 0 }),
+      'experiment.yaml': toYaml(spec),
       'data-report.json': `${JSON.stringify(await this.dataReport(), null, 2)}\n`,
       'data-report.txt': `${describeDataReport(await this.dataReport())}\n`,
       [REFERENCES_FILE]: referenceLines(this.#prepared.evaluation.examples),

@@ -2,14 +2,14 @@
 // a default, and every default is written out into the store.
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, isAbsolute, join } from 'node:path';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { BASE_DTYPES, DEVICE_PATTERN } from '../model/model';
 import { isTemplateFile } from '../model/template';
 import { MlitError } from '../native/errors';
-import { shallow } from '../native/untrusted';
-import { describeIssues } from '../text/issues';
+import { shortened } from '../native/untrusted';
+import { describeFirst, describeIssues } from '../text/issues';
 import { meantOption } from '../text/options';
+import { parseYaml } from '../text/yaml';
 import { trainFields } from '../train/options';
 
 /** Which experiments there are, by name. */
@@ -178,7 +178,7 @@ export async function readExperiment(
 ): Promise<ExperimentSpec> {
   let value: unknown;
   try {
-    value = shallow(parse(await readFile(file, 'utf8')));
+    value = parseYaml(await readFile(file, 'utf8'));
   } catch (cause) {
     const { syscall, code, message } = cause as NodeJS.ErrnoException;
     const missing = code === 'ENOENT';
@@ -218,8 +218,11 @@ function nameOf(file: string): string {
 }
 
 function explain(error: z.ZodError, input: unknown): string {
-  const unknown = error.issues.flatMap((issue) => {
-    if (issue.code !== 'unrecognized_keys') return [];
+  // Unknown keys first: what else is wrong often comes of them.
+  const unknown = (issue: z.core.$ZodIssue): boolean => issue.code === 'unrecognized_keys';
+  const issues = [...error.issues.filter(unknown), ...error.issues.filter((issue) => !unknown(issue))];
+  return describeFirst(issues, (issue, key) => {
+    if (key === undefined) return describeIssues({ issues: [issue] }, input);
     const inside = issue.path.join('.');
     const known = Object.keys(
       inside === 'train'
@@ -229,12 +232,8 @@ function explain(error: z.ZodError, input: unknown): string {
           : experimentSchema.shape,
     );
     const place = inside === '' ? '' : `${inside}: `;
-    return issue.keys.map((key) => {
-      const meant = meantOption(key, known);
-      return `${place}there is no key '${key}'${meant === undefined ? '' : `; did you mean '${meant}'?`}`;
-    });
+    const meant = meantOption(key, known);
+    const hint = meant === undefined ? '' : `; did you mean '${meant}'?`;
+    return `${place}there is no key '${shortened(key)}'${hint}`;
   });
-  const others = error.issues.filter((issue) => issue.code !== 'unrecognized_keys');
-  const rest = others.length === 0 ? [] : [describeIssues({ issues: others }, input)];
-  return [...unknown, ...rest].join('; ');
 }

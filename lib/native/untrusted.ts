@@ -11,7 +11,7 @@ export function isDeeper(value: unknown, levels: number): boolean {
 }
 
 /** Deeper than any file that is meant well. */
-const LEVELS = 128;
+export const LEVELS = 128;
 
 /** The value itself. @throws SyntaxError where it is nested deeper than {@link LEVELS} levels */
 export function shallow(value: unknown): unknown {
@@ -25,6 +25,11 @@ export function shown(value: unknown): string {
   if (isDeeper(value, LEVELS)) return Array.isArray(value) ? '[[…' : '{…';
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}
+
+/** A name for a message: at most 40 characters of it. */
+export function shortened(name: string): string {
+  return name.length > 40 ? `${name.slice(0, 39)}…` : name;
 }
 
 /**

@@ -1,6 +1,6 @@
 // What a schema found wrong, in the words of the rest: which key, what was expected, what came.
 import type { z } from 'zod';
-import { shown } from '../native/untrusted';
+import { shortened, shown } from '../native/untrusted';
 import { unknownOption } from './options';
 import { didYouMean } from './suggest';
 
@@ -25,26 +25,43 @@ export interface IssueWords {
   name?: (key: string) => string;
 }
 
-/** One sentence for each issue, with the value that was given. */
+/** Of mistakes in words; a file may have as many as it has lines. */
+const NAMED = 5;
+
+/**
+ * The first five mistakes in words, and how many others there are.
+ *
+ * @param describe a mistake's sentence; `key` where the mistake is a key that there is none of, each of an issue a mistake of its own
+ */
+export function describeFirst(
+  issues: readonly Issue[],
+  describe: (issue: Issue, key: string | undefined) => string,
+): string {
+  const mistakes = issues.flatMap((issue): [Issue, string?][] =>
+    issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [issue, key]) : [[issue]],
+  );
+  const others = mistakes.length - NAMED;
+  const named = mistakes.slice(0, NAMED).map(([issue, key]) => describe(issue, key));
+  return named.join('; ') + (others > 0 ? `; and ${others} ${others === 1 ? 'other' : 'others'}` : '');
+}
+
+/** A sentence for each of the first issues, with the value that was given. */
 export function describeIssues(
   { issues }: { issues: readonly Issue[] },
   input: unknown,
   words: IssueWords = {},
 ): string {
-  return issues.map((issue) => describeIssue(issue, input, words)).join('; ');
+  return describeFirst(issues, (issue, key) => describeIssue(issue, key, input, words));
 }
 
-function describeIssue(issue: Issue, input: unknown, words: IssueWords): string {
+function describeIssue(issue: Issue, key: string | undefined, input: unknown, words: IssueWords): string {
   const path = placeOf(issue.path, words);
   const start = path === '' ? '' : `${path}: `;
-  if (issue.code === 'unrecognized_keys') {
+  if (key !== undefined) {
     const known = issue.path.length === 0 ? words.known : undefined;
-    return issue.keys
-      .map((key) => `${start}${known ? unknownOption(key, known) : `there is no key '${key}' here`}`)
-      .join('; ');
+    return `${start}${known ? unknownOption(key, known) : `there is no key '${shortened(key)}' here`}`;
   }
-  const value = valueAt(input, issue.path);
-  return start + describeValue(issue, value);
+  return start + describeValue(issue, valueAt(input, issue.path));
 }
 
 /** What stands at an issue's place. */
@@ -71,7 +88,8 @@ function placeOf(path: readonly PropertyKey[], { name = (key) => key }: IssueWor
   return path
     .map((key, at) => {
       if (typeof key === 'number') return `[${key}]`;
-      return at === 0 ? name(String(key)) : `.${String(key)}`;
+      const word = shortened(String(key));
+      return at === 0 ? name(word) : `.${word}`;
     })
     .join('');
 }

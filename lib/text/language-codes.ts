@@ -72,6 +72,11 @@ export function suggestLanguageCode(code: string): string | undefined {
 /** Longer than any code and any language's name: such a text is neither kept nor compared with all names. */
 const LONGEST = 80;
 
+/** Whether a text is a canonical BCP 47 code of a known language. */
+export function isLanguageCode(code: string): boolean {
+  return canonicalOf(code) === code;
+}
+
 /**
  * Passes a canonical BCP 47 code through. `und` (language not known) is one.
  *
@@ -79,8 +84,7 @@ const LONGEST = 80;
  * @throws MlitError `DATA_INVALID` with the code that was probably meant
  */
 export function checkLanguageCode(code: string, where = 'language'): string {
-  if (!known.has(code) && code.length <= LONGEST) known.set(code, canonical(code));
-  const found = known.get(code);
+  const found = canonicalOf(code);
   if (found === code) return code;
   const meant = found ?? (code.length <= LONGEST ? suggestLanguageCode(code) : undefined);
   const hint = meant === undefined ? '' : `; did you mean '${meant}' (${languageName(meant)})?`;
@@ -89,6 +93,11 @@ export function checkLanguageCode(code: string, where = 'language'): string {
     `${where}: '${code.slice(0, LONGEST)}' is no language code (canonical BCP 47 codes are expected, as en, sw or zh-Hant)${hint}`,
     { fields: { value: code.slice(0, LONGEST), ...(meant !== undefined && { suggestion: meant }) } },
   );
+}
+
+function canonicalOf(code: string): string | undefined {
+  if (!known.has(code) && code.length <= LONGEST) known.set(code, canonical(code));
+  return known.get(code);
 }
 
 function nameOf(code: string): string | undefined {

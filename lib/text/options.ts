@@ -1,5 +1,6 @@
 // A mistyped option must not be passed over without a word: every public call says which names it knows, and what was
 // probably meant by another one.
+import { shortened } from '../native/untrusted';
 import { suggest } from './suggest';
 
 /** An object with every name of an options type: one that lacks a name, or has one too many, does not compile. */
@@ -26,8 +27,7 @@ export function refuseUnknownOptions<T extends object>(call: string, given: T, k
 export function unknownOption(name: string, known: readonly string[]): string {
   const meant = meantOption(name, known);
   const hint = meant === undefined ? ';' : `; did you mean '${meant}'?`;
-  const shown = name.length > 40 ? `${name.slice(0, 39)}…` : name;
-  return `there is no option '${shown}'${hint} ${hint === ';' ? 'the' : 'The'} options are ${known.join(', ')}`;
+  return `there is no option '${shortened(name)}'${hint} ${hint === ';' ? 'the' : 'The'} options are ${known.join(', ')}`;
 }
 
 /** The one of `known` that was probably meant by a name that none of them has. */

@@ -2,8 +2,8 @@
 // with equal bytes for equal runs.
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
-import { stringify } from 'yaml';
 import { packageVersion } from '../native/version';
+import { toYaml } from '../text/yaml';
 import { optionsOfMethod, type TrainOptions } from './options';
 import type { PreparedData } from './prepare';
 
@@ -44,7 +44,7 @@ export function modelCard(facts: ModelCardFacts): string {
   const { languages, template, drawn, idsHash } = data.mixture;
   const codes = Object.keys(languages).filter((code) => code !== 'und');
   // YAML 1.1, as Python reads it: the language code `no` must not become false.
-  const head = stringify(
+  const head = toYaml(
     {
       ...(base !== undefined && { base_model: base }),
       library_name: full ? 'transformers' : 'peft',
@@ -52,7 +52,7 @@ export function modelCard(facts: ModelCardFacts): string {
       ...(codes.length > 0 && { language: codes }),
       tags: full ? ['mlit'] : ['lora', 'mlit', ...(dtype === undefined ? [] : [`base-${dtype}`])],
     },
-    { version: '1.1' },
+    '1.1',
   );
   const settings = Object.fromEntries(
     Object.entries(optionsOfMethod(options)).filter(([key, value]) => !LOCAL.has(key) && value !== undefined),
@@ -93,7 +93,7 @@ ${drawn === undefined ? '' : `- drawn by the recipe \`${drawn.spec}\`\n`}
 ## Options
 
 \`\`\`yaml
-${stringify(settings, { lineWidth: 0 })}\`\`\`
+${toYaml(settings)}\`\`\`
 `;
 }
 

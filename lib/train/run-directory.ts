@@ -2,14 +2,13 @@
 // checkpoints/, adapter/ or model/. One process at a time writes to it.
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { makeFolder, syncFolder, whyNotWritten, writeFileAtomic } from '../native/files';
 import { FolderLock, LOCK_FILE, takeoverNote } from '../native/folder-lock';
 import type { Compute, Recompute, WeightFormat } from '../native/types';
-import { shallow } from '../native/untrusted';
 import { describeIssues } from '../text/issues';
+import { parseYaml, toYaml } from '../text/yaml';
 import type { BestSoFar } from './checkpoint';
 import type { TrainEvent } from './events';
 import { optionsOfMethod, RECOMPUTE, resolveTrainOptions, type TrainOptions } from './options';
@@ -125,7 +124,7 @@ export class RunDirectory {
   async writeRecord(record: RunRecord & { ended?: RunEnd }): Promise<void> {
     await writeFileAtomic(
       join(this.path, 'run.yaml'),
-      stringify({ ...record, options: optionsOfMethod(record.options) }, { lineWidth: 0 }),
+      toYaml({ ...record, options: optionsOfMethod(record.options) }),
     );
   }
 
@@ -234,7 +233,7 @@ export function refuseOccupied(path: string, entries: readonly string[]): void {
 export async function readRunRecord(path: string): Promise<RunRecord> {
   const file = join(path, 'run.yaml');
   try {
-    const record = shallow(parse(await readFile(file, 'utf8'))) as Partial<RunRecord> | null;
+    const record = parseYaml(await readFile(file, 'utf8')) as Partial<RunRecord> | null;
     const options = resolveTrainOptions(record?.options);
     const chosen = choicesSchema.safeParse(record?.chosen);
     if (!chosen.success) throw new RangeError(`chosen: ${describeIssues(chosen.error, record?.chosen)}`);

@@ -1,26 +1,23 @@
 // The words of a recipe: one line of text, or a mapping in YAML, to a checked MixtureSpec, and back to one canonical line, so
 // that a recipe reads the same in a flag, a file and a manifest.
 import { readFile } from 'node:fs/promises';
-import { parse } from 'yaml';
 import { z } from 'zod';
 import { isMlitError, MlitError } from '../../native/errors';
-import { shallow, shown } from '../../native/untrusted';
-import { describeValue } from '../../text/issues';
-import { checkLanguageCode } from '../../text/language-codes';
+import { shortened, shown } from '../../native/untrusted';
+import { describeFirst, describeValue } from '../../text/issues';
+import { checkLanguageCode, isLanguageCode } from '../../text/language-codes';
 import { didYouMean } from '../../text/suggest';
+import { parseYaml } from '../../text/yaml';
 import type { MixtureInput, MixtureSpec } from './types';
 
-const code = z.string().superRefine((value, context) => {
-  try {
-    checkLanguageCode(value, 'language');
-  } catch (error) {
-    if (!isMlitError(error)) throw error;
-    context.addIssue({ code: 'custom', message: error.message.replace(/^language: /, '') });
-  }
-});
+/** What was meant by a code that is none takes milliseconds to find: `whyNoCode` does, for the first mistakes alone. */
+const NO_CODE = 'no language code';
+const code = z.string().refine(isLanguageCode, NO_CODE);
 const codes = z.array(code).superRefine((list, context) => {
-  const twice = list.find((value, index) => list.indexOf(value) !== index);
-  if (twice !== undefined) context.addIssue({ code: 'custom', message: `'${twice}' is named twice` });
+  const seen = new Set<string>();
+  const twice = list.find((value) => seen.size === seen.add(value).size);
+  if (twice !== undefined)
+    context.addIssue({ code: 'custom', message: `'${shortened(twice)}' is named twice` });
 });
 const listed = (least: number) =>
   z.preprocess((value) => (typeof value === 'string' ? splitList(value) : value), codes.min(least));
@@ -103,7 +100,7 @@ export async function readMixtureSpec(textOrFile: string): Promise<MixtureInput>
   if (!/\.ya?ml$/i.test(textOrFile)) return parseMixtureSpec(textOrFile);
   let value: unknown;
   try {
-    value = shallow(parse(await readFile(textOrFile, 'utf8')));
+    value = parseYaml(await readFile(textOrFile, 'utf8'));
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT';
     throw new MlitError(
@@ -277,21 +274,20 @@ function normalised(spec: MixtureInput, name: string): MixtureInput {
 
 function explain(error: z.ZodError, kind: Kind, input: unknown): string {
   const shape = Object.keys(SCHEMAS[kind].shape).filter((key) => key !== 'kind');
-  const sentences = error.issues.flatMap((issue) => {
+  return describeFirst(error.issues, (issue, unknown) => {
+    if (unknown !== undefined)
+      return `${kind} has no key '${shortened(unknown)}'${didYouMean(unknown, shape)} (its keys: ${shape.join(', ')})`;
     const path = issue.path.join('.');
-    if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map(
-        (key) => `${kind} has no key '${key}'${didYouMean(key, shape)} (its keys: ${shape.join(', ')})`,
-      );
-    }
     const map = MAPS[kind];
     const key = String(issue.path.at(-1) ?? '');
+    const why = (message: string, value: unknown): string =>
+      message === NO_CODE ? whyNoCode(String(value)) : message;
     if (map !== undefined && path.startsWith(`${map}.`)) {
       const inner =
         issue.code === 'invalid_key'
-          ? (issue.issues[0]?.message ?? 'no language')
+          ? why(issue.issues[0]?.message ?? NO_CODE, key)
           : describeValue(issue, (input as Record<string, Record<string, unknown>>)[map]?.[key]);
-      return `'${key}': ${inner}${issue.code === 'invalid_key' ? didYouMean(key, shape) : ''}`;
+      return `'${shortened(key)}': ${inner}${issue.code === 'invalid_key' ? didYouMean(key, shape) : ''}`;
     }
     let value: unknown = input;
     for (const step of issue.path) {
@@ -299,11 +295,19 @@ function explain(error: z.ZodError, kind: Kind, input: unknown): string {
       value = (inside as Record<PropertyKey, unknown> | undefined)?.[step];
     }
     return issue.code === 'custom' && value !== undefined
-      ? `${path}: ${issue.message} (got ${shown(value)})`
+      ? `${path}: ${why(issue.message, value)} (got ${shown(value)})`
       : `${path}: ${describeValue(issue, value)}`;
   });
-  const more = sentences.length - 5;
-  return sentences.slice(0, 5).join('; ') + (more > 0 ? `; and ${more} others` : '');
+}
+
+function whyNoCode(value: string): string {
+  try {
+    checkLanguageCode(value, '');
+    return NO_CODE;
+  } catch (error) {
+    if (!isMlitError(error)) throw error;
+    return error.message.replace(/^: /, '');
+  }
 }
 
 function invalid(message: string): MlitError {
