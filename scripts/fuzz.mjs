@@ -24,7 +24,7 @@ const corpus = join(root, 'native', 'fuzz', 'corpus');
 const work = join(stampDir, 'fuzz');
 const files = ['safetensors', 'gguf']; // built without model and backend, in seconds
 const native = [...files, 'peft', 'model', 'state'];
-const typescript = ['tokenizer', 'readers', 'foreign'];
+const typescript = ['tokenizer', 'readers', 'foreign', 'lines', 'requests'];
 const groups = { native, files };
 const wanted = (name) => values.only === undefined || (groups[values.only] ?? [values.only]).includes(name);
 if (![...native, ...typescript].some(wanted)) {

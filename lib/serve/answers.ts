@@ -94,6 +94,17 @@ export class Answers {
     );
   }
 
+  /** @throws ApiError 400 for more answers than this server could ever take; to be asked before anything is made of their prompts */
+  refuseTooMany(answers: number): void {
+    const most = this.#limits.maxRows + this.#limits.maxQueue;
+    if (answers <= most) return;
+    throw new ApiError(
+      400,
+      `the request asks for ${answers} answers at once; this server takes ${most} in all`,
+      { param: 'n', code: 'invalid_value' },
+    );
+  }
+
   /**
    * Puts a request's answers into the batch, and gives their pieces as they come. Leaving the loop cancels what still runs.
    *
@@ -147,16 +158,7 @@ export class Answers {
   #admit(answers: number): void {
     const { maxRows, maxQueue } = this.#limits;
     const most = maxRows + maxQueue;
-    if (answers > most) {
-      throw new ApiError(
-        400,
-        `the request asks for ${answers} answers at once; this server takes ${most} in all`,
-        {
-          param: 'n',
-          code: 'invalid_value',
-        },
-      );
-    }
+    this.refuseTooMany(answers);
     const before = this.#waiting + this.#running;
     if (before + answers > most) {
       const seconds = Math.ceil(this.#seconds * Math.max(1, (before - maxRows) / maxRows));

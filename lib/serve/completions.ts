@@ -13,13 +13,20 @@ interface Context {
   /** Ids that the model knows: those below it. */
   vocabulary: number;
   fingerprint: string;
+  /** Refuses a number of answers that is too many. */
+  refuseTooMany: (answers: number) => void;
 }
 
 /** @throws ApiError 400 for parameters that are wrong */
-export function completionExchange(body: unknown, { tokenizer, vocabulary, fingerprint }: Context): Exchange {
+export function completionExchange(
+  body: unknown,
+  { tokenizer, vocabulary, fingerprint, refuseTooMany }: Context,
+): Exchange {
   const given = completionParameters(body);
   const { n, echo } = given;
-  const prompts = promptsOf(given.prompt, tokenizer, vocabulary);
+  const list = listed(given.prompt);
+  refuseTooMany(list.length * n);
+  const prompts = promptsOf(list, tokenizer, vocabulary);
   const top = given.logprobs ?? 0;
   const head = {
     id: newId('cmpl'),
@@ -102,13 +109,13 @@ interface Prompt {
   tokens: Int32Array;
 }
 
-function promptsOf(
-  given: string | string[] | number[] | number[][],
-  tokenizer: Tokenizer,
-  vocabulary: number,
-): Prompt[] {
+function listed(given: string | string[] | number[] | number[][]): (string | number[])[] {
   const list = typeof given === 'string' || typeof given[0] === 'number' ? [given] : given;
-  return (list as (string | number[])[]).map((each) => {
+  return list as (string | number[])[];
+}
+
+function promptsOf(list: readonly (string | number[])[], tokenizer: Tokenizer, vocabulary: number): Prompt[] {
+  return list.map((each) => {
     if (typeof each === 'string') return { text: each, tokens: tokenizer.encode(each) };
     const unknown = each.find((id) => id >= vocabulary);
     if (unknown !== undefined) {

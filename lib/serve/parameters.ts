@@ -11,6 +11,23 @@ const MAX_STOPS = 16;
 const MAX_ANSWERS = 128;
 
 const count = z.int().min(1);
+
+/** Reads a list up to its first mistake: it may have millions of entries, and each wrong one would be told of. */
+function listOf<S extends z.ZodType>(entry: S, list = z.array(z.unknown()).min(1)) {
+  return list.transform((values, context): z.output<S>[] => {
+    const read: z.output<S>[] = [];
+    for (const [at, value] of values.entries()) {
+      const { data, error } = entry.safeParse(value);
+      if (error !== undefined) {
+        const issue = error.issues[0]!;
+        context.issues.push({ ...issue, input: value, path: [at, ...issue.path] } as z.core.$ZodRawIssue);
+        return z.NEVER;
+      }
+      read.push(data as z.output<S>);
+    }
+    return read;
+  });
+}
 const sampling = {
   model: z.string().min(1),
   temperature: z.number().min(0).default(1),
@@ -25,7 +42,7 @@ const sampling = {
         .string()
         .min(1)
         .transform((text) => [text]),
-      z.array(z.string().min(1)).max(MAX_STOPS),
+      listOf(z.string().min(1), z.array(z.unknown()).max(MAX_STOPS)),
     ])
     .default([]),
   stream: z.boolean().default(false),
@@ -36,31 +53,29 @@ const sampling = {
 
 const content = z.union([
   z.string(),
-  z
-    .array(z.object({ type: z.literal('text'), text: z.string() }))
-    .transform((parts) => parts.map(({ text }) => text).join('')),
+  listOf(z.object({ type: z.literal('text'), text: z.string() }), z.array(z.unknown())).transform((parts) =>
+    parts.map(({ text }) => text).join(''),
+  ),
 ]);
 
 const chatSchema = z.strictObject({
   ...sampling,
-  messages: z
-    .array(
-      z.object({ role: z.enum(['system', 'developer', 'user', 'assistant']), content }).transform((turn) => ({
-        role: turn.role === 'developer' ? 'system' : turn.role,
-        content: turn.content,
-      })),
-    )
-    .min(1),
+  messages: listOf(
+    z.object({ role: z.enum(['system', 'developer', 'user', 'assistant']), content }).transform((turn) => ({
+      role: turn.role === 'developer' ? 'system' : turn.role,
+      content: turn.content,
+    })),
+  ),
   max_tokens: count.optional(),
   max_completion_tokens: count.optional(),
   logprobs: z.boolean().default(false),
   top_logprobs: z.int().min(0).max(20).default(0),
 });
 
-const ids = z.array(z.int().min(0)).min(1);
+const ids = listOf(z.int().min(0));
 const completionSchema = z.strictObject({
   ...sampling,
-  prompt: z.union([z.string(), z.array(z.string()).min(1), ids, z.array(ids).min(1)]),
+  prompt: z.union([z.string(), listOf(z.string()), ids, listOf(ids)]),
   max_tokens: z.int().min(0).default(16),
   logprobs: z.int().min(0).max(5).optional(),
   echo: z.boolean().default(false),

@@ -179,7 +179,12 @@ async function routes(parts: Parts): Promise<Hono> {
   );
   app.post('/v1/completions', (context) =>
     respond(context, 'completions', 'text_completion', (body) =>
-      completionExchange(body, { tokenizer, vocabulary, fingerprint }),
+      completionExchange(body, {
+        tokenizer,
+        vocabulary,
+        fingerprint,
+        refuseTooMany: (many) => answers.refuseTooMany(many),
+      }),
     ),
   );
   app.get('/v1/models', (context) => context.json({ object: 'list', data: answers.models.map(describe) }));

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { MlitError } from '../../native/errors';
 import { makeFolder, syncFolder, whyNotWritten, writeFileAtomic } from '../../native/files';
 import { FolderLock, takeoverNote } from '../../native/folder-lock';
-import { shallow, shown } from '../../native/untrusted';
+import { shallow, shortened, shown } from '../../native/untrusted';
 import { packageVersion } from '../../native/version';
 import { refuseUnknownOptions } from '../../text/options';
 import { explainFullDisk } from './disk';
@@ -289,7 +289,7 @@ async function readVersion(folder: string): Promise<boolean> {
   }
   if (version > STORE_VERSION) {
     throw invalid(
-      `the store is of version ${version}, written by mlit-native ${String(record?.packageVersion)}; this is ${packageVersion} and reads version ${STORE_VERSION}. Update mlit-native, or choose another folder`,
+      `the store is of version ${version}, written by mlit-native ${shortened(String(record?.packageVersion))}; this is ${packageVersion} and reads version ${STORE_VERSION}. Update mlit-native, or choose another folder`,
       version,
     );
   }
