@@ -8,6 +8,7 @@ import { storedAnswers } from '../experiment/answers';
 import type { ExperimentPlan } from '../experiment/estimate';
 import { Experiment } from '../experiment/experiment';
 import { JOB_KINDS } from '../experiment/job';
+import { isJudgeFailure } from '../experiment/jobs/judge';
 import type { ExperimentInput } from '../experiment/spec';
 import type { ExperimentEvent } from '../experiment/walk';
 import { describeResults } from '../report/describe';
@@ -63,7 +64,12 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     if (!flags.yes && plan.seconds > 0 && !(await agreed(signal))) return;
     const started = performance.now();
     const view = new RunView();
-    await experiment.run({ onEvent: (event) => view.show(event) });
+    let open: unknown;
+    await experiment.run({ onEvent: (event) => view.show(event) }).catch((error: unknown) => {
+      // All but judgements is finished: the results are shown, and say what is missing.
+      if (!isJudgeFailure(error)) throw error;
+      open = error;
+    });
     view.end();
     const seconds = (performance.now() - started) / 1000;
     const { store, name } = experiment.spec;
@@ -80,6 +86,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     note(
       `the data’s report is ${join(folder, '..', 'data-report.txt')}, the results’ ${join(folder, 'report.html')}`,
     );
+    if (open !== undefined) throw open;
   } catch (error) {
     if (signal.aborted && error === signal.reason)
       note('stopped; what is finished and what training has saved stays: the same command goes on');
@@ -118,6 +125,11 @@ function describePlan(experiment: Experiment, plan: ExperimentPlan): string {
     `${spec.name}: ${arms.length} arms × ${spec.seeds} seed${spec.seeds > 1 ? 's' : ''}, ${spec.examples} examples each; ${examples.length} prompts in ${languages} languages`,
     table(['jobs', 'in all', 'done', 'to do', 'time'], rows),
     `to train ${thousands(plan.trainTokens)} tokens (${thousands(plan.supervisedTokens)} supervised), to read ${thousands(plan.promptTokens)}, to write about ${thousands(plan.newTokens)}`,
+    ...(plan.judgeCalls > 0
+      ? [
+          `to ask of endpoints that judge: at most ${thousands(plan.judgeCalls)} calls (two for each pair of answers that differ, and for each planted pair)`,
+        ]
+      : []),
     `about ${clock(plan.seconds)} and ${size(plan.diskBytes)} in ${spec.store}`,
   ].join('\n');
 }

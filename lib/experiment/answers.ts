@@ -5,9 +5,12 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Example } from '../data/example';
 import { jsonValues } from '../data/read';
+import { lastQualifications, type Qualification } from '../eval/judges/qualification';
 import { referenceOf } from '../eval/label-set';
+import type { VerdictLine } from '../eval/verdicts';
 import { MlitError } from '../native/errors';
 import { describeIssues } from '../text/issues';
+import { storedJudgements, underArms } from './judgements';
 import { Store } from './store/store';
 import type { ExperimentGraph } from './store/types';
 
@@ -48,6 +51,10 @@ export interface StoredAnswers {
   models: readonly AnsweringModel[];
   /** Models of the experiment, those without finished answers among them. */
   of: number;
+  /** What the experiment's own judges said, as far as they are finished; models are called by arm, and by `ARM/SEED` where there are seeds. */
+  verdicts?: readonly VerdictLine[];
+  /** What planted pairs said of them. */
+  qualifications?: readonly Qualification[];
 }
 
 const answerLine = z.looseObject({
@@ -118,7 +125,15 @@ export async function storedAnswers(storeFolder: string, name: string): Promise<
       answers: () => readAnswers(files, languages, references),
     });
   }
-  return { models, of: graph.models.length };
+  const judgements = await storedJudgements(store, graph);
+  return {
+    models,
+    of: graph.models.length,
+    ...(judgements.length > 0 && {
+      verdicts: judgements.flatMap((judgement) => underArms(judgement, graph)),
+      qualifications: lastQualifications(judgements.flatMap((judgement) => judgement.qualifications)),
+    }),
+  };
 }
 
 async function* readAnswers(

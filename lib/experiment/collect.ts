@@ -13,6 +13,8 @@ import { describeIssues } from '../text/issues';
 import { refuseUnknownOptions } from '../text/options';
 import { analyse } from './analysis';
 import { sharedOpening } from './analysis/common-text';
+import type { JudgedModels } from './analysis/judge-scores';
+import { storedJudgements } from './judgements';
 import type { ExperimentResults } from './results';
 import type { ExperimentSpec } from './spec';
 import { Store } from './store/store';
@@ -60,6 +62,8 @@ export interface CollectedModels {
   /** One for each model that has answers, in the models' order. */
   summaries: MeasureSummary[];
   provenance: ExperimentResults['provenance'];
+  /** What the experiment's judges said, and were to say. */
+  judged: JudgedModels;
   /** Sentences about what is missing. */
   warnings: string[];
 }
@@ -73,7 +77,7 @@ export interface CollectedModels {
  * model is finished yet
  */
 export async function collectResults(storeFolder: string, name: string): Promise<ExperimentResults> {
-  const { spec, models, summaries, provenance, warnings } = await collectModels(storeFolder, name);
+  const { spec, models, summaries, provenance, warnings, judged } = await collectModels(storeFolder, name);
   if (models.length === 0) {
     throw new MlitError(
       'EXPERIMENT_INVALID',
@@ -81,7 +85,7 @@ export async function collectResults(storeFolder: string, name: string): Promise
       { fields: { file: storeFolder, field: 'models', expected: 'at least one finished model', value: 0 } },
     );
   }
-  const results = analyse(spec, models, provenance, summaries);
+  const results = analyse(spec, models, provenance, summaries, { judged });
   return { ...results, warnings: [...warnings, ...results.warnings] };
 }
 
@@ -149,6 +153,10 @@ export async function collectModels(
     models,
     summaries,
     provenance: provenanceOf(graph, models),
+    judged: {
+      judgements: await storedJudgements(store, graph),
+      all: (graph.judgements ?? []).map(({ judge, protocol }) => ({ judge, protocol })),
+    },
     warnings: [
       ...(unfinished === 0
         ? []

@@ -8,6 +8,7 @@ import {
   renderExamples,
   renderPrompt,
 } from '../data/render';
+import { plantPairs } from '../eval/judges/planted';
 import type { Model } from '../model/model';
 import type { ChatTemplate } from '../model/template';
 import type { Tokenizer } from '../model/tokenizer';
@@ -16,8 +17,17 @@ import type { NativeAdapterSpec } from '../native/types';
 import { stepFlops } from '../train/plan';
 import type { JobGraph } from './graph';
 import { hasReference, promptOf, renderingOf } from './inputs';
-import { JOB_KINDS, type JobKind, type MixDescription, type TrainDescription } from './job';
+import {
+  canonicalJson,
+  JOB_KINDS,
+  type JobKind,
+  type JudgeDescription,
+  type MixDescription,
+  type SampleDescription,
+  type TrainDescription,
+} from './job';
 import { SAVE_EVERY } from './jobs/train';
+import type { PreparedJudge } from './judges';
 import type { ExperimentSpec } from './spec';
 import { evenly, type Speed } from './speed';
 
@@ -32,6 +42,11 @@ export interface ExperimentPlan {
   /** Predicted: tuned models answer as long as their data does, untuned ones up to the limit. */
   newTokens: number;
   diskBytes: number;
+  /**
+   * Questions to endpoints that judge, at most: two for each pair of answers, of which identical ones are not asked, and for each planted
+   * pair, once a judge. What the store has of them already is in it.
+   */
+  judgeCalls: number;
   /** Seconds by job hash, finished ones too. */
   estimates: Record<string, number>;
 }
@@ -130,6 +145,7 @@ export interface EstimateInputs {
   parameters: number;
   template: ChatTemplate;
   evaluation: readonly Example[];
+  judges: readonly PreparedJudge[];
 }
 
 /** The plan where nothing is left to do. */
@@ -144,6 +160,7 @@ export function emptyPlan(graph: JobGraph, estimates: Readonly<Record<string, nu
     promptTokens: 0,
     newTokens: 0,
     diskBytes: 0,
+    judgeCalls: 0,
     estimates: { ...estimates },
   };
   for (const { description } of graph.jobs.values()) plan.jobs[description.kind].total += 1;
@@ -153,6 +170,7 @@ export function emptyPlan(graph: JobGraph, estimates: Readonly<Record<string, nu
 export function estimate(inputs: EstimateInputs): ExperimentPlan {
   const { graph, finished, speed } = inputs;
   const work = evaluationWork(inputs);
+  const judging = new JudgeWork(inputs);
   const plan = emptyPlan(graph, {});
   for (const [hash, job] of graph.jobs) {
     const { description } = job;
@@ -180,6 +198,11 @@ export function estimate(inputs: EstimateInputs): ExperimentPlan {
     } else if (description.kind === 'measure') {
       seconds = 0.1 + inputs.evaluation.length * speed.answer;
       bytes = inputs.evaluation.length * 500;
+    } else if (description.kind === 'judge') {
+      const questions = judging.questions(description, todo);
+      seconds = judging.seconds(description, questions, work.promptTokens / inputs.evaluation.length);
+      bytes = questions * 450;
+      if (todo && description.judge.by === 'openai') plan.judgeCalls += questions;
     } else {
       bytes = Object.values(description.allocation).reduce((sum, count) => sum + count, 0) * 300;
     }
@@ -192,6 +215,44 @@ export function estimate(inputs: EstimateInputs): ExperimentPlan {
     plan.diskBytes += bytes;
   }
   return plan;
+}
+
+/** What an endpoint is taken to need for an answer; how the first jobs went corrects it. */
+const CALL_SECONDS = 1;
+/** Tokens that a question has around prompt and answers. */
+const WORDING_TOKENS = 350;
+
+/** Questions to judges, planted ones counted where they come first. */
+class JudgeWork {
+  readonly #inputs: EstimateInputs;
+  /** Judge and language of planted pairs that are counted. */
+  readonly #planted = new Set<string>();
+
+  constructor(inputs: EstimateInputs) {
+    this.#inputs = inputs;
+  }
+
+  questions({ judge, languages }: JudgeDescription, todo: boolean): number {
+    const { evaluation } = this.#inputs;
+    const pairs = evaluation.filter(({ lang }) => languages.includes(lang)).length;
+    const fresh = languages.filter((lang) => !this.#planted.has(canonicalJson([judge, lang])));
+    if (todo) for (const lang of fresh) this.#planted.add(canonicalJson([judge, lang]));
+    return 2 * (pairs + (fresh.length === 0 ? 0 : plantPairs(evaluation, fresh).length));
+  }
+
+  seconds({ judge, a, b }: JudgeDescription, questions: number, promptTokens: number): number {
+    const { speed, graph, judges } = this.#inputs;
+    if (judge.by === 'openai') {
+      const { concurrency = 1 } = judges.find(({ key }) => key.name === judge.name)?.spec ?? {};
+      return (questions * CALL_SECONDS) / concurrency;
+    }
+    const answers = [a, b].map((hash) => {
+      const { train } = graph.jobs.get(hash)!.description as SampleDescription;
+      return answerTokens(train, this.#inputs);
+    });
+    const tokens = WORDING_TOKENS + promptTokens + answers[0]! + answers[1]!;
+    return questions * tokens * speed.promptToken;
+  }
 }
 
 function trainWork(

@@ -8,6 +8,8 @@ export interface Assignment {
   folder: string;
   /** Folders of the finished jobs that it needs, by hash. */
   inputs: Readonly<Record<string, string>>;
+  /** Folder of what judges said before, in any experiment of the store. */
+  verdicts: string;
 }
 
 export interface JobOutcome {

@@ -53,7 +53,16 @@ export class Experiment implements AsyncDisposable {
     this.#prepared = prepared;
     this.#options = options;
     const { threads, baseDtype, compute } = prepared.spec;
-    this.#executor = new LocalExecutor({ device: prepared.device, threads, baseDtype, compute, ...options });
+    const judges = new Map(
+      prepared.judges.map(({ key, spec: { concurrency, maxCalls, maxTokens } }) => [
+        canonicalJson(key),
+        { concurrency, maxCalls, maxTokens },
+      ]),
+    );
+    this.#executor = new LocalExecutor({
+      ...{ device: prepared.device, threads, baseDtype, compute, judges },
+      ...options,
+    });
   }
 
   /**
@@ -110,7 +119,7 @@ export class Experiment implements AsyncDisposable {
    * with. Nothing is written.
    */
   async plan(): Promise<ExperimentPlan> {
-    const { graph, source, data, drawn, evaluation } = this.#prepared;
+    const { graph, source, data, drawn, evaluation, judges } = this.#prepared;
     const finished = await this.#finished();
     const stored = await this.#stored();
     if ([...graph.jobs.keys()].every((hash) => finished.has(hash))) {
@@ -152,6 +161,7 @@ export class Experiment implements AsyncDisposable {
       parameters: sized.parameterCount,
       template,
       evaluation: evaluation.examples,
+      judges,
     });
     return this.#plan;
   }
@@ -192,7 +202,8 @@ export class Experiment implements AsyncDisposable {
    * Does what the store does not have yet, and plans first where nobody has. Stopped by the signal, it rejects with its
    * reason; what is finished stays, and the job under way goes on from where it saved.
    *
-   * @throws MlitError `STORE_LOCKED` where another run writes to the store, `STORE_INVALID`, `FILE_IO`, and what jobs throw
+   * @throws MlitError `STORE_LOCKED` where another run writes to the store, `STORE_INVALID`, `FILE_IO`, and what jobs throw;
+   * `JUDGE_LIMIT`, `JUDGE_FAILED` where judgements are open when all else is finished
    */
   async run(options: { onEvent?: (event: ExperimentEvent) => void } = {}): Promise<void> {
     refuseUnknownOptions('Experiment.run', options, { onEvent: true });
@@ -213,6 +224,7 @@ export class Experiment implements AsyncDisposable {
       await walk.all(signal);
     } finally {
       await walk.close();
+      await this.#executor.workshop.closeJudges();
     }
   }
 

@@ -1,4 +1,5 @@
-// From arms and seeds to jobs: mix → train → sample → measure, and score beside. Jobs that come out equal are one job.
+// From arms and seeds to jobs: mix → train → sample → measure, and score beside; judge over two sample jobs. Jobs that come out equal
+// are one job.
 import type { MixturePlan } from '../data/mixture';
 import type { MixtureSpec } from '../data/mixture/types';
 import { hashOf } from './inputs';
@@ -7,9 +8,11 @@ import {
   type Job,
   type JobDescription,
   type JobKind,
+  type JudgeKey,
   jobHash,
   type Rendering,
 } from './job';
+import { findMonolingual } from './protocols/shared-arms';
 import type { ExperimentSpec } from './spec';
 import type { Arm } from './types';
 
@@ -28,6 +31,8 @@ export interface GraphInputs {
   evalLanguages: readonly string[];
   /** Prompts with a reference; 0: no `score` jobs. */
   references: number;
+  /** Who judges, with a local judge's model by its hash. */
+  judges?: readonly JudgeKey[];
   /** What an arm's mixture comes to with a seed. */
   plan: (spec: MixtureSpec, seed: number) => MixturePlan;
 }
@@ -39,10 +44,26 @@ export interface GraphModel {
   jobs: Partial<Record<JobKind, string>>;
 }
 
+/** One model compared with another by a judge. */
+export interface GraphJudgement {
+  /** As verdicts name it. */
+  judge: string;
+  protocol: string;
+  /** Arms, of which A's points are counted, and the repetition that both are of. */
+  a: string;
+  b: string;
+  seed: number;
+  /** Of the prompts. */
+  languages: readonly string[];
+  /** Hash. */
+  job: string;
+}
+
 export interface JobGraph {
   /** By hash, in an order in which every job comes after what it needs: all of a kind together. */
   jobs: ReadonlyMap<string, Job>;
   models: readonly GraphModel[];
+  judgements: readonly GraphJudgement[];
 }
 
 /** The base as it is has no seed: it is one model in all repetitions. */
@@ -53,6 +74,7 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
     sample: new Map(),
     score: new Map(),
     measure: new Map(),
+    judge: new Map(),
   };
   const pathsOf = (keys: readonly string[]): Record<string, string> =>
     Object.fromEntries(keys.map(hashOf).map((hash) => [hash, inputs.files[hash]!]));
@@ -126,6 +148,43 @@ export function buildGraph(spec: ExperimentSpec, arms: readonly Arm[], inputs: G
       models.push({ arm: arm.id, seed, jobs: { mix, train, ...evaluate(train, seed) } });
     }
   }
+  const judgements: GraphJudgement[] = [];
+  for (const judge of inputs.judges ?? []) {
+    for (const { languages, ...pair } of comparedPairs(spec, arms, models)) {
+      const { a, b } = pair.samples;
+      const own = judge.by === 'local' ? [judge.model] : [];
+      const description = { kind: 'judge', judge, a, b, evaluation, languages } as const;
+      const job = add(description, [a, b], [...own, ...evaluation.files]);
+      const { name, protocol } = judge;
+      judgements.push({ judge: name, protocol, a: pair.a, b: pair.b, seed: pair.seed, languages, job });
+    }
+  }
   const jobs = new Map(Object.values(byKind).flatMap((kind) => [...kind]));
-  return { jobs, models };
+  return { jobs, models, judgements };
+}
+
+/** Every arm with the opponents that `against` gives it, seed by seed; the base is compared with each seed's. */
+function* comparedPairs(
+  spec: ExperimentSpec,
+  arms: readonly Arm[],
+  models: readonly GraphModel[],
+): Generator<Omit<GraphJudgement, 'judge' | 'protocol' | 'job'> & { samples: { a: string; b: string } }> {
+  const { hub, examples, against } = spec;
+  if (against === 'none') return;
+  const sampleOf = ({ id, mixture }: Arm, seed: number): string =>
+    models.find((model) => model.arm === id && (mixture === undefined || model.seed === seed))!.jobs.sample!;
+  for (let seed = spec.seed; seed < spec.seed + spec.seeds; seed += 1) {
+    for (const arm of arms) {
+      const byOpponent = new Map<Arm, string[]>();
+      for (const lang of [...arm.evaluate].sort()) {
+        const other = findMonolingual(arms, against === 'hub' ? hub : lang, examples);
+        if (other === undefined || other.id === arm.id || !other.evaluate.includes(lang)) continue;
+        byOpponent.set(other, [...(byOpponent.get(other) ?? []), lang]);
+      }
+      for (const [other, languages] of byOpponent) {
+        const samples = { a: sampleOf(arm, seed), b: sampleOf(other, seed) };
+        yield { a: arm.id, b: other.id, seed, languages, samples };
+      }
+    }
+  }
 }

@@ -115,7 +115,11 @@ export async function modelHash(source: ModelSource): Promise<string> {
  */
 export async function refuseChangedFiles({ description, files }: Job): Promise<void> {
   for (const [sha256, path] of Object.entries(files)) {
-    const isModel = 'model' in description && sha256 === description.model;
+    const model =
+      description.kind === 'judge' && description.judge.by === 'local'
+        ? description.judge.model
+        : 'model' in description && description.model;
+    const isModel = sha256 === model;
     const now = isModel ? await modelHash(await resolveModel(path)) : await fileHash(path);
     if (now === sha256) continue;
     throw new MlitError(

@@ -2,10 +2,11 @@
 // a machine. So nothing is done twice, whichever experiment asks for it, and a description can be sent elsewhere.
 import { createHash } from 'node:crypto';
 import type { MixturePlan } from '../data/mixture';
+import type { JudgeProtocol } from '../eval/verdicts';
 import type { ExperimentSpec } from './spec';
 
 /** Raised when a kind of job computes something else from the same inputs. */
-const VERSIONS = { mix: 1, train: 1, sample: 1, score: 1, measure: 2 } as const;
+const VERSIONS = { mix: 1, train: 1, sample: 1, score: 1, measure: 2, judge: 1 } as const;
 
 /** What a job does. */
 export type JobKind = keyof typeof VERSIONS;
@@ -77,12 +78,49 @@ export interface MeasureDescription {
   evaluation: EvaluationKey;
 }
 
+/** A judge by all that its verdicts depend on. */
+export type JudgeKey =
+  | {
+      by: 'openai';
+      /** As verdicts name it. */
+      name: string;
+      model: string;
+      url: string;
+      protocol: JudgeProtocol;
+      /** Version of the wording. */
+      wording: string;
+      maxNewTokens: number;
+    }
+  | {
+      by: 'local';
+      name: string;
+      /** SHA-256. */
+      model: string;
+      protocol: JudgeProtocol;
+      wording: string;
+      baseDtype: string;
+      device?: 'cuda';
+      compute?: 'int8';
+    };
+
+export interface JudgeDescription {
+  kind: 'judge';
+  judge: JudgeKey;
+  /** Hashes of the sample jobs whose answers are compared; verdicts call the models by them. */
+  a: string;
+  b: string;
+  evaluation: EvaluationKey;
+  /** Languages of the prompts that are judged; sorted. */
+  languages: readonly string[];
+}
+
 export type JobDescription =
   | MixDescription
   | TrainDescription
   | SampleDescription
   | ScoreDescription
-  | MeasureDescription;
+  | MeasureDescription
+  | JudgeDescription;
 
 /** A job to be done; everything that another machine would need to do it. */
 export interface Job {

@@ -3,6 +3,7 @@ import { performance } from 'node:perf_hooks';
 import type { Assignment, Executor, JobOutcome, JobProgress } from './executor';
 import { refuseChangedFiles } from './inputs';
 import type { Job } from './job';
+import { runJudge } from './jobs/judge';
 import { runMeasure } from './jobs/measure';
 import { runMix } from './jobs/mix';
 import { runSamples, sampleGroup } from './jobs/sample';
@@ -56,6 +57,8 @@ export class LocalExecutor implements Executor {
         return runScore(work, this.workshop, onProgress);
       case 'measure':
         return runMeasure(work, this.workshop);
+      case 'judge':
+        return runJudge(work, this.workshop, onProgress);
       default:
         throw new RangeError(`executor: jobs of kind '${work.job.description.kind}' are not done one by one`);
     }

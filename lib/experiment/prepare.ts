@@ -12,6 +12,7 @@ import { packageVersion } from '../native/version';
 import { describeWarmup } from '../train/schedule';
 import { buildGraph, type JobGraph } from './graph';
 import { type Evaluation, fileHash, hashData, loadEvaluation, modelHash } from './inputs';
+import { type PreparedJudge, prepareJudges } from './judges';
 import { expandProtocol } from './protocols';
 import type { ExperimentResults } from './results';
 import type { ExperimentSpec } from './spec';
@@ -25,6 +26,7 @@ export interface Prepared {
   device: string;
   arms: readonly Arm[];
   graph: JobGraph;
+  judges: readonly PreparedJudge[];
   source: ModelSource;
   /** All training records. */
   data: readonly Example[];
@@ -62,10 +64,12 @@ export async function prepareExperiment(spec: ExperimentSpec, options: HubOption
   const dataFiles = await hashData(spec.data, data, { signal });
   const evalFiles = await hashData(spec.eval, all, { signal });
   const model = await modelHash(source);
+  const judges = await prepareJudges(spec, device, { signal, onNote, onFetch });
   const template = isTemplateFile(spec.template) ? await fileHash(spec.template) : spec.template;
   const files = {
     ...dataFiles.paths,
     ...evalFiles.paths,
+    ...Object.assign({}, ...judges.map((judge) => judge.files)),
     [model]: source.path,
     ...(template !== spec.template && { [template]: spec.template }),
   };
@@ -79,6 +83,7 @@ export async function prepareExperiment(spec: ExperimentSpec, options: HubOption
     rendering: { template, system: spec.system ?? null },
     evalLanguages,
     references: evaluation.references,
+    judges: judges.map(({ key }) => key),
     plan: (mixture, seed) => planMixture({ policy: spec.policy, ...mixture, seed }, counts),
   });
   const drawn = drawAll(graph, table);
@@ -87,6 +92,7 @@ export async function prepareExperiment(spec: ExperimentSpec, options: HubOption
     device,
     arms,
     graph,
+    judges,
     source,
     data,
     drawn,
@@ -123,6 +129,8 @@ function remarks(spec: ExperimentSpec, arms: readonly Arm[], evaluation: Evaluat
     lines.push(`evalItems is ${spec.evalItems}, but the evaluation has ${items} items: all are used`);
   if (evaluation.references === 0)
     lines.push('the evaluation has no references: answers are told by language and form only');
+  if (evaluation.references === 0 && spec.judge !== undefined)
+    lines.push('without references no judge can be tried on planted pairs: its numbers will all be grey');
   if (spec.protocol === 'pinch' && spec.languages !== undefined && !spec.languages.includes(spec.hub))
     lines.push(`languages leave out the hub '${spec.hub}': it has a share of every P all the same`);
   const evaluated = new Set(evaluation.examples.map(({ lang }) => lang));
@@ -176,6 +184,7 @@ export function storedGraph(
     arms,
     seeds: provenance.seeds,
     models: graph.models,
+    ...(graph.judgements.length > 0 && { judgements: graph.judgements }),
     estimates,
     provenance,
     ...(speed !== undefined && { speed }),

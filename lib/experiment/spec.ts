@@ -11,6 +11,7 @@ import { describeFirst, describeIssues } from '../text/issues';
 import { meantOption } from '../text/options';
 import { parseYaml } from '../text/yaml';
 import { trainFields } from '../train/options';
+import { JUDGE_SHAPE, judgeList, judgesSchema } from './judge-spec';
 
 /** Which experiments there are, by name. */
 export const PROTOCOLS = [
@@ -120,6 +121,8 @@ export const experimentSchema = z.strictObject({
    * score IF_L), the one tuned on the hub's language alone, or nothing.
    */
   against: z.enum(['monolingual', 'hub', 'none']).default('monolingual'),
+  /** Models that judge every arm's answers beside those of what `against` names: `openai:MODEL@URL`, `local:MODEL`. Default: none. */
+  judge: judgesSchema.optional(),
   /** Items of `eval` that are used, chosen by the seed. Default: all. */
   evalItems: count.optional(),
   policy: z.enum(['disjoint', 'overlap', 'nested']).default('disjoint'),
@@ -147,9 +150,9 @@ export type ExperimentSpec = z.output<typeof experimentSchema> & { name: string 
 
 /** @throws MlitError `EXPERIMENT_INVALID` naming every mistake, with the key that was probably meant */
 export function resolveExperiment(input: unknown, where = 'experiment'): ExperimentSpec {
-  const result = experimentSchema.safeParse(input);
+  const result = experimentSchema.safeParse(withJudgeList(input));
   if (!result.success) {
-    throw new MlitError('EXPERIMENT_INVALID', `${where}: ${explain(result.error, input)}`, {
+    throw new MlitError('EXPERIMENT_INVALID', `${where}: ${explain(result.error, withJudgeList(input))}`, {
       fields: { file: where },
     });
   }
@@ -165,7 +168,20 @@ export function resolveExperiment(input: unknown, where = 'experiment'): Experim
       fields: { file: where, field: idle[0]![0] },
     });
   }
+  if (result.data.judge !== undefined && result.data.against === 'none') {
+    throw new MlitError(
+      'EXPERIMENT_INVALID',
+      `${where}: judge: answers are judged beside those of what 'against' names, and this is 'none'; write against: monolingual or hub, or leave out judge`,
+      { fields: { file: where, field: 'judge' } },
+    );
+  }
   return { ...result.data, name: result.data.name ?? 'experiment' };
+}
+
+/** So that mistakes are found where they are: a judge that is named alone is a list of one. */
+function withJudgeList(input: unknown): unknown {
+  if (typeof input !== 'object' || input === null || !('judge' in input)) return input;
+  return { ...input, judge: judgeList(input.judge) };
 }
 
 /** Keys that one protocol reads: elsewhere they would be passed over without a word. */
@@ -204,11 +220,19 @@ export async function readExperiment(
     ...spec,
     data: spec.data.map(local),
     eval: spec.eval.map(local),
-    model: /[/\\]|\.gguf$/.test(spec.model) ? local(spec.model) : spec.model,
+    model: isPath(spec.model) ? local(spec.model) : spec.model,
+    ...(spec.judge !== undefined && {
+      judge: spec.judge.map((judge) => {
+        const path = /^local:(.*)$/s.exec(judge.name)?.[1];
+        return path !== undefined && isPath(path) ? { ...judge, name: `local:${beside(path)}` } : judge;
+      }),
+    }),
     template: isTemplateFile(spec.template) ? beside(spec.template) : spec.template,
     store: overrides.store === undefined ? beside(spec.store) : spec.store,
   };
 }
+
+const isPath = (model: string): boolean => /[/\\]|\.gguf$/.test(model);
 
 /** The file's name with dashes for what a folder's name here can't have, as `my-pinch` for `my pinch.yaml`. */
 function nameOf(file: string): string {
@@ -229,7 +253,9 @@ function explain(error: z.ZodError, input: unknown): string {
         ? trainSchema.shape
         : inside === 'sample'
           ? sampleSchema.shape
-          : experimentSchema.shape,
+          : inside.startsWith('judge.')
+            ? JUDGE_SHAPE
+            : experimentSchema.shape,
     );
     const place = inside === '' ? '' : `${inside}: `;
     const meant = meantOption(key, known);

@@ -34,6 +34,7 @@ export async function experimentStatus(storeFolder: string): Promise<ExperimentS
     for (const { jobs } of graph.models) {
       for (const kind of JOB_KINDS) if (jobs[kind] !== undefined) kinds.set(jobs[kind], kind);
     }
+    for (const { job } of graph.judgements ?? []) kinds.set(job, 'judge');
     const jobs = Object.fromEntries(
       JOB_KINDS.map((kind) => [kind, { total: 0, finished: 0 }]),
     ) as ExperimentStatus['jobs'];

@@ -1,11 +1,13 @@
 // One walk over an experiment's graph, kind by kind: skips what the store has, commits each job as it ends, and says how far
 // it is.
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import type { ExperimentPlan } from './estimate';
 import type { Assignment, Executor } from './executor';
-import { JOB_KINDS, type Job } from './job';
+import { canonicalJson, JOB_KINDS, type Job } from './job';
+import { isJudgeFailure } from './jobs/judge';
 import { Pace } from './pace';
 import type { Prepared } from './prepare';
 import { ProgressWriter } from './store/progress';
@@ -46,6 +48,9 @@ export class Walk {
   readonly #progress: ProgressWriter;
   /** Of the jobs done by this walk. */
   readonly #pace = new Pace();
+  /** Judgements that are open, with why; and judges that are asked no more. */
+  readonly #open: MlitError[] = [];
+  readonly #givenUp = new Set<string>();
 
   constructor(
     store: Store,
@@ -76,6 +81,14 @@ export class Walk {
         await this.#do(group);
       }
     }
+    const [first] = this.#open;
+    if (first === undefined) return;
+    const missing = this.#left().length;
+    throw new MlitError(
+      first.code,
+      `${missing} judgement${missing === 1 ? ' is' : 's are'} missing; ${first.message}. What was answered is kept, and the same command goes on`,
+      { fields: { ...first.fields, missing }, cause: first },
+    );
   }
 
   #left(): Job[] {
@@ -96,11 +109,14 @@ export class Walk {
   }
 
   async #do(jobs: readonly Job[]): Promise<void> {
+    const judge = judgeOf(jobs[0]!);
+    if (judge !== undefined && this.#givenUp.has(judge)) return;
     const byHash = new Map(jobs.map((job) => [job.hash, job]));
     const assignments: Assignment[] = [];
     for (const job of jobs) {
       const inputs = Object.fromEntries(job.needs.map((hash) => [hash, this.#store.jobFolder(hash)]));
-      assignments.push({ job, folder: await this.#store.begin(job.hash), inputs });
+      const verdicts = join(this.#store.folder, 'verdicts');
+      assignments.push({ job, folder: await this.#store.begin(job.hash), inputs, verdicts });
     }
     let startedAt = new Date().toISOString();
     let current = jobs[0]!;
@@ -145,7 +161,11 @@ export class Walk {
       }
     } catch (error) {
       const explained = await explainFullDisk(error, this.#store.folder);
-      throw explain(explained, current, this.#modelsOf(current));
+      const named = explain(explained, current, this.#modelsOf(current));
+      if (judge === undefined || !isJudgeFailure(named)) throw named;
+      this.#open.push(named);
+      // What the judge could not say of some questions it may say of others; one that refuses to be asked does so every time.
+      if (named.fields.unasked === undefined) this.#givenUp.add(judge);
     }
   }
 
@@ -166,7 +186,15 @@ export class Walk {
 
   /** `pinch-10 (seed 1)`; of a job that several share, all. */
   #modelsOf(job: Job): string {
-    const { models } = this.#prepared.graph;
+    const { models, judgements } = this.#prepared.graph;
+    const judged = judgements.filter((one) => one.job === job.hash);
+    if (judged.length > 0) {
+      const [{ judge, languages }] = judged as [(typeof judged)[0]];
+      const pairs = judged.map(
+        ({ a, b, seed }) => `${a} against ${b}${this.#prepared.spec.seeds > 1 ? ` (seed ${seed})` : ''}`,
+      );
+      return `${pairs.join(', ')} in ${languages.join(', ')} by ${judge}`;
+    }
     const named = models.filter(({ jobs }) => Object.values(jobs).includes(job.hash));
     const seeds = this.#prepared.spec.seeds > 1;
     return named.map(({ arm, seed }) => (seeds ? `${arm} (seed ${seed})` : arm)).join(', ');
@@ -175,6 +203,11 @@ export class Walk {
   close(): Promise<void> {
     return this.#progress.close();
   }
+}
+
+/** What tells the judge of a job from others. */
+function judgeOf({ description }: Job): string | undefined {
+  return description.kind === 'judge' ? canonicalJson(description.judge) : undefined;
 }
 
 function explain(error: unknown, job: Job, models: string): unknown {

@@ -9,6 +9,7 @@ import { MlitError } from '../native/errors';
 import { writeFileAtomic } from '../native/files';
 import { renderFigure } from './charts/render';
 import { type AnswersPart, answersPart } from './page/answers-part';
+import { allVerdicts, judgedPairs } from './page/judged-pairs';
 import { liveSection } from './page/live-section';
 import { reportPage } from './page/report-page';
 
@@ -80,7 +81,8 @@ export class LivePage {
       svgs.set(figure.id, await renderFigure(figure));
     }
     const stored: StoredAnswers = await storedAnswers(this.#store, this.#name);
-    this.#finished = { key, results, svgs, answers: await answersPart(stored, { signal }) };
+    const judged = judgedPairs(stored.models, allVerdicts(stored, [])).pairs;
+    this.#finished = { key, results, svgs, answers: await answersPart(stored, { judged, signal }) };
     return this.#finished;
   }
 }

@@ -2,7 +2,7 @@
 // Equal results give equal bytes, so that a report can be compared with its forerunner by any tool.
 import { open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { Qualification } from '../eval/judges/qualification';
+import { lastQualifications, type Qualification } from '../eval/judges/qualification';
 import type { VerdictLine } from '../eval/verdicts';
 import type { StoredAnswers } from '../experiment/answers';
 import type { ExperimentResults } from '../experiment/results';
@@ -13,7 +13,7 @@ import { figureSpec, renderFigure } from './charts/render';
 import { checkResults } from './check';
 import { judgeTables } from './judge-tables';
 import { answersPart } from './page/answers-part';
-import { judgedPairs } from './page/judged-pairs';
+import { allVerdicts, judgedPairs } from './page/judged-pairs';
 import { reportPage } from './page/report-page';
 import { reportMarkdown } from './report-markdown';
 import { resultsJson, sorted } from './results-json';
@@ -48,7 +48,9 @@ export async function renderReport(
   options: ReportOptions = {},
 ): Promise<Map<string, string | Uint8Array>> {
   refuseUnknownOptions('renderReport', options, NAMES);
-  const { verdicts = [], qualifications = [] } = options;
+  const { verdicts = [] } = options;
+  const own = options.answers?.qualifications ?? [];
+  const qualifications = lastQualifications([...own, ...(options.qualifications ?? [])]);
   const results = { ...collected, tables: [...collected.tables, ...judgeTables(verdicts, qualifications)] };
   checkResults(results);
   const files = new Map<string, string | Uint8Array>([
@@ -68,7 +70,7 @@ export async function renderReport(
     files.set(`figures/${figure.id}.vl.json`, `${JSON.stringify(sorted(figureSpec(figure)), null, 2)}\n`);
   }
   const stored = options.answers && answersOfResults(options.answers, results);
-  const judged = judgedPairs(stored?.models ?? [], verdicts).pairs;
+  const judged = judgedPairs(stored?.models ?? [], allVerdicts(stored, verdicts)).pairs;
   const answers = stored && (await answersPart(stored, { judged, signal: options.signal }));
   files.set('report.html', reportPage({ title: results.experiment, results, svgs, answers }));
   for (const [path, data] of options.files ?? []) files.set(path, data);
@@ -78,11 +80,14 @@ export async function renderReport(
 const NAMES = { answers: true, verdicts: true, qualifications: true, files: true, signal: true } as const;
 
 /** A store may have gone on since its results were taken: the page shows the answers that the numbers are of. */
-function answersOfResults({ models, of }: StoredAnswers, { provenance }: ExperimentResults): StoredAnswers {
+function answersOfResults(
+  { models, ...rest }: StoredAnswers,
+  { provenance }: ExperimentResults,
+): StoredAnswers {
   const jobs = new Set(
     Object.values(provenance.jobs).flatMap((seeds) => Object.values(seeds).map((each) => each.sample)),
   );
-  return { models: models.filter(({ job }) => jobs.has(job)), of };
+  return { models: models.filter(({ job }) => jobs.has(job)), ...rest };
 }
 
 /**

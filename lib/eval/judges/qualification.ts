@@ -107,11 +107,20 @@ export async function storeQualifications(verdicts: string, lines: readonly Qual
  * @throws MlitError `FILE_NOT_FOUND` where none was stored; `DATA_INVALID`
  */
 export async function readQualifications(verdicts: string): Promise<Qualification[]> {
-  const { lines } = await readSyncedLines(qualificationsFile(verdicts), QUALIFICATIONS);
+  return lastQualifications(await readQualificationLines(qualificationsFile(verdicts)));
+}
+
+/** Every line of a file of qualifications; as {@link readQualifications}. */
+export async function readQualificationLines(file: string): Promise<Qualification[]> {
+  return (await readSyncedLines(file, QUALIFICATIONS)).lines.map(({ value }) => value);
+}
+
+/** The last line of each judge, protocol, wording and language. */
+export function lastQualifications(lines: readonly Qualification[]): Qualification[] {
   const last = new Map<string, Qualification>();
-  for (const { value } of lines) {
-    const { judge, protocol, wording, lang } = value;
-    last.set(JSON.stringify([judge, protocol, wording, lang]), value);
+  for (const line of lines) {
+    const { judge, protocol, wording, lang } = line;
+    last.set(JSON.stringify([judge, protocol, wording, lang]), line);
   }
   return [...last.values()];
 }

@@ -6,6 +6,7 @@ import type { ExperimentSpec } from '../spec';
 import type { ModelResult } from '../types';
 import { commonTables, summaryTable } from './common';
 import { analyseCustom } from './custom';
+import type { JudgedModels } from './judge-scores';
 import { analyseMonolingual } from './monolingual';
 import { analyseOrders } from './orders';
 import { analysePairs } from './pairs';
@@ -16,6 +17,8 @@ import { Study } from './study';
 import { warningsOf } from './warnings';
 
 export interface AnalyseOptions {
+  /** What the experiment's judges said. Default: nobody was asked. */
+  judged?: JudgedModels;
   /** Draws of the bootstrap. Default 2,000. */
   resamples?: number;
 }

@@ -22,6 +22,8 @@ export interface ScoreTable {
   farTies: number;
   /** The share of such ties by arm and language. */
   far: Map<string, number>;
+  /** Languages in which the judge is not to be believed; programs need no qualification. */
+  unqualified: ReadonlySet<string>;
 }
 
 /**
@@ -56,7 +58,7 @@ export function scoreTable(
   opponent: (lang: string) => Arm | undefined,
 ): ScoreTable {
   const cells = new CellTable({ resamples: study.resamples, most: 100 });
-  const table: ScoreTable = { cells, pairs: 0, farTies: 0, far: new Map() };
+  const table: ScoreTable = { cells, pairs: 0, farTies: 0, far: new Map(), unqualified: new Set() };
   for (const lang of study.languages) {
     const other = opponent(lang);
     if (other === undefined) continue;

@@ -6,12 +6,15 @@ import { findMonolingual } from '../protocols/shared-arms';
 import type { ExperimentSpec } from '../spec';
 import type { Arm, ItemResult, ModelResult } from '../types';
 import { CellTable, EVERY_SEED } from './cells';
+import { type JudgedModels, type JudgedScore, judgedScores } from './judge-scores';
 
 /** Draws for every interval. */
 const RESAMPLES = 2000;
 
 export interface StudyOptions {
   summaries?: readonly MeasureSummary[];
+  /** Default: nobody. */
+  judged?: JudgedModels | undefined;
   /** Default 2,000. */
   resamples?: number;
 }
@@ -35,6 +38,8 @@ export class Study {
   readonly items: readonly string[];
   readonly summaries: readonly MeasureSummary[];
   readonly resamples: number;
+  readonly judged: JudgedModels;
+  #judgedScores: readonly JudgedScore[] | undefined;
   readonly #columns = new Map<string, Map<number, Column>>();
   readonly #tables = new Map<MeasureName, CellTable>();
 
@@ -42,6 +47,7 @@ export class Study {
     this.spec = spec;
     this.summaries = options.summaries ?? [];
     this.resamples = options.resamples ?? RESAMPLES;
+    this.judged = options.judged ?? { judgements: [], all: [] };
     this.arms = [...new Map(models.map(({ arm }) => [arm.id, arm])).values()];
     this.seeds = [...new Set(models.map(({ seed }) => seed))].sort((a, b) => a - b);
     const languages = new Set<string>();
@@ -110,6 +116,12 @@ export class Study {
     }
     this.#tables.set(name, table);
     return table;
+  }
+
+  /** What the experiment's judges said, one a judge. */
+  get judgedScores(): readonly JudgedScore[] {
+    this.#judgedScores ??= judgedScores(this);
+    return this.#judgedScores;
   }
 
   /** The arm tuned on this language alone with the whole budget. */

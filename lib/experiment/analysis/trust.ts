@@ -17,8 +17,9 @@ export function greyMatch(study: Study): Grey {
   return (arm, languages) => mean(languages, (lang) => undecidedShare(study, arm, lang)) > GREY_UNDECIDED;
 }
 
-export function greyScore({ far }: ScoreTable): Grey {
+export function greyScore({ far, cells, unqualified }: ScoreTable): Grey {
   return (arm, languages) => {
+    if (languages.some((lang) => unqualified.has(lang) && cells.has(arm, lang))) return true;
     const own = languages.flatMap((lang) => far.get(`${arm} ${lang}`) ?? []);
     return own.length > 0 && mean(own, (share) => share) > GREY_FAR;
   };

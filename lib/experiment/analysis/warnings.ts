@@ -24,6 +24,7 @@ export function warningsOf(study: Study, scores: readonly NamedScore[]): string[
     ...partialMeans(study),
     ...missingOpponents(study),
     ...farTies(scores),
+    ...study.judgedScores.flatMap(({ warnings }) => warnings),
     ...missingSeeds(study),
     ...pinchNotes(study),
     ...notes(study),

@@ -1,13 +1,22 @@
 // What jobs on this machine share while the process lives: the base model, loaded once, the language identifier, tables and
-// evaluation sets that were read.
+// evaluation sets that were read, judges with what they may still cost.
+import { join } from 'node:path';
 import { ParallelTable } from '../../data/mixture/table';
 import { readExamples } from '../../data/read';
+import type { Judge } from '../../eval/judges/judge';
+import { LocalJudge } from '../../eval/judges/local-judge';
+import { VerdictMemory } from '../../eval/judges/memory';
+import { OpenAIJudge } from '../../eval/judges/openai-judge';
+import { sha256 } from '../../eval/judges/wording';
 import { type BASE_DTYPES, Model } from '../../model/model';
 import { ChatTemplate } from '../../model/template';
 import type { Compute } from '../../native/types';
 import { type Identify, loadIdentifier } from '../../text/identify';
+import type { Assignment } from '../executor';
 import { type Evaluation, loadEvaluation } from '../inputs';
-import { canonicalJson, type EvaluationKey, type Job, type Rendering } from '../job';
+import { canonicalJson, type EvaluationKey, type Job, type JudgeKey, type Rendering } from '../job';
+import type { JudgeSpec } from '../judge-spec';
+import type { SeatedJudge } from './judge';
 
 /**
  * What a template that asks for the date is told, by all jobs: training and answers on different days would differ, and no
@@ -21,6 +30,8 @@ export interface WorkshopOptions {
   threads: number | 'auto';
   baseDtype: (typeof BASE_DTYPES)[number];
   compute: Compute;
+  /** What endpoints that judge may cost in this process, by {@link canonicalJson} of the judge. */
+  judges?: ReadonlyMap<string, Pick<JudgeSpec, 'concurrency' | 'maxCalls' | 'maxTokens'>> | undefined;
   signal?: AbortSignal | undefined;
   onNote?: ((note: string) => void) | undefined;
 }
@@ -30,6 +41,8 @@ export class Workshop implements AsyncDisposable {
   #model: { path: string; loading: Promise<Model> } | undefined;
   readonly #tables = new Map<string, Promise<ParallelTable>>();
   readonly #evaluations = new Map<string, Promise<Evaluation>>();
+  readonly #endpoints = new Map<string, OpenAIJudge>();
+  readonly #memories = new Map<string, VerdictMemory>();
 
   constructor(options: WorkshopOptions) {
     this.#options = options;
@@ -81,6 +94,47 @@ export class Workshop implements AsyncDisposable {
     );
   }
 
+  /**
+   * A judge with its memory, which is a file of the store that all of its jobs share. An endpoint is one for all jobs of this process:
+   * its budget is.
+   *
+   * @throws MlitError `STORE_LOCKED`, `DATA_INVALID` where the memory is damaged; what judges throw
+   */
+  async judge(key: JudgeKey, { job, verdicts }: Assignment): Promise<SeatedJudge> {
+    const name = canonicalJson(key);
+    const file = join(
+      verdicts,
+      `${key.name.replace(/[^\w.-]+/g, '_').slice(0, 60)}-${sha256(name).slice(0, 8)}.jsonl`,
+    );
+    const judge = key.by === 'openai' ? this.#endpoint(key, name) : await this.#localJudge(key, job);
+    let memory = this.#memories.get(file);
+    if (memory === undefined) {
+      memory = await VerdictMemory.open(file, { named: false });
+      this.#memories.set(file, memory);
+    }
+    return { judge, memory };
+  }
+
+  #endpoint({ model, url, protocol, maxNewTokens }: JudgeKey & { by: 'openai' }, name: string): OpenAIJudge {
+    let judge = this.#endpoints.get(name);
+    if (judge === undefined) {
+      const limits = this.#options.judges?.get(name);
+      const { onNote } = this.#options;
+      judge = new OpenAIJudge({ model, url, protocol, maxNewTokens, ...limits, onNote });
+      this.#endpoints.set(name, judge);
+    }
+    return judge;
+  }
+
+  /** Anew for each job: another job may have freed its model. */
+  async #localJudge({ name, model, protocol }: JudgeKey & { by: 'local' }, { files }: Job): Promise<Judge> {
+    return LocalJudge.create({
+      model: await this.model(files[model]!),
+      name: name.slice('local:'.length),
+      protocol,
+    });
+  }
+
   identifier(): Promise<Identify> {
     return loadIdentifier();
   }
@@ -91,9 +145,17 @@ export class Workshop implements AsyncDisposable {
     await (await held?.loading.catch(() => undefined))?.dispose();
   }
 
+  /** Ends what judges write to: another process may then. */
+  async closeJudges(): Promise<void> {
+    const memories = [...this.#memories.values()];
+    this.#memories.clear();
+    for (const memory of memories) await memory.close();
+  }
+
   /** For `await using`. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#freeModel();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.closeJudges();
+    await this.#freeModel();
   }
 }
 

@@ -1,5 +1,5 @@
 // What a store keeps of a finished job and of an experiment: plain JSON, readable without this library.
-import type { GraphModel } from '../graph';
+import type { GraphJudgement, GraphModel } from '../graph';
 import type { JobKind } from '../job';
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
@@ -41,6 +41,8 @@ export interface ExperimentGraph {
   }[];
   seeds: readonly number[];
   models: readonly GraphModel[];
+  /** Absent where nobody judges, and in graphs that were written before anybody could. */
+  judgements?: readonly GraphJudgement[];
   /** Seconds that each job was expected to take, by hash. */
   estimates: Readonly<Record<string, number>>;
 }

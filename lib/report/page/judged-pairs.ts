@@ -3,7 +3,7 @@
 import { personOfJudge } from '../../eval/people';
 import { pairPoints } from '../../eval/side-by-side';
 import { groupVerdicts, type VerdictGroup, type VerdictLine } from '../../eval/verdicts';
-import type { AnsweringModel } from '../../experiment/answers';
+import type { AnsweringModel, StoredAnswers } from '../../experiment/answers';
 import { PAIR_VERDICTS } from './answer-data';
 import { type JudgedPair, promptKey } from './answer-packer';
 
@@ -33,6 +33,18 @@ export function judgedPairs(
       });
   }
   return judged;
+}
+
+/** Those of the experiment's own judges, and others that do not say the same again. */
+export function allVerdicts(
+  stored: Pick<StoredAnswers, 'verdicts'> | undefined,
+  others: readonly VerdictLine[],
+): VerdictLine[] {
+  const own = stored?.verdicts ?? [];
+  const nameOf = ({ judge, protocol, wording, a, b, id, lang, sample, order }: VerdictLine): string =>
+    JSON.stringify([judge, protocol, wording, a, b, id, lang, sample, order]);
+  const known = new Set(own.map(nameOf));
+  return [...own, ...others.filter((line) => !known.has(nameOf(line)))];
 }
 
 /** The model that is meant by `ARM` or `ARM/SEED`. */

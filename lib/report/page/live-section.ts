@@ -17,6 +17,7 @@ export interface LiveState {
 export function liveSection({ status, trainings, refreshSeconds }: LiveState): Html {
   const { finished, total, secondsLeft, now } = status;
   const alive = now?.alive === true;
+  const kinds = JOB_KINDS.filter((kind) => status.jobs[kind].total > 0);
   const state =
     finished === total
       ? 'The experiment is finished.'
@@ -33,8 +34,8 @@ ${
   html`<p class="no-print"><button type="button" id="live-pause" aria-pressed="false" hidden>Pause</button> This page is read anew every ${refreshSeconds} seconds while nobody uses it.</p>`
 }
 <div class="scroll" tabindex="0" role="region" aria-label="Jobs by kind"><table>
-<thead><tr><th scope="col">jobs</th>${JOB_KINDS.map((kind) => html`<th scope="col" class="number">${kind}</th>`)}</tr></thead>
-<tbody><tr><th scope="row">done</th>${JOB_KINDS.map((kind) => html`<td class="number">${status.jobs[kind].finished} of ${status.jobs[kind].total}</td>`)}</tr></tbody>
+<thead><tr><th scope="col">jobs</th>${kinds.map((kind) => html`<th scope="col" class="number">${kind}</th>`)}</tr></thead>
+<tbody><tr><th scope="row">done</th>${kinds.map((kind) => html`<td class="number">${status.jobs[kind].finished} of ${status.jobs[kind].total}</td>`)}</tr></tbody>
 </table></div>
 ${trainings.length > 0 && trainingsTable(trainings)}
 ${trainings.some(({ answers }) => answers.length > 0) && devAnswers(trainings)}
