@@ -41,13 +41,23 @@ export function describeAnnotation(report: AnnotationReport, table: TableOf): st
       '',
       table(
         ['by', 'language', 'n', 'S(A, B)', '95 %', 'win', 'tie', 'lose', 'left out'],
-        preferences.flatMap(({ rater, ...one }) =>
-          rowsOf(one).map(([lang, side]) => preferenceRow(rater, lang, side)),
+        preferences.flatMap(({ rater, unqualified = [], ...one }) =>
+          rowsOf(one).map(([lang, side]) => {
+            const grey = lang === 'all' ? unqualified.length > 0 : unqualified.includes(lang);
+            return preferenceRow(rater, lang, side, grey);
+          }),
         ),
         title,
       ),
       '',
       'S: 50 is parity. People see a pair once, judges in both orders. Intervals are over items, given these answers and these raters.',
+      ...preferences.flatMap(({ rater, unqualified = [] }) =>
+        unqualified.length === 0
+          ? []
+          : [
+              `${MARK} not to be relied upon: ${printable(rater)} did not qualify on planted pairs in ${unqualified.map((lang) => printable(lang)).join(', ')}, or was not tried there.`,
+            ],
+      ),
     );
   if (grades !== undefined) lines.push('', ...gradeTables(grades, table));
   if (agreement.length > 0)
@@ -78,13 +88,16 @@ function rowsOf<T>({ byLanguage, all }: ByLanguage<T>): [string, T][] {
   return languages.length === 1 ? languages : [...languages, ['all', all]];
 }
 
-function preferenceRow(rater: string, lang: string, one: SideBySide): string[] {
+/** What stands at a number that is not to be relied upon, as in reports. */
+const MARK = '†';
+
+function preferenceRow(rater: string, lang: string, one: SideBySide, grey: boolean): string[] {
   const { score, pairs, wins, ties, losses, leftOut } = one;
   return [
     printable(rater),
     printable(lang),
     String(pairs),
-    number(score.value, 1),
+    `${number(score.value, 1)}${grey ? MARK : ''}`,
     interval(score, 1),
     ...[wins, ties, losses, leftOut].map(String),
   ];

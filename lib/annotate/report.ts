@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { type Agreement, agreement, type Choice, type ChoicePair, joinChoices } from '../eval/agreement';
 import { type GradeSummary, gradeRates } from '../eval/grades';
+import { greyByJudge, type Qualification, readQualifications } from '../eval/judges/qualification';
 import {
   gradesOf,
   judgeOfPerson,
@@ -53,6 +54,8 @@ export interface ByLanguage<T> {
 export interface Preference extends ByLanguage<SideBySide> {
   /** `people`, one of them as `person:NAME`, or a judge. */
   rater: string;
+  /** Languages in which a judge did not qualify on planted pairs, or was not tried: its numbers there are not to be relied upon. */
+  unqualified?: string[];
 }
 
 /** How far two agree on the questions that both answered. */
@@ -113,11 +116,12 @@ export async function annotationReport(
   }
   const own = await readVerdicts(join(folder, VERDICTS_FILE)).catch(none);
   const lines = ofModels(own, task, join(folder, VERDICTS_FILE));
+  const qualifications: Qualification[] = [];
   for (const file of judgeVerdicts) {
-    const others = ofModels(await readVerdicts(file), task, file);
-    lines.push(...others);
+    for (const line of ofModels(await readVerdicts(file), task, file)) lines.push(line);
+    qualifications.push(...(await readQualifications(file).catch(none)));
   }
-  return choicesReport(task, lines, resampling);
+  return choicesReport(task, lines, qualifications, resampling);
 }
 
 /** The verdicts with the task's A as A. */
@@ -144,6 +148,7 @@ interface Rater {
 function choicesReport(
   task: AnnotationTask,
   lines: readonly VerdictLine[],
+  qualifications: readonly Qualification[],
   options: SideBySideOptions,
 ): AnnotationReport {
   const known = new Set(task.items.map(keyOf));
@@ -170,7 +175,9 @@ function choicesReport(
     ...groups.map(({ name, verdicts }) => {
       const same = verdicts.filter((line) => judged.has(keyOf(line)));
       const pooled = verdictPairs({ ...same[0]!, judge: name, verdicts: same });
-      return preference(name, [...pooled, ...ties(new Set(same.map(({ lang }) => lang)))], options);
+      const languages = [...new Set(same.map(({ lang }) => lang))].sort();
+      const unqualified = languages.filter((lang) => greyByJudge(verdicts[0]!, [lang], qualifications));
+      return { ...preference(name, [...pooled, ...ties(new Set(languages))], options), unqualified };
     }),
   ].filter(({ all }) => all.pairs + all.leftOut > 0);
   const machineRaters = groups.map(({ name, verdicts }) => ({

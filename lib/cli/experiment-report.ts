@@ -1,9 +1,6 @@
 // `mlit experiment report`: tables, figures and provenance of what a store has, as a folder; on demand with what trackers read.
 import { dirname, join } from 'node:path';
 import { type Command, Option } from 'commander';
-import { type Qualification, readQualifications } from '../eval/judges/qualification';
-import { lastWords } from '../eval/people';
-import { readVerdicts, type VerdictLine } from '../eval/verdicts';
 import { storedAnswers } from '../experiment/answers';
 import { collectResults } from '../experiment/collect';
 import type { ExperimentResults } from '../experiment/results';
@@ -11,6 +8,7 @@ import { Store } from '../experiment/store/store';
 import { isMlitError } from '../native/errors';
 import { printable } from '../native/untrusted';
 import { describeResults } from '../report/describe';
+import { readJudgeFiles } from '../report/judge-files';
 import { judgedPairs } from '../report/page/judged-pairs';
 import { type Tracker, trackerFiles } from '../report/trackers/files';
 import { writeReport } from '../report/write-report';
@@ -66,7 +64,7 @@ async function report(dir: string, flags: Flags, signal: AbortSignal): Promise<v
   if (flags.out !== undefined && names.length > 1) {
     throw new UsageError(`--out is for one experiment; --name chooses among ${names.join(', ')}`);
   }
-  const { verdicts, qualifications } = await readJudges(flags.verdicts ?? []);
+  const { verdicts, qualifications } = await readJudgeFiles(flags.verdicts ?? []);
   const all: { folder: string; results: ExperimentResults }[] = [];
   for (const name of names) {
     signal.throwIfAborted();
@@ -93,22 +91,6 @@ async function report(dir: string, flags: Flags, signal: AbortSignal): Promise<v
       await printLine(`${describeResults(results)}\n\nreport: ${join(folder, 'report.html')}\n`);
   }
   if (flags.json) await printJson(all.map(({ folder, results }) => ({ folder, ...results })));
-}
-
-/** Verdicts, and what planted pairs said of who gave them: nothing where nobody was tried. */
-async function readJudges(
-  files: readonly string[],
-): Promise<{ verdicts: VerdictLine[]; qualifications: Qualification[] }> {
-  const read = { verdicts: [] as VerdictLine[], qualifications: [] as Qualification[] };
-  for (const file of files) {
-    read.verdicts.push(...lastWords(await readVerdicts(file)));
-    const tried = await readQualifications(file).catch((error: unknown) => {
-      if (isMlitError(error) && error.code === 'FILE_NOT_FOUND') return [];
-      throw error;
-    });
-    read.qualifications.push(...tried);
-  }
-  return read;
 }
 
 function trackersOf({ tensorboard, wandb }: Flags): Tracker[] {

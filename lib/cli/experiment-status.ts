@@ -17,6 +17,7 @@ interface Flags {
   watch?: boolean;
   name?: string;
   html?: string;
+  verdicts?: string[];
   json?: boolean;
 }
 
@@ -33,6 +34,12 @@ export function addExperimentStatus(experiment: Command): void {
         'also the report’s page of what is finished and what goes on; with --watch written anew every ten seconds',
       ),
     )
+    .addOption(
+      new Option(
+        '--verdicts <file...>',
+        'with --html: what judges or people said of pairs of answers, as in `mlit experiment report`',
+      ),
+    )
     .addOption(new Option('--json', 'as JSON on stdout; with --watch a line each time'))
     .action(async (dir: string, flags: Flags) => {
       const { signal, release } = abortOnSignals();
@@ -45,12 +52,14 @@ export function addExperimentStatus(experiment: Command): void {
 }
 
 async function watch(dir: string, flags: Flags, signal: AbortSignal): Promise<void> {
+  if (flags.verdicts !== undefined && flags.html === undefined)
+    throw new UsageError('--verdicts: stands on the page, which --html FILE writes');
   const followers = new Map<string, TrainingFollower>();
   const view = flags.json ? undefined : new StatusView(flags.watch === true);
   let page: PageWriter | undefined;
   for (;;) {
     const all = await statusOf(dir, flags.name);
-    if (flags.html !== undefined) page ??= new PageWriter(dir, pageOf(all), flags.html, signal);
+    if (flags.html !== undefined) page ??= new PageWriter(dir, pageOf(all), flags, signal);
     if (view === undefined) await printJson(all);
     else {
       const shown: Shown[] = [];
@@ -96,8 +105,8 @@ class PageWriter {
   readonly #signal: AbortSignal;
   #last = Number.NEGATIVE_INFINITY;
 
-  constructor(dir: string, name: string, file: string, signal: AbortSignal) {
-    this.#page = new LivePage(dir, name);
+  constructor(dir: string, name: string, { html: file = '', verdicts }: Flags, signal: AbortSignal) {
+    this.#page = new LivePage(dir, name, { verdicts });
     this.#file = file;
     this.#signal = signal;
     note(`the page: ${file}`);

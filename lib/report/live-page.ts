@@ -7,11 +7,14 @@ import type { ExperimentResults } from '../experiment/results';
 import { type ExperimentStatus, experimentStatus } from '../experiment/status';
 import { MlitError } from '../native/errors';
 import { writeFileAtomic } from '../native/files';
+import { refuseUnknownOptions } from '../text/options';
 import { renderFigure } from './charts/render';
+import { judgeFilesVersion, readJudgeFiles } from './judge-files';
 import { type AnswersPart, answersPart } from './page/answers-part';
 import { allVerdicts, judgedPairs } from './page/judged-pairs';
 import { liveSection } from './page/live-section';
 import { reportPage } from './page/report-page';
+import { withJudges } from './write-report';
 
 /** What does not change as long as no further job is finished. */
 interface Finished {
@@ -26,10 +29,17 @@ export class LivePage {
   readonly #store: string;
   readonly #name: string;
   readonly #follower: TrainingFollower;
+  readonly #verdicts: readonly string[];
   #finished: Finished | undefined;
 
-  /** @param storeFolder the folder that the experiment's `store` names */
-  constructor(storeFolder: string, name: string) {
+  /**
+   * @param storeFolder the folder that the experiment's `store` names
+   * @param options.verdicts files of what judges or people said of pairs of answers, read again where they have changed; models are called
+   * ARM, or ARM/SEED. Default none
+   */
+  constructor(storeFolder: string, name: string, options: { verdicts?: readonly string[] | undefined } = {}) {
+    refuseUnknownOptions('LivePage', options, { verdicts: true });
+    this.#verdicts = options.verdicts ?? [];
     this.#store = storeFolder;
     this.#name = name;
     this.#follower = new TrainingFollower(storeFolder, name);
@@ -69,19 +79,21 @@ export class LivePage {
   }
 
   async #finishedAt({ jobs }: ExperimentStatus, signal: AbortSignal | undefined): Promise<Finished> {
-    const key = JSON.stringify(jobs);
+    const key = JSON.stringify([jobs, await judgeFilesVersion(this.#verdicts)]);
     if (this.#finished?.key === key) return this.#finished;
-    const results = await collectResults(this.#store, this.#name).catch((error: unknown) => {
+    const collected = await collectResults(this.#store, this.#name).catch((error: unknown) => {
       if (error instanceof MlitError && error.code === 'EXPERIMENT_INVALID') return undefined;
       throw error;
     });
+    const stored: StoredAnswers = await storedAnswers(this.#store, this.#name);
+    const judges = await readJudgeFiles(this.#verdicts);
+    const results = collected && withJudges(collected, { answers: stored, ...judges });
     const svgs = new Map<string, string>();
     for (const figure of results?.figures ?? []) {
       signal?.throwIfAborted();
       svgs.set(figure.id, await renderFigure(figure));
     }
-    const stored: StoredAnswers = await storedAnswers(this.#store, this.#name);
-    const judged = judgedPairs(stored.models, allVerdicts(stored, [])).pairs;
+    const judged = judgedPairs(stored.models, allVerdicts(stored, judges.verdicts)).pairs;
     this.#finished = { key, results, svgs, answers: await answersPart(stored, { judged, signal }) };
     return this.#finished;
   }

@@ -49,9 +49,7 @@ export async function renderReport(
 ): Promise<Map<string, string | Uint8Array>> {
   refuseUnknownOptions('renderReport', options, NAMES);
   const { verdicts = [] } = options;
-  const own = options.answers?.qualifications ?? [];
-  const qualifications = lastQualifications([...own, ...(options.qualifications ?? [])]);
-  const results = { ...collected, tables: [...collected.tables, ...judgeTables(verdicts, qualifications)] };
+  const results = withJudges(collected, options);
   checkResults(results);
   const files = new Map<string, string | Uint8Array>([
     ['report.md', reportMarkdown(results)],
@@ -75,6 +73,19 @@ export async function renderReport(
   files.set('report.html', reportPage({ title: results.experiment, results, svgs, answers }));
   for (const [path, data] of options.files ?? []) files.set(path, data);
   return files;
+}
+
+/** Results with the tables of judges behind the others. */
+export function withJudges(
+  results: ExperimentResults,
+  {
+    answers,
+    verdicts = [],
+    qualifications = [],
+  }: Pick<ReportOptions, 'answers' | 'verdicts' | 'qualifications'>,
+): ExperimentResults {
+  const tried = lastQualifications([...(answers?.qualifications ?? []), ...qualifications]);
+  return { ...results, tables: [...results.tables, ...judgeTables(verdicts, tried)] };
 }
 
 const NAMES = { answers: true, verdicts: true, qualifications: true, files: true, signal: true } as const;

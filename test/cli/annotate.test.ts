@@ -131,6 +131,7 @@ describe('mlit annotate', () => {
         (['AB', 'BA'] as const).map((order) => ({
           ...line,
           judge: 'local:m',
+          wording: 'abcdef01',
           a: line.b,
           b: line.a,
           order,
@@ -146,6 +147,25 @@ describe('mlit annotate', () => {
     expect(text.stdout).not.toContain('\u001b');
     expect(text.stdout).toMatch(/^person:ana +all +10 +100\.0 /m);
     expect(text.stdout).toMatch(/^local:m +people +all +20 /m);
+    expect(text.stdout).toMatch(/^local:m +all +10 +95\.0† /m);
+    expect(text.stdout).toContain(
+      '† not to be relied upon: local:m did not qualify on planted pairs in en, he,',
+    );
+    const accuracy = { value: 1, n: 4 };
+    jsonl('judge.qualifications.jsonl', [
+      {
+        ...{
+          judge: 'local:m',
+          protocol: 'tie',
+          wording: 'abcdef01',
+          lang: 'en',
+          pairs: 4,
+          accuracy,
+          outOfForm: 0,
+        },
+        ...{ byKind: {}, qualified: true, at: '2026-01-01T00:00:00Z' },
+      },
+    ]);
     const json = await mlit(['annotate', 'task', '--report', '--judge-verdicts', 'judge.jsonl', '--json'], {
       cwd: folder,
     });
@@ -166,6 +186,10 @@ describe('mlit annotate', () => {
       'local:m',
     ]);
     expect(report.preferences[3]!.all.score.value).toBe(95);
+    expect(report.preferences.map(({ unqualified }) => unqualified)).toEqual([
+      ...[undefined, undefined, undefined],
+      ['he'],
+    ]);
   }, 60_000);
 
   it('has on the disk whatever it took when it is killed, and goes on', async () => {

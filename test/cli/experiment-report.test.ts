@@ -72,6 +72,16 @@ describe('mlit experiment report', () => {
     expect(page).toContain('The experiment is finished.');
     expect(page).toContain('<svg class="curve"');
     expect(page).not.toContain('data-refresh=');
+    expect(page).not.toContain('gt;Eve');
+    const status = ['experiment', 'status', 'runs', '--verdicts', 'verdicts.jsonl'];
+    expect(await mlit([...status, '--html', 'live.html'], { cwd })).toMatchObject({ code: 0 });
+    const judged = await readFile(join(cwd, 'live.html'), 'utf8');
+    expect(judged).toContain('<option value="person:&lt;b&gt;Eve&lt;/b&gt; (tie)">');
+    expect(judged).toContain('Side by side, by judges');
+    expect(await mlit(status, { cwd })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--verdicts: stands on the page'),
+    });
     const unknown = await mlit(['experiment', 'status', 'runs', '--name', 'other'], { cwd });
     expect(unknown).toMatchObject({
       code: 2,
