@@ -9,6 +9,7 @@ import { Experiment } from '../../lib/experiment/experiment';
 import type { ExperimentResults } from '../../lib/experiment/results';
 import { resolveExperiment } from '../../lib/experiment/spec';
 import { experimentStatus } from '../../lib/experiment/status';
+import { query } from '../../lib/experiment/store/read-model';
 import { renderReport } from '../../lib/report/write-report';
 import { smallExperiment } from '../support/experiment';
 import {
@@ -130,6 +131,15 @@ describe('judges of an experiment', () => {
     const files = await renderReport(results, { answers });
     expect(files.get('report.html')).toContain(`<option value="openai:gpt-x@${host} (forced)">`);
     expect(files.get('tables/judge-qualifications.csv')).toMatch(/English \(en\),100,/);
+    const asRows = `SELECT a, b, count(*) AS n, count(*) FILTER (identical) AS same
+      FROM judgements JOIN verdicts ON job = judge_job GROUP BY ALL`;
+    expect((await query(store, asRows)).rows).toEqual([
+      ['pinch-50', 'pinch-0', String(VERDICTS), String(VERDICTS - asked)].map((each, at) =>
+        at < 2 ? each : Number(each),
+      ),
+    ]);
+    const costs = await query(store, "SELECT jobs FROM costs WHERE kind = 'judge'");
+    expect(costs.rows).toEqual([[1]]);
     const [status] = await experimentStatus(store);
     expect(status!.jobs.judge).toEqual({ total: 1, finished: 1 });
   });

@@ -143,6 +143,8 @@ describe('query', () => {
     expect(Object.fromEntries(rows)).toEqual({
       experiments: 1,
       models: 2,
+      judgements: 0,
+      verdicts: 0,
       jobs: 7,
       estimates: 1,
       train_steps: 2,
@@ -254,7 +256,7 @@ describe('query', () => {
 
   it.each([
     ['SELCT 1', /syntax error at or near "SELCT"/],
-    ['SELECT * FROM job', /There are experiments, models, jobs/],
+    ['SELECT * FROM job', /There are experiments, models, judgements, jobs/],
     ['SELECT speed FROM jobs', /"speed" not found/],
     ['', /expected one statement, found 0/],
     ['SELECT 1; SELECT 2', /expected one statement, found 2/],

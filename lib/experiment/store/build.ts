@@ -20,6 +20,7 @@ export async function buildReadModel(
   for (const statement of schemaStatements()) await connection.run(statement);
   await insert(connection, 'experiments', graphs.map(experimentRow));
   await insert(connection, 'models', graphs.flatMap(modelRows));
+  await insert(connection, 'judgements', graphs.flatMap(judgementRows));
   await insert(connection, 'estimates', graphs.flatMap(estimateRows));
   await insert(connection, 'jobs', store.jobs().map(jobRow));
   await insert(connection, 'mixtures', await mixtureRows(store));
@@ -65,6 +66,10 @@ function modelRows({ experiment, arms, models }: ExperimentGraph): Row[] {
       ...Object.fromEntries(Object.entries(jobs).map(([kind, hash]) => [`${kind}_job`, hash])),
     };
   });
+}
+
+function judgementRows({ experiment, judgements = [] }: ExperimentGraph): Row[] {
+  return judgements.map(({ job, ...judgement }) => ({ experiment, ...judgement, judge_job: job }));
 }
 
 function estimateRows({ experiment, estimates }: ExperimentGraph): Row[] {
@@ -175,6 +180,25 @@ const LOADS: readonly Load[] = [
     table: 'likelihoods',
     fields: { ...RECORD, nats: 'DOUBLE', tokens: 'BIGINT', bytes: 'BIGINT' },
     select: `${KEY}, nats, tokens, bytes`,
+  },
+  {
+    kind: 'judge',
+    file: 'verdicts.jsonl',
+    table: 'verdicts',
+    fields: {
+      judge: 'VARCHAR',
+      id: 'VARCHAR',
+      item: 'VARCHAR',
+      lang: 'VARCHAR',
+      sample: 'INTEGER',
+      order: 'VARCHAR',
+      verdict: 'VARCHAR',
+      reason: 'VARCHAR',
+      model: 'VARCHAR',
+      identical: 'BOOLEAN',
+    },
+    select: `judge, id, item, lang, sample, "order" AS shown, verdict, reason, model,
+      coalesce(identical, false) AS identical`,
   },
 ];
 

@@ -2,7 +2,7 @@
 import { MEASURES, type MeasureDefinition } from '../../eval/measures/names';
 
 /** Raised with every change of tables or views, so that an older results.duckdb is built again. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 interface Table {
   about: string;
@@ -43,11 +43,24 @@ export const TABLES = {
       measure_job: job('measure'),
     },
   },
+  judgements: {
+    about: 'One row an arm that a judge compares with another, a repetition each; its job may be open.',
+    columns: {
+      experiment,
+      judge: ['VARCHAR', 'judge, as verdicts name it'],
+      protocol: ['VARCHAR', 'forced, or tie where it may say that neither is better'],
+      a: ['VARCHAR', 'arm whose points are counted'],
+      b: ['VARCHAR', 'arm that it is compared with'],
+      seed: ['BIGINT', 'seed of the repetition'],
+      languages: ['VARCHAR[]', 'languages of the prompts that are judged'],
+      judge_job: job('judge'),
+    },
+  },
   jobs: {
     about: 'One row a finished job; a job may serve several experiments.',
     columns: {
       job: ['VARCHAR', 'hash of the job: its name and its folder in jobs/'],
-      kind: ['VARCHAR', 'mix, train, sample, score or measure'],
+      kind: ['VARCHAR', 'mix, train, sample, score, measure or judge'],
       started_at: ['TIMESTAMP', 'when it began, UTC'],
       seconds: ['DOUBLE', 'time it took; of jobs done together, its share'],
       host: ['VARCHAR', 'machine that did it'],
@@ -144,6 +157,22 @@ export const TABLES = {
       bytes: ['BIGINT', 'UTF-8 bytes of the response'],
     },
   },
+  verdicts: {
+    about: 'One row a pair of answers as a judge saw it in one order.',
+    columns: {
+      job: job('judge'),
+      judge: ['VARCHAR', 'judge, as verdicts name it'],
+      id,
+      item,
+      lang,
+      sample,
+      shown: ['VARCHAR', 'AB: it read the answer of A first; else BA'],
+      verdict: ['VARCHAR', 'A, B or tie, wherever it saw them; NULL where its answer was out of form'],
+      reason: ['VARCHAR', 'why it is NULL'],
+      model: ['VARCHAR', 'what the endpoint said that it was'],
+      identical: ['BOOLEAN', 'the texts are the same: a tie, and nobody was asked'],
+    },
+  },
   meta: {
     about: 'What this file was built from.',
     columns: { key: ['VARCHAR', 'fingerprint, schema or built_at'], value: ['VARCHAR', 'its value'] },
@@ -199,6 +228,7 @@ export const VIEWS = {
     sql: `
       WITH used AS (
         SELECT DISTINCT experiment, unnest([mix_job, train_job, sample_job, score_job, measure_job]) AS job FROM models
+        UNION SELECT experiment, judge_job FROM judgements
       )
       SELECT used.experiment, kind, count(*) AS jobs, sum(jobs.seconds) AS seconds,
         sum(estimates.seconds) AS expected_seconds
