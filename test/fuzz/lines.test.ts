@@ -36,27 +36,32 @@ const property = <T>(name: string, inputs: fc.Arbitrary<T>, check: (input: T) =>
 const write = hostileFolder();
 const lines = (...values: unknown[]): string => values.map((value) => `${textOf(value)}\n`).join('');
 
+/** Damaged in any way, or cut where its writer was killed. */
+const torn = (valid: string): fc.Arbitrary<Buffer> =>
+  fc.oneof(
+    damaged(valid),
+    fc.nat(valid.length).map((length) => Buffer.from(valid.slice(0, length))),
+  );
+
 /**
- * A writer who opens a file either refuses it, which changes no byte, or keeps its whole lines and puts its own behind them; so also
- * after a second time.
+ * A writer who opens a file either refuses it, which changes no byte, or keeps its whole lines and puts `line` behind them; so also
+ * the second time.
  */
-async function keepsWhatIsWhole(file: string, append: () => Promise<void>): Promise<void> {
-  for (let times = 0; times < 2; times += 1) {
-    const before = readFileSync(file);
-    const whole = before.subarray(0, before.lastIndexOf(10) + 1);
-    const taken = await answers(() => append().then(() => true));
-    const after = readFileSync(file);
-    if (!taken) {
-      expect(after.equals(before)).toBe(true);
-      return;
-    }
-    expect(after.at(-1)).toBe(10);
-    const added = after.length - after.subarray(0, -1).lastIndexOf(10) - 1;
-    // Blocks of zeros that a machine without power left behind are no line, although one may end in a newline.
-    const kept = after.subarray(0, after.length - added);
-    expect(whole.subarray(0, kept.length).equals(kept)).toBe(true);
-    if (!whole.includes(0)) expect(kept.length).toBe(whole.length);
+async function keepsWhatIsWhole(file: string, line: unknown, append: () => Promise<void>): Promise<void> {
+  const before = readFileSync(file);
+  if (!(await answers(() => append().then(() => true)))) {
+    expect(readFileSync(file).equals(before)).toBe(true);
+    return;
   }
+  // Blocks of zeros that a machine without power has left are no line, although one may end like it.
+  const whole = before.includes(0) ? undefined : before.subarray(0, before.lastIndexOf(10) + 1).toString();
+  const after = readFileSync(file, 'utf8');
+  expect(after.endsWith(lines(line))).toBe(true);
+  const kept = after.slice(0, -lines(line).length);
+  expect(before.toString().startsWith(kept)).toBe(true);
+  if (whole !== undefined) expect(kept).toBe(whole);
+  await append();
+  expect(readFileSync(file, 'utf8')).toBe(after + lines(line));
 }
 
 const at = '2026-01-31T12:00:00Z';
@@ -86,7 +91,10 @@ describe('verdicts', () => {
     personPairs(last);
     personChoices(last);
     machineChoices(last);
-    for (const line of read) expect(turnedAbout(turnedAbout(line))).toEqual(line);
+    for (const line of read) {
+      expect(['A', 'B', 'tie', null]).toContain(line.verdict);
+      expect(turnedAbout(turnedAbout(line))).toEqual(line);
+    }
   };
   for (const [name, line] of [
     ['a judge', verdict],
@@ -101,12 +109,12 @@ describe('verdicts', () => {
     });
   property(
     'of damaged bytes, read and written on',
-    damaged(lines(verdict, byPerson, { ...verdict, order: 'BA' })),
+    torn(lines(verdict, byPerson, { ...verdict, order: 'BA' })),
     async (bytes) => {
       const file = write('verdicts.jsonl', bytes);
       const read = await answers(() => readVerdicts(file), 'verdicts.jsonl:');
       use(read ?? []);
-      await keepsWhatIsWhole(file, async () => {
+      await keepsWhatIsWhole(file, verdict, async () => {
         await using open = await openVerdicts(file);
         await open.append([verdict]);
       });
@@ -128,10 +136,10 @@ describe('ratings', () => {
     const read = await answers(() => readRatings(file), 'ratings.jsonl:');
     for (const { sample } of gradesOf(lastWords(read ?? []))) expect(sample).toBeGreaterThanOrEqual(0);
   });
-  property('of damaged bytes, read and written on', damaged(lines(...all)), async (bytes) => {
+  property('of damaged bytes, read and written on', torn(lines(...all)), async (bytes) => {
     const file = write('ratings.jsonl', bytes);
     await answers(() => readRatings(file), 'ratings.jsonl:');
-    await keepsWhatIsWhole(file, async () => {
+    await keepsWhatIsWhole(file, all[0], async () => {
       await using open = await openRatings(file);
       await open.append([all[0]!]);
     });
@@ -160,10 +168,10 @@ describe('qualifications', () => {
     const read = await answers(() => readQualifications(verdicts), `${name}:`);
     for (const { pairs } of read ?? []) expect(pairs).toBeGreaterThan(0);
   });
-  property('of damaged bytes, read and written on', damaged(lines(one, one)), async (bytes) => {
+  property('of damaged bytes, read and written on', torn(lines(one, one)), async (bytes) => {
     const file = write(name, bytes);
     await answers(() => readQualifications(verdicts), `${name}:`);
-    await keepsWhatIsWhole(file, () => storeQualifications(verdicts, [one]));
+    await keepsWhatIsWhole(file, one, () => storeQualifications(verdicts, [one]));
   });
 });
 
@@ -188,7 +196,9 @@ describe('a task for people', () => {
         put(textOf(value));
         const read = await answers(() => findTask(folder), TASK_FILE);
         if (read === undefined) return;
-        expect(turnsFor(read, 'ana').length).toBeGreaterThanOrEqual(0);
+        for (const { item, model = 0 } of turnsFor(read, 'ana'))
+          expect(typeof read.items[item]!.answers[model]).toBe('string');
+        for (const item of read.items) expect(item.answers).toHaveLength(read.models.length);
         expect(describeTask(read)).not.toMatch(/[\0\u001b]/);
       },
     );
@@ -237,9 +247,9 @@ describe('an experiment’s journal', () => {
     threads: 1,
     summary: {},
   } as unknown as FinishedJob;
-  property('of damaged bytes, read and written on', damaged(lines(job, job)), async (bytes) => {
+  property('of damaged bytes, read and written on', torn(lines(job, job)), async (bytes) => {
     const file = write('journal.jsonl', bytes);
-    await keepsWhatIsWhole(file, async () => {
+    await keepsWhatIsWhole(file, job, async () => {
       const { length } = await readJournal(file);
       const journal = await Journal.open(file, length);
       await journal.append(job);

@@ -27,6 +27,7 @@ const lines = (count: number, line: (at: number) => string): string =>
 describe('a text in YAML', () => {
   it.each([
     ['', null],
+    ['\uFEFF# so\r\na: 1\r\n...\r\n', { a: 1 }],
     [
       'a: 1\nb: [2, x, 3.5, true, ~, 0x10, "no", no]\nc:\n  d: >\n   e\n   f\n',
       { a: 1, b: [2, 'x', 3.5, true, null, 16, 'no', 'no'], c: { d: 'e f\n' } },
