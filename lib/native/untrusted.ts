@@ -27,9 +27,9 @@ export function shown(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }
 
-/** A name for a message: at most 40 characters of it. */
-export function shortened(name: string): string {
-  return name.length > 40 ? `${name.slice(0, 39)}…` : name;
+/** A name for a message: at most `most` characters of it, 40 by default. */
+export function shortened(name: string, most = 40): string {
+  return name.length > most ? `${name.slice(0, most - 1)}…` : name;
 }
 
 /**

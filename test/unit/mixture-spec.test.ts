@@ -154,6 +154,20 @@ describe('text', () => {
     );
   });
 
+  it('says little of a line that is long', () => {
+    const long = 'x'.repeat(70_000);
+    for (const line of [`mono:${long}`, `mono:${long}=1,${long}=2`, `${long}:n=1`, `explicit:${long}=1`]) {
+      let message = '';
+      try {
+        parseMixtureSpec(line);
+      } catch (error) {
+        message = (error as Error).message;
+      }
+      expect(message.length).toBeGreaterThan(40);
+      expect(message.length).toBeLessThan(1000);
+    }
+  });
+
   it('reads a YAML file with the same keys', async () => {
     const file = join(folder, 'pinch.yaml');
     writeFileSync(file, 'kind: pinch\ncount: 40\nlanguages: [zh, ar]\nn: 480\n');

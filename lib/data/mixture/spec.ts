@@ -75,8 +75,7 @@ const TEXTS = new Set(['language', 'languages', 'hub', 'order', 'a', 'b', 'polic
 export function parseMixtureSpec(value: unknown, defaults: { n: number }): MixtureSpec;
 export function parseMixtureSpec(value: unknown): MixtureInput;
 export function parseMixtureSpec(value: unknown, defaults: { n?: number } = {}): MixtureInput {
-  const name =
-    typeof value === 'string' ? ` '${value.length > 120 ? `${value.slice(0, 119)}…` : value}'` : '';
+  const name = typeof value === 'string' ? ` '${shortened(value, 120)}'` : '';
   const input = typeof value === 'string' ? fromText(value) : value;
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     throw invalid(`mixture: expected KIND:key=value,… or a mapping with kind, got ${shown(value)}`);
@@ -210,10 +209,11 @@ function fromText(text: string): Record<string, unknown> {
     const value = part.slice(equals + 1).trim();
     if (equals <= 0 || value === '') {
       throw invalid(
-        `mixture '${text}': expected key=value between commas, got '${part}' (languages are joined by +)`,
+        `mixture '${shortened(text, 120)}': expected key=value between commas, got '${shortened(part)}' (languages are joined by +)`,
       );
     }
-    if (key === 'kind' || keys.has(key)) throw invalid(`mixture '${text}': '${key}' is given twice`);
+    if (key === 'kind' || keys.has(key))
+      throw invalid(`mixture '${shortened(text, 120)}': '${shortened(key)}' is given twice`);
     keys.add(key);
     const read = TEXTS.has(key) ? value : numberOr(value);
     if (map !== undefined && !Object.hasOwn(SCHEMAS[kind as Kind].shape, key)) counts[key] = read;
