@@ -240,6 +240,7 @@ export { type CollectedModels, collectModels, collectResults } from './experimen
 export type { ExperimentPlan } from './experiment/estimate';
 export { Experiment, type ExperimentOptions } from './experiment/experiment';
 export type { JobKind } from './experiment/job';
+export type { JudgeInput, JudgeSpec } from './experiment/judge-spec';
 export { TrainingFollower, type TrainingView } from './experiment/live';
 export { expandProtocol } from './experiment/protocols';
 export type { ExperimentResults, ResultFigure, ResultTable } from './experiment/results';

@@ -9,7 +9,7 @@ import type { ResultTable } from '../results';
 import { CellTable } from './cells';
 import type { ScoreTable } from './scores';
 import type { Study } from './study';
-import { ARM_COLUMN, aboutIntervals } from './words';
+import { ARM_COLUMN } from './words';
 
 /** What the judges of an experiment said, and what they were to say. */
 export interface JudgedModels {
@@ -111,7 +111,7 @@ export function judgedTable(
   return {
     id,
     title: `${title}: what it is made of`,
-    caption: `S over all prompts that the arm is judged on, with its two worst cases: what it would be if the arm had lost, or won, every pair that was left out for want of a valid verdict in both orders. Ties are pairs that came out differently in the two orders, texts that are the same, and, where the judge may say so, ties by its word. A judge that goes by the place of an answer gives few pairs the same verdict in both orders. ${aboutIntervals(study)}`,
+    caption: `S over all prompts that the arm is judged on, with its two worst cases: what it would be if the arm had lost, or won, every pair that was left out for want of a valid verdict in both orders. Ties are pairs that came out differently in the two orders, texts that are the same, and, where the judge may say so, ties by its word. A judge that goes by the place of an answer gives few pairs the same verdict in both orders. Languages and seeds together; n counts pairs.`,
     columns: [
       ARM_COLUMN,
       { key: 'score', label: 'S', kind: 'number', unit: 'points', better: 'higher' },
