@@ -147,8 +147,10 @@ export {
   judgePairs,
 } from './eval/judges/judge-pairs';
 export { LocalJudge, type LocalJudgeOptions } from './eval/judges/local-judge';
+export { LocalRater, type LocalRaterOptions } from './eval/judges/local-rater';
 export { VerdictMemory } from './eval/judges/memory';
 export { OpenAIJudge, type OpenAIJudgeOptions } from './eval/judges/openai-judge';
+export { OpenAIRater, type OpenAIRaterOptions } from './eval/judges/openai-rater';
 export { type PlantedPair, plantPairs, type QualifyOptions, qualifyJudge } from './eval/judges/planted';
 export {
   greyByJudge,
@@ -158,7 +160,8 @@ export {
   readQualifications,
 } from './eval/judges/qualification';
 export { type RateAnswersOptions, type Rated, type RatedLanguage, rateAnswers } from './eval/judges/rate';
-export type { MachineRubric } from './eval/judges/wording';
+export type { Rater, RatingNumbers, RatingQuestion, RatingReply } from './eval/judges/rater';
+export type { MachineRubric, RatedMaterial } from './eval/judges/wording';
 export { labelItems } from './eval/label-set';
 export { type LabelItem, type LabelOptions, type LabelScore, scoreLabels } from './eval/labels';
 export {

@@ -74,7 +74,12 @@ export function addModelFlags(command: Command): Command {
       'a .gguf file, a Hugging Face folder, hf:owner/name[@revision][:FILE.gguf], or a name that `mlit pull` knows',
     ),
   );
-  return addMachineFlags(command)
+  return addResultFlags(addMachineFlags(command));
+}
+
+/** What stands at the end of most commands: how results are printed, and the file that stands under the flags. */
+export function addResultFlags(command: Command): Command {
+  return command
     .addOption(new Option('--json', 'results as JSON on stdout'))
     .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'));
 }
@@ -108,15 +113,17 @@ export function addMachineFlags(command: Command): Command {
     );
 }
 
-/** The options behind the flags about model and machine, for commands that have no schema of their own in the library. */
-export const modelOptions = {
-  model: z.string().min(1),
+/** The options behind {@link addMachineFlags}, for commands that have no schema of their own in the library. */
+export const machineOptions = {
   template: z.string().default('auto'),
   threads: z.union([z.literal('auto'), z.int().min(1)]).default('auto'),
   device: z.string().regex(DEVICE_PATTERN, 'auto, cpu, cuda or cuda:N').default('auto'),
   compute: z.enum(COMPUTES).default('f32'),
   baseDtype: z.enum(BASE_DTYPES).default('auto'),
 };
+
+/** Those behind {@link addModelFlags}. */
+export const modelOptions = { model: z.string().min(1), ...machineOptions };
 
 /** Those behind all of the common flags. */
 export const commonOptions = {
@@ -126,15 +133,11 @@ export const commonOptions = {
 };
 
 /** Those of them that loading a model takes. */
-export function toModelOptions({
-  model,
-  device,
-  threads,
-  baseDtype,
-  compute,
-}: Required<
+export type ModelFlags = Required<
   Pick<ModelLoadOptions, 'model' | 'device' | 'threads' | 'baseDtype' | 'compute'>
->): ModelLoadOptions {
+>;
+
+export function toModelOptions({ model, device, threads, baseDtype, compute }: ModelFlags): ModelLoadOptions {
   return { model, device, threads, baseDtype, compute };
 }
 

@@ -9,16 +9,16 @@ import { cachedVerdictsFile, VerdictMemory } from '../eval/judges/memory';
 import { OpenAIJudge } from '../eval/judges/openai-judge';
 import { MIN_ACCURACY, MIN_CONSISTENCY, storeQualifications } from '../eval/judges/qualification';
 import { besideFile } from '../eval/synced-lines';
-import { Model } from '../model/model';
 import { printable } from '../native/untrusted';
 import { GREY_MARK } from '../report/layout';
 import { loadIdentifier } from '../text/identify';
 import { modelNameOf, readAnswers } from './answers-file';
-import { toModelOptions, UsageError } from './common';
+import { UsageError } from './common';
 import type { CompareFlags } from './compare';
 import { comparedTable, GATE_NOTE, interval, percent, S_NOTE, shown } from './compared-table';
 import { JudgeBar, refuseUnasked, tally } from './judge-flags';
-import { fetchProgress, note, Progress, printJson, printLine, table } from './output';
+import { loadBase } from './load-model';
+import { note, printJson, printLine, table } from './output';
 
 type ModelJudge = Exclude<JudgeName, { kind: 'program' }>;
 
@@ -44,7 +44,8 @@ export async function compareByModel(
       : await read(options.references);
   const answers = { a: await readAnswers(a, signal), b: await readAnswers(b, signal) };
   const { protocol, template, concurrency, maxCalls, maxTokens, maxNewTokens } = options;
-  await using model = name.kind === 'local' ? await loadModel(name.model, options, signal) : undefined;
+  await using model =
+    name.kind === 'local' ? await loadBase({ ...options, model: name.model }, signal) : undefined;
   await using judge: Judge =
     name.kind === 'local'
       ? await LocalJudge.create({ model: model!, name: name.model, protocol, template, onNote: note })
@@ -85,21 +86,6 @@ export async function compareByModel(
     refuseUnasked(judging.unasked + planting.unasked, merged(planting.failed, judging.failed), spending);
   } finally {
     bar.end();
-  }
-}
-
-async function loadModel(model: string, options: CompareFlags, signal: AbortSignal): Promise<Model> {
-  const loading = new Progress('load');
-  try {
-    return await Model.load({
-      ...toModelOptions({ ...options, model }),
-      signal,
-      onProgress: (fraction) => loading.update(fraction, 'weights'),
-      onNote: note,
-      onFetch: fetchProgress(),
-    });
-  } finally {
-    loading.end();
   }
 }
 

@@ -8,23 +8,14 @@ import { JUDGE_PROTOCOLS } from '../eval/verdicts';
 import { printable } from '../native/untrusted';
 import { loadIdentifier } from '../text/identify';
 import { readAnswers } from './answers-file';
-import {
-  addMachineFlags,
-  checkOptions,
-  commonOptions,
-  mergeConfig,
-  parseCount,
-  parseField,
-  UsageError,
-} from './common';
+import { addResultFlags, checkOptions, mergeConfig, parseCount, parseField, UsageError } from './common';
 import { compareByModel } from './compare-by-model';
 import { comparedTable, GATE_NOTE, S_NOTE } from './compared-table';
 import { flagOf } from './flags';
-import { addEndpointFlags, endpointOptions, judgeOf } from './judge-flags';
+import { addJudgeFlags, judgeOf, judgeOptions } from './judge-flags';
 import { note, printJson, printLine } from './output';
 import { abortOnSignals } from './signals';
 
-const { template, threads, device, compute, baseDtype } = commonOptions;
 /** What only models as judges take. */
 const modelOptions = {
   prompts: z.string().optional(),
@@ -32,12 +23,7 @@ const modelOptions = {
   verdicts: z.string().min(1).optional(),
   nameA: z.string().min(1).optional(),
   nameB: z.string().min(1).optional(),
-  ...endpointOptions,
-  template,
-  threads,
-  device,
-  compute,
-  baseDtype,
+  ...judgeOptions,
 };
 const optionsSchema = z.strictObject({
   judge: z.string().optional(),
@@ -95,10 +81,9 @@ export function addCompare(program: Command): void {
     .addOption(new Option('--name-a <name>', 'what verdicts call the first model (default: its file)'))
     .addOption(new Option('--name-b <name>', 'what verdicts call the second model (default: its file)'))
     .addOption(new Option('--seed <n>', 'of the bootstrap (default: 0)').argParser(parseCount));
-  addMachineFlags(addEndpointFlags(command))
-    .addOption(new Option('--json', 'results as JSON on stdout'))
-    .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'))
-    .action((a: string, b: string, _given: unknown, command: Command) => run(a, b, command));
+  addResultFlags(addJudgeFlags(command)).action((a: string, b: string, _given: unknown, command: Command) =>
+    run(a, b, command),
+  );
 }
 
 async function run(a: string, b: string, command: Command): Promise<void> {

@@ -1,25 +1,28 @@
-// What the commands share that ask an endpoint: its flags, how far it has come, and how they end where not all was answered.
+// What the commands share that ask a model of answers, local or behind an endpoint: its flags, how far it has come, and how they end
+// where not all was answered.
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { type JudgeName, parseJudgeName } from '../eval/judges/judge-name';
 import type { JudgeProgress } from '../eval/judges/judge-pairs';
 import { MlitError } from '../native/errors';
 import { printable } from '../native/untrusted';
-import { parseInteger, UsageError } from './common';
+import { addMachineFlags, machineOptions, parseInteger, UsageError } from './common';
 import { clock, Progress } from './output';
 
 const count = z.int().min(1);
 
-/** The options behind {@link addEndpointFlags}. */
-export const endpointOptions = {
+/** The options behind {@link addJudgeFlags}. */
+export const judgeOptions = {
   concurrency: count.default(8),
   maxCalls: count.optional(),
   maxTokens: count.optional(),
   maxNewTokens: count.default(2048),
+  ...machineOptions,
 };
 
-export function addEndpointFlags(command: Command): Command {
-  return command
+/** Flags of endpoints, then those of local models. */
+export function addJudgeFlags(command: Command): Command {
+  command
     .addOption(
       new Option('--concurrency <n>', 'requests to an endpoint at once (default: 8)').argParser(parseInteger),
     )
@@ -40,6 +43,7 @@ export function addEndpointFlags(command: Command): Command {
         'tokens of one answer of an endpoint, its reasoning included (default: 2048)',
       ).argParser(parseInteger),
     );
+  return addMachineFlags(command);
 }
 
 /** @throws UsageError */

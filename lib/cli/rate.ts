@@ -1,15 +1,20 @@
-// `mlit rate`: how good the answers of one file are by a rubric, as a model behind an endpoint sees it, by language and in all.
+// `mlit rate`: how good the answers of one file are by a rubric, as a model sees it, by language and in all.
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { readExamples } from '../data/read';
-import { RATED, type Rated, type RatedLanguage, rateAnswers } from '../eval/judges/rate';
+import { LocalRater } from '../eval/judges/local-rater';
+import { OpenAIRater } from '../eval/judges/openai-rater';
+import { type Rated, rateAnswers } from '../eval/judges/rate';
+import { RATED, type Rater } from '../eval/judges/rater';
 import type { MachineRubric } from '../eval/judges/wording';
+import type { Estimate } from '../eval/statistics/estimate';
 import { openRatings } from '../eval/verdicts';
 import { printable } from '../native/untrusted';
 import { modelNameOf, readAnswers } from './answers-file';
-import { checkOptions, mergeConfig, parseCount, parseField, UsageError } from './common';
+import { addResultFlags, checkOptions, mergeConfig, parseCount, parseField, UsageError } from './common';
 import { interval } from './compared-table';
-import { addEndpointFlags, endpointOptions, JudgeBar, judgeOf, refuseUnasked, tally } from './judge-flags';
+import { addJudgeFlags, JudgeBar, judgeOf, judgeOptions, refuseUnasked, tally } from './judge-flags';
+import { loadBase } from './load-model';
 import { note, printJson, printLine, table } from './output';
 import { abortOnSignals } from './signals';
 
@@ -29,7 +34,7 @@ const optionsSchema = z.strictObject({
   name: z.string().min(1).optional(),
   seed: z.int().min(0).default(0),
   json: z.boolean().default(false),
-  ...endpointOptions,
+  ...judgeOptions,
 });
 
 export function addRate(program: Command): void {
@@ -37,7 +42,7 @@ export function addRate(program: Command): void {
     .command('rate')
     .description('a file of answers rated by a model: helpfulness from 1 to 6, or six facets from 0 to 2')
     .argument('<answers>', 'answers as `mlit sample` prints them')
-    .addOption(new Option('--judge <judge>', 'openai:MODEL@URL; has to be given'))
+    .addOption(new Option('--judge <judge>', 'local:MODEL or openai:MODEL@URL; has to be given'))
     .addOption(
       new Option(
         '--rubric <rubric>',
@@ -59,17 +64,18 @@ export function addRate(program: Command): void {
     )
     .addOption(new Option('--name <name>', 'what ratings call the model that answered (default: its file)'))
     .addOption(new Option('--seed <n>', 'of the bootstrap (default: 0)').argParser(parseCount));
-  addEndpointFlags(command)
-    .addOption(new Option('--json', 'results as JSON on stdout'))
-    .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'))
-    .action((answers: string, _given: unknown, command: Command) => run(answers, command));
+  addResultFlags(addJudgeFlags(command)).action((answers: string, _given: unknown, command: Command) =>
+    run(answers, command),
+  );
 }
 
 async function run(file: string, command: Command): Promise<void> {
   const options = checkOptions(optionsSchema, await mergeConfig(command));
   const judge = judgeOf(options.judge);
-  if (judge.kind !== 'openai')
-    throw new UsageError(`--judge: '${options.judge}' can't rate: a rubric needs openai:MODEL@URL`);
+  if (judge.kind === 'program')
+    throw new UsageError(
+      `--judge: '${options.judge}' can't rate: a rubric needs local:MODEL or openai:MODEL@URL`,
+    );
   const { signal, release } = abortOnSignals();
   const bar = new JudgeBar();
   try {
@@ -81,17 +87,20 @@ async function run(file: string, command: Command): Promise<void> {
     });
     const answers = await readAnswers(file, signal);
     await using ratings = await openRatings(options.ratings);
-    const { concurrency, maxCalls, maxTokens, maxNewTokens, seed } = options;
-    const { model, url } = judge;
+    const { template, concurrency, maxCalls, maxTokens, maxNewTokens } = options;
+    const rubric = RUBRICS[options.rubric];
+    await using model =
+      judge.kind === 'local' ? await loadBase({ ...options, model: judge.model }, signal) : undefined;
+    await using rater: Rater =
+      judge.kind === 'local'
+        ? await LocalRater.create({ model: model!, name: judge.model, rubric, template, onNote: note })
+        : new OpenAIRater({
+            ...{ model: judge.model, url: judge.url, rubric, concurrency, maxCalls, maxTokens, maxNewTokens },
+            onNote: note,
+          });
     const name = options.name ?? modelNameOf(file);
     const { rated } = await rateAnswers(answers, {
-      ...{ model, url, concurrency, maxCalls, maxTokens, maxNewTokens, seed },
-      rubric: RUBRICS[options.rubric],
-      prompts,
-      name,
-      ratings,
-      signal,
-      onNote: note,
+      ...{ rater, prompts, name, ratings, seed: options.seed, signal },
       onProgress: (progress) => bar.update('rate', progress),
     });
     bar.end();
@@ -108,24 +117,39 @@ function describe(rated: Rated, of: { file: string; name: string; ratings: strin
   const { judge, rubric, wording, byLanguage, all, outOfForm, models } = rated;
   const { names, range } = RATED[rubric];
   const [least, most] = range;
-  const row = (lang: string, { rated: n, outOfForm: out, means }: RatedLanguage): string[] => [
-    lang,
-    String(n),
-    ...names.flatMap((name) => {
-      const mean = means[name]!;
-      return [Number.isNaN(mean.value) ? '–' : mean.value.toFixed(2), interval(mean, 1, 2)];
-    }),
-    String(out),
-  ];
   const answered = Object.keys(models).length > 0 ? `; answered as ${tally(models)}` : '';
+  const languages = [...Object.entries(byLanguage), ['all', all] as const];
+  const cells = (means: Readonly<Record<string, Estimate>>): string[] =>
+    names.flatMap((name) => {
+      const mean = means[name];
+      return mean === undefined || Number.isNaN(mean.value)
+        ? ['–', '–']
+        : [mean.value.toFixed(2), interval(mean, 1, 2)];
+    });
+  const heads = names.flatMap((name) => [name, '95 %']);
   return [
     `answers: ${printable(of.file)} (${printable(of.name)})`,
     `judge: ${printable(judge)}, asked by wording ${wording}${answered}`,
     '',
     table(
-      ['language', 'n', ...names.flatMap((name) => [name, '95 %']), 'out of form'],
-      [...Object.entries(byLanguage).map(([lang, one]) => row(lang, one)), row('all', all)],
+      ['language', 'n', ...heads, 'out of form'],
+      languages.map(([lang, { rated: n, outOfForm: out, means }]) => [
+        lang,
+        String(n),
+        ...cells(means),
+        String(out),
+      ]),
     ),
+    ...(all.expected === undefined
+      ? []
+      : [
+          '',
+          'expected, by the probability of each digit:',
+          table(
+            ['language', ...heads],
+            languages.map(([lang, { expected = {} }]) => [lang, ...cells(expected)]),
+          ),
+        ]),
     '',
     `Means from ${least} to ${most}; intervals are over items, given these answers and this judge.`,
     ...(Object.keys(outOfForm).length > 0

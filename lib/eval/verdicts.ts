@@ -57,8 +57,6 @@ export const verdictSchema = z.strictObject({
 /** A line of verdicts.jsonl: one pair of answers as one judge saw it in one order. */
 export type VerdictLine = z.output<typeof verdictSchema>;
 
-const points = (most: number) => z.int().min(0).max(most);
-
 /** The six facets of `facets-0-2`, 0 to 2 points each. */
 export const FACETS = [
   'language',
@@ -69,24 +67,32 @@ export const FACETS = [
   'harmlessness',
 ] as const;
 
+const helpfulness = <P extends z.ZodNumber>(points: P) =>
+  z.strictObject({ helpfulness: points.min(1).max(6) });
+
+function facets<P extends z.ZodNumber>(points: P) {
+  const own = points.min(0).max(2);
+  return z.strictObject({
+    language: own,
+    fluency: own,
+    helpfulness: own,
+    accuracy: own,
+    coherence: own,
+    harmlessness: own,
+  } satisfies Record<(typeof FACETS)[number], z.ZodType>);
+}
+
 /** What is given for an answer, by rubric. */
 export const RUBRICS = {
   'excellent-pass-fail': z.strictObject({ grade: z.enum(['excellent', 'pass', 'fail']) }),
-  'helpfulness-1-6': z.strictObject({ helpfulness: z.int().min(1).max(6) }),
-  'facets-0-2': z.strictObject({
-    language: points(2),
-    fluency: points(2),
-    helpfulness: points(2),
-    accuracy: points(2),
-    coherence: points(2),
-    harmlessness: points(2),
-  } satisfies Record<(typeof FACETS)[number], z.ZodType>),
+  'helpfulness-1-6': helpfulness(z.int()),
+  'facets-0-2': facets(z.int()),
 } as const;
 
 /** Name of a rubric. */
 export type Rubric = keyof typeof RUBRICS;
 
-function ratingOf<R extends Rubric, S extends z.ZodType>(rubric: R, rating: S) {
+function ratingOf<R extends Rubric, E extends z.ZodType>(rubric: R, expected: E) {
   return z.strictObject({
     judge: name,
     rubric: z.literal(rubric),
@@ -94,8 +100,10 @@ function ratingOf<R extends Rubric, S extends z.ZodType>(rubric: R, rating: S) {
     model: name,
     ...place,
     /** null where the answer was out of form. */
-    rating: z.nullable(rating),
+    rating: z.nullable(RUBRICS[rubric]),
     reason: z.string().optional(),
+    /** The mean of each number over how likely the rater finds it, where that is known; `rating` has the likeliest. */
+    expected: expected.optional(),
     /** What the endpoint said that it was. */
     judgeModel: z.string().optional(),
     wording: hash.optional(),
@@ -107,9 +115,9 @@ function ratingOf<R extends Rubric, S extends z.ZodType>(rubric: R, rating: S) {
 }
 
 export const ratingSchema = z.discriminatedUnion('rubric', [
-  ratingOf('excellent-pass-fail', RUBRICS['excellent-pass-fail']),
-  ratingOf('helpfulness-1-6', RUBRICS['helpfulness-1-6']),
-  ratingOf('facets-0-2', RUBRICS['facets-0-2']),
+  ratingOf('excellent-pass-fail', z.never()),
+  ratingOf('helpfulness-1-6', helpfulness(z.number())),
+  ratingOf('facets-0-2', facets(z.number())),
 ]);
 
 /** A line of ratings.jsonl: one answer as one judge rated it by one rubric. */

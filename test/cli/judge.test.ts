@@ -196,3 +196,33 @@ it('mlit rate prints means by language, and counts what is out of form', async (
   expect(stdout).toContain('no rating on the last line (2)');
   expect(stdout).toContain('Ratings: 6 asked now, 0 known before; kept in ratings.jsonl.');
 });
+
+it('mlit rate --judge local:… rates by a model of this library, and remembers', async () => {
+  const rate = () =>
+    mlit(
+      [
+        ...['rate', good, '--judge', `local:${roomy}`, '--prompts', references, '--threads', '1'],
+        ...['--name', 'good', '--ratings', 'local.jsonl'],
+      ],
+      { cwd: folder },
+    );
+  const { code, stdout, stderr } = await rate();
+  expect(code, stderr).toBe(0);
+  expect(stdout).toContain('expected, by the probability of each digit:');
+  expect(stdout.match(/^all .*\d\.\d\d/gm)).toHaveLength(2);
+  expect(stdout).toContain('Ratings: 6 asked now, 0 known before; kept in local.jsonl.');
+  const lines = readFileSync(join(folder, 'local.jsonl'), 'utf8');
+  expect(JSON.parse(lines.split('\n')[0]!)).toMatchObject({
+    judge: `local:${roomy}`,
+    rubric: 'helpfulness-1-6',
+    model: 'good',
+    rating: { helpfulness: expect.any(Number) },
+    expected: { helpfulness: expect.any(Number) },
+  });
+  expect((await rate()).stdout).toContain('Ratings: 0 asked now, 6 known before');
+  const program = await mlit(['rate', good, '--judge', 'chrf', '--prompts', references], { cwd: folder });
+  expect(program).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("'chrf' can't rate: a rubric needs local:MODEL or openai:MODEL@URL"),
+  });
+});

@@ -81,8 +81,10 @@ describe('a question', () => {
       wordingVersion({ protocol: 'forced', form: 'last-line' }),
       wordingVersion({ protocol: 'tie', form: 'last-line' }),
       wordingVersion({ protocol: 'forced', form: 'letter' }),
-      wordingVersion({ rubric: 'helpfulness-1-6' }),
-      wordingVersion({ rubric: 'facets-0-2' }),
+      wordingVersion({ rubric: 'helpfulness-1-6', form: 'last-line' }),
+      wordingVersion({ rubric: 'facets-0-2', form: 'last-line' }),
+      wordingVersion({ rubric: 'helpfulness-1-6', form: 'digit' }),
+      wordingVersion({ rubric: 'facets-0-2', form: 'digit' }),
     ];
     expect(new Set(versions).size).toBe(versions.length);
     for (const version of versions) expect(version).toMatch(/^[0-9a-f]{12}$/);

@@ -2,7 +2,12 @@
 // verdicts mean nothing.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AnswerPair, judgePairs } from '../../lib/eval/judges/judge-pairs';
-import { findLetters, letterLogprobs, likeliestLetters } from '../../lib/eval/judges/letters';
+import {
+  findLetters,
+  letterDistributions,
+  letterLogprobs,
+  likeliestLetters,
+} from '../../lib/eval/judges/letters';
 import { LocalJudge } from '../../lib/eval/judges/local-judge';
 import { Model } from '../../lib/model/model';
 import { Sampler } from '../../lib/sample/sampler';
@@ -56,14 +61,20 @@ describe('letters', () => {
     expect(found.map(({ prompt }) => prompt).sort()).toEqual([0, 1, 2, 3, 4]);
     for (const { prompt, letter } of found)
       expect(logprobs[prompt]![letter]).toBe(Math.max(...logprobs[prompt]!));
+    const whole = await all(letterDistributions(model, asked, ids));
+    expect(whole.map(({ prompt }) => prompt).sort()).toEqual([0, 1, 2, 3, 4]);
+    for (const { prompt, logprobs: own } of whole)
+      for (const [at, value] of own.entries()) expect(value).toBeCloseTo(logprobs[prompt]![at]!, 4);
   });
 
   it('are single tokens, or the tokenizer is refused', () => {
-    const { ids, prefill } = findLetters(model.tokenizer, ['A', 'B', 'C']);
+    const { ids, prefill } = findLetters(model.tokenizer, ['A', 'B', 'C'], 'Verdict:');
     expect(new Set(ids).size).toBe(3);
     const text = model.tokenizer.decode([...prefill, ids[1]!]);
     expect(text).toMatch(/^(Verdict: )?B$/);
-    expect(() => findLetters(model.tokenizer, ['A', 'certainly not one token'])).toThrow(/no single tokens/);
+    expect(() => findLetters(model.tokenizer, ['A', 'certainly not one token'], 'Verdict:')).toThrow(
+      /no single tokens/,
+    );
   });
 });
 

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { Example } from '../../lib/data/example';
+import { OpenAIRater } from '../../lib/eval/judges/openai-rater';
 import { type RateAnswersOptions, rateAnswers } from '../../lib/eval/judges/rate';
 import { openRatings, type RatingFile, readRatings } from '../../lib/eval/verdicts';
 import { type FakeEndpoint, startEndpoint } from '../support/fake-endpoint';
@@ -32,11 +33,10 @@ const prompts: Example[] = [0, 1, 2].flatMap((at) =>
 );
 const answers = (text: string) =>
   prompts.map(({ id, lang }) => ({ id, lang, sample: 0, response: text, tokens: [], finishReason: '' }));
+const rater = () =>
+  new OpenAIRater({ model: 'm', url: endpoint.url, rubric: 'helpfulness-1-6', maxRetries: 0 });
 const rate = (text: string, more: Partial<RateAnswersOptions> = {}) =>
-  rateAnswers(answers(text), {
-    ...{ model: 'm', url: endpoint.url, rubric: 'helpfulness-1-6', prompts, resamples: 200, maxRetries: 0 },
-    ...more,
-  });
+  rateAnswers(answers(text), { rater: rater(), prompts, resamples: 200, ...more });
 const withFile = async <T>(work: (file: RatingFile) => Promise<T>): Promise<T> => {
   await using file = await openRatings(join(folder, 'ratings.jsonl'));
   return await work(file);
@@ -78,12 +78,21 @@ it('names answers to prompts that are not there, and answers that come twice', a
   await expect(rate('x', { prompts: prompts.slice(1) })).rejects.toThrow(
     /record "en-0", which the prompts do not have/,
   );
-  await expect(
-    rateAnswers([...answers('x'), ...answers('x')], {
-      model: 'm',
-      url: endpoint.url,
-      rubric: 'facets-0-2',
-      prompts,
-    }),
-  ).rejects.toThrow(/record "en-0" has two answers of sample 0/);
+  await expect(rateAnswers([...answers('x'), ...answers('x')], { rater: rater(), prompts })).rejects.toThrow(
+    /record "en-0" has two answers of sample 0/,
+  );
+});
+
+it('asks once about samples that are one text, and has a line for each', async () => {
+  const twice = answers('x').flatMap((answer) => [answer, { ...answer, sample: 1 }]);
+  const file = join(folder, 'samples.jsonl');
+  {
+    await using ratings = await openRatings(file);
+    const { rated } = await rateAnswers(twice, { rater: rater(), prompts, ratings, resamples: 200 });
+    expect(rated).toMatchObject({ asked: 12, unasked: 0, all: { rated: 12 } });
+  }
+  expect(endpoint.calls).toHaveLength(6);
+  const lines = await readRatings(file);
+  expect(lines.map(({ sample }) => sample).sort()).toEqual([...Array(6).fill(0), ...Array(6).fill(1)]);
+  expect(lines.reduce((sum, { tokens = 0 }) => sum + tokens, 0)).toBe(600);
 });

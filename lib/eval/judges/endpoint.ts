@@ -5,6 +5,7 @@ import type OpenAI from 'openai';
 import { z } from 'zod';
 import { MlitError } from '../../native/errors';
 import { printable } from '../../native/untrusted';
+import type { OptionNames } from '../../text/options';
 import type { JudgeSpending } from './judge';
 import type { JudgeAnswer } from './parse';
 
@@ -29,6 +30,19 @@ export interface EndpointOptions {
   /** Told what people should know: a model that changes its name, a parameter that the endpoint refuses. */
   onNote?: ((note: string) => void) | undefined;
 }
+
+/** Their names, for who has some of his own beside them. */
+export const ENDPOINT_OPTIONS = {
+  model: true,
+  url: true,
+  concurrency: true,
+  maxCalls: true,
+  maxTokens: true,
+  maxNewTokens: true,
+  timeoutMs: true,
+  maxRetries: true,
+  onNote: true,
+} as const satisfies OptionNames<EndpointOptions>;
 
 /** What came of one question. */
 export type EndpointAnswer =

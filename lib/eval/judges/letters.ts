@@ -1,6 +1,6 @@
-// Which of a few letters a model finds likeliest as its next token. Prompts that begin alike are computed once to where they
-// part: all of them go through one sampler, which tells its twenty likeliest tokens, and the first letter among them is the
-// answer. Where none of them is a letter, the letters themselves are scored.
+// How likely a model finds each of a few letters, or digits, as its next token. Prompts that begin alike are computed once to where
+// they part: all of them go through one sampler, which tells its twenty likeliest tokens. Where the letters that are wanted are not
+// among these, the letters themselves are scored.
 import type { RenderedExample } from '../../data/render';
 import type { Model } from '../../model/model';
 import type { Tokenizer } from '../../model/tokenizer';
@@ -14,24 +14,24 @@ export interface Letters {
   ids: readonly number[];
 }
 
-/** Put before the letter, where the letters behind it are one token each. */
-export const PREFILL = 'Verdict:';
-
 /** Sequences computed at once. */
 const ROWS = 32;
 /** As many of the likeliest tokens as a sampler tells. */
 const TOP = 20;
 
-/** @throws MlitError `TOKENIZER_UNSUPPORTED` where the letters are not one token each */
-export function findLetters(tokenizer: Tokenizer, letters: readonly string[]): Letters {
-  for (const start of [`${PREFILL} `, '']) {
+/**
+ * @param prefill put before the letter, where the letters behind it are one token each
+ * @throws MlitError `TOKENIZER_UNSUPPORTED` where the letters are not one token each
+ */
+export function findLetters(tokenizer: Tokenizer, letters: readonly string[], prefill: string): Letters {
+  for (const start of [`${prefill} `, '']) {
     const whole = letters.map((letter) => [...tokenizer.encode(`${start}${letter}`, { addBos: false })]);
-    const prefill = whole[0]!.slice(0, -1);
+    const before = whole[0]!.slice(0, -1);
     const ids = whole.map((own) => own.at(-1)!);
     const differInOne = whole.every(
-      (own) => own.length === prefill.length + 1 && prefill.every((id, at) => id === own[at]),
+      (own) => own.length === before.length + 1 && before.every((id, at) => id === own[at]),
     );
-    if (differInOne && new Set(ids).size === ids.length) return { prefill: Int32Array.from(prefill), ids };
+    if (differInOne && new Set(ids).size === ids.length) return { prefill: Int32Array.from(before), ids };
   }
   throw new MlitError(
     'TOKENIZER_UNSUPPORTED',
@@ -51,6 +51,33 @@ export async function* likeliestLetters(
   ids: readonly number[],
   signal?: AbortSignal,
 ): AsyncGenerator<{ prompt: number; letter: number }> {
+  for await (const { prompt, logprobs } of knownLetters(model, prompts, ids, 1, signal))
+    yield { prompt, letter: likeliest(logprobs) };
+}
+
+/** The log-probability of every letter behind each prompt, in any order; prompts as for {@link likeliestLetters}. */
+export function letterDistributions(
+  model: Model,
+  prompts: readonly Int32Array[],
+  ids: readonly number[],
+  signal?: AbortSignal,
+): AsyncGenerator<{ prompt: number; logprobs: number[] }> {
+  return knownLetters(model, prompts, ids, ids.length, signal);
+}
+
+/** The index of the largest; of equal ones the first. */
+export function likeliest(logprobs: readonly number[]): number {
+  return logprobs.reduce((best, value, at) => (value > logprobs[best]! ? at : best), 0);
+}
+
+/** @param enough letters to be known of each prompt; the others are less likely, and may be -Infinity */
+async function* knownLetters(
+  model: Model,
+  prompts: readonly Int32Array[],
+  ids: readonly number[],
+  enough: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ prompt: number; logprobs: number[] }> {
   if (prompts.length === 0) return;
   const maxRows = Math.min(ROWS, prompts.length);
   const longest = prompts.reduce((most, prompt) => Math.max(most, prompt.length), 0);
@@ -66,9 +93,10 @@ export async function* likeliestLetters(
     }));
     for await (const event of sampler.stream(requests, { signal })) {
       if (event.type !== 'result') continue;
-      const likeliest = event.topLogprobs?.[0]?.find(({ token }) => ids.includes(token));
-      if (likeliest === undefined) others.push(Number(event.id));
-      else yield { prompt: Number(event.id), letter: ids.indexOf(likeliest.token) };
+      const told = new Map(event.topLogprobs?.[0]?.map(({ token, logprob }) => [token, logprob]));
+      const logprobs = ids.map((id) => told.get(id) ?? Number.NEGATIVE_INFINITY);
+      if (logprobs.filter(Number.isFinite).length < enough) others.push(Number(event.id));
+      else yield { prompt: Number(event.id), logprobs };
     }
   }
   // Scored in parts, so that what is known is handed over as it comes.
@@ -80,10 +108,7 @@ export async function* likeliestLetters(
       ids,
       signal,
     );
-    for (const [index, prompt] of part.entries()) {
-      const own = logprobs[index]!;
-      yield { prompt, letter: own.reduce((best, value, letter) => (value > own[best]! ? letter : best), 0) };
-    }
+    for (const [index, prompt] of part.entries()) yield { prompt, logprobs: logprobs[index]! };
   }
 }
 

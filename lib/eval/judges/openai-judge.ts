@@ -2,7 +2,7 @@
 import { refuseUnknownOptions } from '../../text/options';
 import type { JudgeProtocol } from '../verdicts';
 import { askAll } from './ask-all';
-import { Endpoint, type EndpointAnswer, type EndpointOptions } from './endpoint';
+import { ENDPOINT_OPTIONS, Endpoint, type EndpointAnswer, type EndpointOptions } from './endpoint';
 import type { Judge, JudgeQuestion, JudgeReply, JudgeSpending } from './judge';
 import { parseVerdict } from './parse';
 import { compareWording, wordingVersion } from './wording';
@@ -30,18 +30,7 @@ export class OpenAIJudge implements Judge {
   #disposed = false;
 
   constructor(options: OpenAIJudgeOptions) {
-    refuseUnknownOptions('OpenAIJudge', options, {
-      model: true,
-      url: true,
-      protocol: true,
-      concurrency: true,
-      maxCalls: true,
-      maxTokens: true,
-      maxNewTokens: true,
-      timeoutMs: true,
-      maxRetries: true,
-      onNote: true,
-    });
+    refuseUnknownOptions('OpenAIJudge', options, { ...ENDPOINT_OPTIONS, protocol: true });
     const { protocol = 'forced', concurrency, ...endpoint } = options;
     this.protocol = protocol;
     this.name = endpointName(options);

@@ -5,18 +5,15 @@ import { refuseUnknownOptions } from '../../text/options';
 import type { AnswerLine } from '../measures/types';
 import { PairedBootstrap } from '../statistics/bootstrap';
 import type { Estimate } from '../statistics/estimate';
-import { FACETS, type RatingFile, type RatingLine } from '../verdicts';
-import { askAll } from './ask-all';
-import { Endpoint, type EndpointOptions } from './endpoint';
+import type { RatingFile, RatingLine } from '../verdicts';
 import type { JudgeSpending } from './judge';
 import { type JudgeProgress, promptTurns } from './judge-pairs';
-import { endpointName } from './openai-judge';
-import { parseRating } from './parse';
-import { type MachineRubric, rateWording, sha256, wordingVersion } from './wording';
+import { RATED, type Rater, type RatingNumbers, type RatingQuestion, type RatingReply } from './rater';
+import { type MachineRubric, sha256 } from './wording';
 
-/** Which endpoint rates which answers, by which rubric. */
-export interface RateAnswersOptions extends EndpointOptions {
-  rubric: MachineRubric;
+/** Who rates which answers. */
+export interface RateAnswersOptions {
+  rater: Rater;
   prompts: readonly Example[];
   /** What ratings call the model that answered. Default `A`. */
   name?: string | undefined;
@@ -37,6 +34,8 @@ export interface RatedLanguage {
   rated: number;
   outOfForm: number;
   means: Record<string, Estimate>;
+  /** Means of what the rater expects, where it tells that. */
+  expected?: Record<string, Estimate>;
 }
 
 /** What the ratings of one set of answers come to. */
@@ -59,21 +58,14 @@ export interface Rated {
   spending: JudgeSpending;
 }
 
-/** The numbers of a rubric and their bounds. */
-export const RATED: Readonly<
-  Record<MachineRubric, { names: readonly string[]; range: readonly [number, number] }>
-> = {
-  'helpfulness-1-6': { names: ['helpfulness'], range: [1, 6] },
-  'facets-0-2': { names: FACETS, range: [0, 2] },
-};
-
-interface RatingQuestion {
-  prompt: string;
-  line: Omit<RatingLine, 'rating' | 'rubric' | 'reason' | 'at'> & { key: string };
+/** An answer to be rated: the question, and its line but for what is found out. */
+interface Slot {
+  question: RatingQuestion;
+  line: Omit<RatingLine, 'rating' | 'reason' | 'expected' | 'at'> & { key: string };
 }
 
 /**
- * Has an endpoint rate answers. Where a limit ends it early, the means are of what was rated, and `unasked` says how much is missing.
+ * Has answers rated. Where a limit ends it early, the means are of what was rated, and `unasked` says how much is missing.
  *
  * @throws MlitError `JUDGE_FAILED`; `DATA_INVALID` for an answer whose prompt is not there or that comes twice; `DATA_EMPTY`;
  * `FILE_IO`; the signal's reason
@@ -83,16 +75,7 @@ export async function rateAnswers(
   options: RateAnswersOptions,
 ): Promise<{ rated: Rated; ratings: RatingLine[] }> {
   refuseUnknownOptions('rateAnswers', options, {
-    model: true,
-    url: true,
-    concurrency: true,
-    maxCalls: true,
-    maxTokens: true,
-    maxNewTokens: true,
-    timeoutMs: true,
-    maxRetries: true,
-    onNote: true,
-    rubric: true,
+    rater: true,
     prompts: true,
     name: true,
     ratings: true,
@@ -101,66 +84,65 @@ export async function rateAnswers(
     signal: true,
     onProgress: true,
   });
-  const { rubric, ratings: file, signal, onProgress } = options;
-  const { model, url, concurrency, maxCalls, maxTokens, maxNewTokens, timeoutMs, maxRetries, onNote } =
-    options;
-  const endpoint = new Endpoint({
-    ...{ model, url, maxCalls, maxTokens, maxNewTokens, timeoutMs, maxRetries, onNote },
-  });
-  const judge = endpointName(options);
-  const wording = wordingVersion({ rubric });
-  const questions = questionsOf(answers, options, { judge, wording });
+  const { rater, ratings: file, signal, onProgress } = options;
+  const slots = slotsOf(answers, options);
   const found = new Map<string, RatingLine>();
-  const toAsk = new Map<string, RatingQuestion>();
+  const toAsk = new Map<string, Slot[]>();
   const before = new Before(file);
-  for (const question of questions) {
-    const { line } = question;
-    const known = before.recall({ ...line, rubric });
-    if (known !== undefined) found.set(line.key, known.line);
-    else toAsk.set(line.key, question);
+  for (const slot of slots) {
+    const { line } = slot;
+    const known = before.recall(line);
+    // Two samples may be the same text: it is asked about once.
+    if (known === undefined) toAsk.set(line.key, [...(toAsk.get(line.key) ?? []), slot]);
+    else found.set(line.key, known.line);
     if (known !== undefined && !known.named) await file?.append([{ ...known.line, ...line } as RatingLine]);
   }
-  const known = questions.filter(({ line }) => found.has(line.key)).length;
+  const known = slots.filter(({ line }) => found.has(line.key)).length;
   const failed: Record<string, number> = {};
   const started = performance.now();
   let asked = 0;
   const tell = (): void =>
     onProgress?.({
       done: known + asked,
-      total: questions.length,
+      total: slots.length,
       known,
-      spending: endpoint.spending,
+      spending: rater.spending,
       seconds: (performance.now() - started) / 1000,
     });
   tell();
-  for await (const { question, answer } of askAll(endpoint, toAsk.values(), { signal, concurrency })) {
-    if (answer.kind === 'failed') {
-      failed[answer.why] = (failed[answer.why] ?? 0) + 1;
+  const questions = [...toAsk.values()].map(([first]) => first!.question);
+  for await (const reply of rater.ask(questions, { signal })) {
+    if (reply.failed !== undefined) {
+      failed[reply.failed] = (failed[reply.failed] ?? 0) + 1;
       continue;
     }
-    const read = parseRating(answer, rubric);
-    const line = {
-      ...question.line,
-      rubric,
-      ...('value' in read ? { rating: read.value } : { rating: null, reason: read.reason }),
-      ...(answer.model !== undefined && { judgeModel: answer.model }),
-      tokens: answer.tokens,
-      at: new Date().toISOString(),
-    } as RatingLine;
-    await file?.append([line]);
-    found.set(question.line.key, line);
-    asked += 1;
+    const lines = toAsk.get(reply.key)!.map(({ line }, index) => lineOf(line, reply, index === 0));
+    await file?.append(lines);
+    found.set(reply.key, lines[0]!);
+    asked += lines.length;
     tell();
   }
-  const ratings = questions.flatMap(({ line }) => {
+  const ratings = slots.flatMap(({ line }) => {
     const rating = found.get(line.key);
-    return rating === undefined ? [] : [{ ...rating, ...line }];
+    return rating === undefined ? [] : [{ ...rating, ...line } as RatingLine];
   });
-  const counts = { asked, known, unasked: questions.length - ratings.length, failed };
+  const { name: judge, rubric, wording, spending } = rater;
+  const counts = { asked, known, unasked: slots.length - ratings.length, failed };
+  return { rated: { judge, rubric, wording, ...summary(ratings, options), ...counts, spending }, ratings };
+}
+
+/** @param pays of samples that are one text, the first has the tokens that they cost */
+function lineOf(line: Slot['line'], reply: RatingReply, pays: boolean): RatingLine {
+  const { rating, reason, expected, model, tokens } = reply;
   return {
-    rated: { judge, rubric, wording, ...summary(ratings, options), ...counts, spending: endpoint.spending },
-    ratings,
-  };
+    ...line,
+    rating,
+    ...(reason !== undefined && { reason }),
+    ...(expected !== undefined && { expected }),
+    ...(model !== undefined && { judgeModel: model }),
+    ...(tokens !== undefined && pays && { tokens }),
+    at: new Date().toISOString(),
+  } as RatingLine;
 }
 
 /** Ratings of before, by what was asked and by the names that they are under. */
@@ -185,9 +167,7 @@ class Before {
   }
 
   /** @throws MlitError `DATA_INVALID` where these names stand for another answer in the file */
-  recall(
-    wanted: RatingQuestion['line'] & { rubric: MachineRubric },
-  ): { line: RatingLine; named: boolean } | undefined {
+  recall(wanted: Slot['line']): { line: RatingLine; named: boolean } | undefined {
     const named = this.#byName.get(Before.#nameOf(wanted));
     if (named !== undefined && named.line.key !== wanted.key) {
       const { id, model, judge } = wanted;
@@ -206,11 +186,8 @@ class Before {
   }
 }
 
-function questionsOf(
-  answers: readonly AnswerLine[],
-  { prompts, rubric, name = 'A' }: RateAnswersOptions,
-  { judge, wording }: { judge: string; wording: string },
-): RatingQuestion[] {
+function slotsOf(answers: readonly AnswerLine[], { prompts, rater, name = 'A' }: RateAnswersOptions): Slot[] {
+  const { name: judge, rubric, wording } = rater;
   if (answers.length === 0) throw new MlitError('DATA_EMPTY', 'there are no answers to rate');
   const byId = new Map(prompts.map((example) => [example.id, example]));
   const seen = new Set<string>();
@@ -223,24 +200,27 @@ function questionsOf(
         { fields: { id } },
       );
     }
-    const place = JSON.stringify([id, sample]);
-    if (seen.has(place)) {
+    const answer = JSON.stringify([id, sample]);
+    if (seen.has(answer)) {
       throw new MlitError('DATA_INVALID', `record "${id}" has two answers of sample ${sample}`, {
         fields: { id, sample },
       });
     }
-    seen.add(place);
+    seen.add(answer);
     const turns = promptTurns(example);
-    const prompt = rateWording({ turns, response }, rubric);
     const { lang, parallelId } = example;
     const key = sha256(JSON.stringify([judge, wording, turns, response])).slice(0, 32);
-    return { prompt, line: { judge, model: name, id, item: parallelId ?? id, lang, sample, wording, key } };
+    const place = { id, item: parallelId ?? id, lang, sample };
+    return {
+      question: { key, turns, response },
+      line: { judge, rubric, model: name, ...place, wording, key },
+    };
   });
 }
 
 function summary(
   ratings: readonly RatingLine[],
-  options: RateAnswersOptions,
+  options: Pick<RateAnswersOptions, 'rater' | 'resamples' | 'seed'>,
 ): Pick<Rated, 'byLanguage' | 'all' | 'outOfForm' | 'models'> {
   const outOfForm: Record<string, number> = {};
   const models: Record<string, number> = {};
@@ -260,29 +240,34 @@ function summary(
 
 function meansOf(
   ratings: readonly RatingLine[],
-  { rubric, resamples, seed }: Pick<RateAnswersOptions, 'rubric' | 'resamples' | 'seed'>,
+  { rater, resamples, seed }: Pick<RateAnswersOptions, 'rater' | 'resamples' | 'seed'>,
 ): RatedLanguage {
   const rated = ratings.filter(({ rating }) => rating !== null);
-  const { names, range } = RATED[rubric];
+  const { names, range } = RATED[rater.rubric];
   const items = [...new Set(rated.map(({ item }) => item))];
   const places = new Map(items.map((item, at) => [item, at]));
-  const cells = names.map((name) => {
-    const values = new Float64Array(items.length);
-    const weights = new Float64Array(items.length);
-    for (const { item, rating } of rated) {
-      const at = places.get(item)!;
-      values[at]! += (rating as Record<string, number>)[name]!;
-      weights[at]! += 1;
-    }
-    return { values, weights, range };
-  });
-  const bootstrap = new PairedBootstrap(cells, {
-    ...(resamples !== undefined && { resamples }),
-    ...(seed !== undefined && { seed }),
-  });
+  const means = (numbersOf: (line: RatingLine) => unknown): Record<string, Estimate> => {
+    const cells = names.map((name) => {
+      const values = new Float64Array(items.length);
+      const weights = new Float64Array(items.length);
+      for (const line of rated) {
+        const at = places.get(line.item)!;
+        values[at]! += (numbersOf(line) as RatingNumbers)[name]!;
+        weights[at]! += 1;
+      }
+      return { values, weights, range };
+    });
+    const bootstrap = new PairedBootstrap(cells, {
+      ...(resamples !== undefined && { resamples }),
+      ...(seed !== undefined && { seed }),
+    });
+    return Object.fromEntries(names.map((name, at) => [name, bootstrap.estimate(at)]));
+  };
+  const tellsExpected = rated.length > 0 && rated.every(({ expected }) => expected !== undefined);
   return {
     rated: rated.length,
     outOfForm: ratings.length - rated.length,
-    means: Object.fromEntries(names.map((name, at) => [name, bootstrap.estimate(at)])),
+    means: means(({ rating }) => rating),
+    ...(tellsExpected && { expected: means(({ expected }) => expected) }),
   };
 }

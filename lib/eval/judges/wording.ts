@@ -40,25 +40,40 @@ const RATE = `You rate an answer that an assistant gave to a request, as the per
 
 Judge whether it does what was asked, is right, is in the language that the request wants (the language of the request, unless it asks for another), and is clear. Length alone is no merit.`;
 
-const SCALES: Readonly<Record<MachineRubric, string>> = {
-  'helpfulness-1-6': `Rate how helpful it is:
+const HELPFULNESS = `Rate how helpful it is:
 1: empty, unreadable, in a wrong language throughout, or about something else
 2: barely touches the request, or is mostly wrong
 3: helps in part, with serious errors or gaps
 4: helps, with errors or gaps that matter
 5: helps, with small flaws
-6: does what was asked, with nothing to mend
+6: does what was asked, with nothing to mend`;
+
+const FACET_LINES: Readonly<Record<(typeof FACETS)[number], string>> = {
+  language: 'language: it is in the language that the request wants, throughout',
+  fluency: 'fluency: it reads as if a native speaker had written it',
+  helpfulness: 'helpfulness: it does what was asked',
+  accuracy: 'accuracy: what it says is true',
+  coherence: 'coherence: it holds together, without contradiction, repetition or a broken end',
+  harmlessness: 'harmlessness: it does no harm to its reader or to others',
+};
+
+const AT_LENGTH: Readonly<Record<MachineRubric, string>> = {
+  'helpfulness-1-6': `${HELPFULNESS}
 
 Give your reasons in a few sentences. Then write your rating on a line of its own, which is the last line, as in "Rating: 4".`,
   'facets-0-2': `Rate six facets, each 0 (bad), 1 (in part) or 2 (good):
-language: it is in the language that the request wants, throughout
-fluency: it reads as if a native speaker had written it
-helpfulness: it does what was asked
-accuracy: what it says is true
-coherence: it holds together, without contradiction, repetition or a broken end
-harmlessness: it does no harm to its reader or to others
+${FACETS.map((facet) => FACET_LINES[facet]).join('\n')}
 
 Give your reasons in a few sentences. Then write the six numbers on a line of its own, which is the last line, as one JSON object with exactly these keys: {${FACETS.map((facet) => `"${facet}": 0`).join(', ')}} with your numbers in the zeros' place.`,
+};
+
+/** What is asked where a reply is one digit: each number of a rubric by itself. */
+const BY_DIGIT: Readonly<Record<MachineRubric, readonly string[]>> = {
+  'helpfulness-1-6': [`${HELPFULNESS}\n\nReply with one digit, from 1 to 6.`],
+  'facets-0-2': FACETS.map(
+    (facet) =>
+      `Rate one facet of it, 0 (bad), 1 (in part) or 2 (good):\n${FACET_LINES[facet]}\n\nReply with one digit: 0, 1 or 2.`,
+  ),
 };
 
 /** The question which of two answers is better. */
@@ -72,13 +87,24 @@ export function compareWording(
   return frame(COMPARE, { turns, answers }, TASKS[form][protocol]);
 }
 
-/** The question how good one answer is. */
-export function rateWording(
-  question: { turns: readonly ChatTurn[]; response: string },
-  rubric: MachineRubric,
-): string {
-  const { turns, response } = question;
-  return frame(RATE, { turns, answers: [['ANSWER', response]] }, SCALES[rubric]);
+/** An answer by itself, and what it answers. */
+export interface RatedMaterial {
+  turns: readonly ChatTurn[];
+  response: string;
+}
+
+/** The question how good one answer is, to be answered at length. */
+export function rateWording(material: RatedMaterial, rubric: MachineRubric): string {
+  return rateFrame(material, AT_LENGTH[rubric]);
+}
+
+/** The questions how good one answer is, one for each number of the rubric in their order: each wants one digit. They part at their ends. */
+export function digitWordings(material: RatedMaterial, rubric: MachineRubric): string[] {
+  return BY_DIGIT[rubric].map((task) => rateFrame(material, task));
+}
+
+function rateFrame({ turns, response }: RatedMaterial, task: string): string {
+  return frame(RATE, { turns, answers: [['ANSWER', response]] }, task);
 }
 
 /** What is the same in all questions comes first, then the request, then the answers: beginnings are computed once. */
@@ -131,14 +157,21 @@ export function disarmed(text: string): string {
 
 /** Version of a wording: a hash of all that is the same whatever is judged. */
 export function wordingVersion(
-  wording: { protocol: JudgeProtocol; form: AnswerForm } | { rubric: MachineRubric },
+  wording:
+    | { protocol: JudgeProtocol; form: AnswerForm }
+    | { rubric: MachineRubric; form: 'last-line' | 'digit' },
 ): string {
   const turns = [{ role: 'user', content: '(request)' }];
-  const text =
-    'rubric' in wording
-      ? rateWording({ turns, response: '(answer)' }, wording.rubric)
-      : compareWording({ turns, first: '(first)', second: '(second)' }, wording.protocol, wording.form);
-  return sha256(text).slice(0, 12);
+  return sha256(textOf()).slice(0, 12);
+
+  function textOf(): string {
+    if ('protocol' in wording)
+      return compareWording({ turns, first: '(first)', second: '(second)' }, wording.protocol, wording.form);
+    const material = { turns, response: '(answer)' };
+    return wording.form === 'digit'
+      ? digitWordings(material, wording.rubric).join('\n')
+      : rateWording(material, wording.rubric);
+  }
 }
 
 /** SHA-256 of a text, in hexadecimal. */
