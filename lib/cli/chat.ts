@@ -4,8 +4,6 @@ import { stderr, stdin, stdout } from 'node:process';
 import { createInterface, type Interface } from 'node:readline';
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
-import { Model } from '../model/model';
-import { ChatTemplate } from '../model/template';
 import { isMlitError } from '../native/errors';
 import { printable } from '../native/untrusted';
 import { Sampler } from '../sample/sampler';
@@ -21,10 +19,10 @@ import {
   parseCount,
   parseInteger,
   parseNumber,
-  toModelOptions,
 } from './common';
-import { baseNameOf, loadNamed, namedAdapterFlag, refuseNoAdapters } from './named-adapters';
-import { fetchProgress, note, Progress, print, printJson } from './output';
+import { type LoadedModel, loadModel } from './load-model';
+import { baseNameOf, namedAdapterFlag } from './named-adapters';
+import { note, print, printJson } from './output';
 import { abortOnSignals, SignalError } from './signals';
 
 /** Of one model's talk; a model with a smaller context has less. */
@@ -64,37 +62,23 @@ async function chat(command: Command): Promise<void> {
   const { json, ...given } = await mergeConfig(command);
   const options = checkOptions(optionsSchema, given);
   const { signal, release } = abortOnSignals();
-  const loading = new Progress('load');
   try {
-    await refuseNoAdapters(options.adapter);
-    await using model = await Model.load({
-      ...toModelOptions(options),
-      signal,
-      onProgress: (fraction) => loading.update(fraction, 'weights'),
-      onNote: note,
-      onFetch: fetchProgress(),
-    });
-    const template = await ChatTemplate.create({ template: options.template, tokenizer: model.tokenizer });
-    if (template.note !== undefined) note(template.note);
+    await using loaded = await loadModel(options, Object.values(options.adapter), signal);
     const identify = await loadIdentifier();
-    const { talk, sampler } = await open(model, template, options);
-    loading.end();
+    const { talk, sampler } = await open(loaded, options);
     release(); // from here on Ctrl-C is about answers
     await using _sampler = sampler;
     await converse(talk, json === true ? jsonTeller(identify) : terminalTeller(identify));
   } finally {
-    loading.end();
     release();
   }
 }
 
 async function open(
-  model: Model,
-  template: ChatTemplate,
+  { model, template, adapters }: LoadedModel,
   options: Options,
 ): Promise<{ talk: Talk; sampler: Sampler }> {
-  const adapters = await loadNamed(model, options.adapter);
-  const names = Object.keys(adapters);
+  const names = Object.keys(options.adapter);
   const base = baseNameOf(options.model);
   if (names.includes(base)) throw new RangeError(`two models are called '${base}': the base and an adapter`);
   const { contextLength } = model.config;
@@ -102,7 +86,7 @@ async function open(
   const maxRows = names.length + 1;
   const sampler = await Sampler.create({
     model,
-    adapters: Object.values(adapters),
+    adapters,
     maxRows,
     cacheTokens: maxRows * (room + 32),
   });

@@ -23,7 +23,7 @@ import { ChatTemplate } from '../model/template';
 import { loadAddon } from '../native/addon';
 import { isMlitError } from '../native/errors';
 import { writeFileAtomic } from '../native/files';
-import { checkOptions, mergeConfig, parseField, parseInteger, UsageError } from './common';
+import { addResultFlags, checkOptions, mergeConfig, parseField, parseInteger, UsageError } from './common';
 import { fetchProgress, note, printJson, printLine, table } from './output';
 import { abortOnSignals } from './signals';
 
@@ -67,7 +67,7 @@ export async function readMix(flags: Record<string, unknown>): Promise<Record<st
 }
 
 export function addMix(program: Command): void {
-  program
+  const command = program
     .command('mix')
     .description('draw a training set in several languages under one budget; writes it and its manifest')
     .addOption(new Option('--data <file...>', 'examples with lang and parallel_id, as for train'))
@@ -91,10 +91,8 @@ export function addMix(program: Command): void {
       new Option('--field <name=field>', 'read a field under another name, as in response=output').argParser(
         parseField,
       ),
-    )
-    .addOption(new Option('--json', 'results as JSON on stdout'))
-    .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'))
-    .action((_given: unknown, command: Command) => run(command));
+    );
+  addResultFlags(command).action((_given: unknown, command: Command) => run(command));
 }
 
 async function run(command: Command): Promise<void> {

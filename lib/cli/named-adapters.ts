@@ -1,10 +1,7 @@
-// Adapters by name: what serve and chat call models by, and how they are loaded.
+// Adapters by name: what serve and chat call models by.
 import { basename } from 'node:path';
 import { InvalidArgumentError, Option } from 'commander';
-import { Adapter } from '../model/adapter';
-import { refuseNoAdapter } from '../model/kinds';
-import type { Model } from '../model/model';
-import { note } from './output';
+import type { Adapter } from '../model/adapter';
 
 /** `NAME=DIR`, may be given several times. */
 export function namedAdapterFlag(): Option {
@@ -30,18 +27,10 @@ export function baseNameOf(model: string): string {
   return basename(plain).replace(/\.gguf$/i, '') || 'base';
 }
 
-/** Before the model is loaded: whether these are adapters at all. */
-export async function refuseNoAdapters(folders: Readonly<Record<string, string>>): Promise<void> {
-  for (const folder of Object.values(folders)) await refuseNoAdapter(folder);
-}
-
-export async function loadNamed(
-  model: Model,
+/** Adapters that were loaded from such folders, in their order. */
+export function byName(
   folders: Readonly<Record<string, string>>,
-): Promise<Record<string, Adapter>> {
-  const adapters: Record<string, Adapter> = {};
-  for (const [name, folder] of Object.entries(folders)) {
-    adapters[name] = await Adapter.load(model, folder, { onNote: note });
-  }
-  return adapters;
+  adapters: readonly Adapter[],
+): Record<string, Adapter> {
+  return Object.fromEntries(Object.keys(folders).map((name, at) => [name, adapters[at]!]));
 }

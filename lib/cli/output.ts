@@ -41,11 +41,11 @@ export class Progress {
   constructor(label: string) {
     this.#label = label;
     this.#terminal = stderr.isTTY === true;
-    bar = this;
   }
 
   /** fraction 0 to 1; detail is shown behind it. */
   update(fraction: number, detail: string): void {
+    bar = this;
     const done = Math.round(Math.min(1, Math.max(0, fraction)) * WIDTH);
     const percent = `${Math.floor(fraction * 100)}`.padStart(3);
     if (this.#terminal) {

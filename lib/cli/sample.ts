@@ -4,10 +4,8 @@ import { z } from 'zod';
 import type { Example } from '../data/example';
 import { readExamples } from '../data/read';
 import { renderPrompt } from '../data/render';
-import { Adapter } from '../model/adapter';
-import { refuseNoAdapter } from '../model/kinds';
-import { Model } from '../model/model';
-import { ChatTemplate } from '../model/template';
+import type { Model } from '../model/model';
+import type { ChatTemplate } from '../model/template';
 import { type SampleRequest, Sampler } from '../sample/sampler';
 import {
   addCommonFlags,
@@ -18,9 +16,9 @@ import {
   parseInteger,
   parseNumber,
   parseSwitch,
-  toModelOptions,
 } from './common';
-import { fetchProgress, note, Progress, printJson } from './output';
+import { loadModel } from './load-model';
+import { note, Progress, printJson } from './output';
 import { abortOnSignals } from './signals';
 
 const count = z.int().min(1);
@@ -74,7 +72,6 @@ async function sample(command: Command): Promise<void> {
       `--samples ${options.samples} at temperature 0: the responses to a prompt will be the same; --temperature 0.7 draws them`,
     );
   const { signal, release } = abortOnSignals();
-  const loading = new Progress('load');
   try {
     const need = options.template === 'none' ? 'text' : 'prompt';
     const prompts = await readExamples([options.prompts], {
@@ -83,18 +80,8 @@ async function sample(command: Command): Promise<void> {
       signal,
       onNote: note,
     });
-    for (const folder of options.adapter) await refuseNoAdapter(folder);
-    await using model = await Model.load({
-      ...toModelOptions(options),
-      signal,
-      onProgress: (f) => loading.update(f, 'weights'),
-      onNote: note,
-      onFetch: fetchProgress(),
-    });
-    const template = await ChatTemplate.create({ template: options.template, tokenizer: model.tokenizer });
-    if (template.note !== undefined) note(template.note);
-    const adapters: Adapter[] = [];
-    for (const folder of options.adapter) adapters.push(await Adapter.load(model, folder, { onNote: note }));
+    await using loaded = await loadModel(options, options.adapter, signal);
+    const { model, template, adapters } = loaded;
     const jobs = prompts.flatMap((prompt) => toJobs(prompt, options, model, template, adapters.length));
     const longest =
       jobs.reduce((most, job) => Math.max(most, job.request.prompt.length), 0) + options.maxNewTokens;
@@ -105,10 +92,8 @@ async function sample(command: Command): Promise<void> {
       maxRows,
       cacheTokens: maxRows * (longest + 32),
     });
-    loading.end();
     await run(sampler, jobs, options, signal);
   } finally {
-    loading.end();
     release();
   }
 }

@@ -4,19 +4,9 @@ import { z } from 'zod';
 import { readExamples } from '../data/read';
 import { describeReport, lengthWithin, renderExamples } from '../data/render';
 import { type ScoreSums, score } from '../eval/score';
-import { Adapter } from '../model/adapter';
-import { refuseNoAdapter } from '../model/kinds';
-import { Model } from '../model/model';
-import { ChatTemplate } from '../model/template';
-import {
-  addCommonFlags,
-  checkOptions,
-  commonOptions,
-  mergeConfig,
-  parseInteger,
-  toModelOptions,
-} from './common';
-import { fetchProgress, note, Progress, printJson, printLine, table } from './output';
+import { addCommonFlags, checkOptions, commonOptions, mergeConfig, parseInteger } from './common';
+import { loadModel } from './load-model';
+import { note, Progress, printJson, printLine, table } from './output';
 import { abortOnSignals } from './signals';
 
 const optionsSchema = z.strictObject({
@@ -46,38 +36,24 @@ async function run(command: Command): Promise<void> {
   const { json, ...given } = await mergeConfig(command);
   const options = checkOptions(optionsSchema, given);
   const { signal, release } = abortOnSignals();
-  const loading = new Progress('load');
   const progress = new Progress('score');
   try {
     const need = options.template === 'none' ? 'text' : 'response';
     const records = await readExamples(options.data, { need, field: options.field, signal, onNote: note });
-    if (options.adapter !== undefined) await refuseNoAdapter(options.adapter);
-    await using model = await Model.load({
-      ...toModelOptions(options),
-      signal,
-      onProgress: (f) => loading.update(f, 'weights'),
-      onNote: note,
-      onFetch: fetchProgress(),
-    });
-    loading.end();
-    const { tokenizer } = model;
-    const template = await ChatTemplate.create({ template: options.template, tokenizer });
-    if (template.note !== undefined) note(template.note);
+    const folders = options.adapter === undefined ? [] : [options.adapter];
+    await using loaded = await loadModel(options, folders, signal);
+    const { model, template, adapters } = loaded;
     const maxLength = lengthWithin(model.config.contextLength, options.maxLength, note);
     const { examples, report } = renderExamples(records, {
-      tokenizer,
+      tokenizer: model.tokenizer,
       template,
       system: options.system,
       maxLength,
     });
     for (const line of describeReport(report)) note(line);
-    const adapter =
-      options.adapter === undefined
-        ? undefined
-        : await Adapter.load(model, options.adapter, { onNote: note });
     const scores = await score({
       model,
-      adapter,
+      adapter: adapters[0],
       examples,
       signal,
       onProgress: (fraction) => progress.update(fraction, 'tokens'),
@@ -89,7 +65,6 @@ async function run(command: Command): Promise<void> {
     if (json) await printJson({ ...scores.byLanguage, all: scores.all });
     else if (!options.perToken) await printLine(describe({ ...scores.byLanguage, all: scores.all }));
   } finally {
-    loading.end();
     progress.end();
     release();
   }

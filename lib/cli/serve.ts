@@ -3,8 +3,6 @@ import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { newToken } from '../http/access';
 import { isLoopback } from '../http/origin';
-import { Model } from '../model/model';
-import { ChatTemplate } from '../model/template';
 import { ModelServer } from '../serve/server';
 import {
   addModelFlags,
@@ -14,10 +12,10 @@ import {
   parseCount,
   parseInteger,
   parseNumber,
-  toModelOptions,
 } from './common';
-import { baseNameOf, loadNamed, namedAdapterFlag, refuseNoAdapters } from './named-adapters';
-import { fetchProgress, note, Progress, printJson, printLine } from './output';
+import { loadModel } from './load-model';
+import { baseNameOf, byName, namedAdapterFlag } from './named-adapters';
+import { note, printJson, printLine } from './output';
 import { abortOnSignals } from './signals';
 
 /** Where the token comes from: not from the command line, which every process of a machine can read. */
@@ -76,22 +74,13 @@ async function serve(command: Command): Promise<void> {
   const options = checkOptions(optionsSchema, given);
   const token = process.env[TOKEN_VARIABLE] || (isLoopback(options.host) ? undefined : newToken());
   const { signal, release } = abortOnSignals();
-  const loading = new Progress('load');
   try {
-    await refuseNoAdapters(options.adapter);
-    await using model = await Model.load({
-      ...toModelOptions(options),
-      signal,
-      onProgress: (fraction) => loading.update(fraction, 'weights'),
-      onNote: note,
-      onFetch: fetchProgress(),
-    });
-    const template = await ChatTemplate.create({ template: options.template, tokenizer: model.tokenizer });
-    if (template.note !== undefined) note(template.note);
+    await using loaded = await loadModel(options, Object.values(options.adapter), signal);
+    const { model, template, adapters } = loaded;
     const server = await ModelServer.start({
       model,
       name: baseNameOf(options.model),
-      adapters: await loadNamed(model, options.adapter),
+      adapters: byName(options.adapter, adapters),
       template,
       host: options.host,
       port: options.port,
@@ -101,7 +90,6 @@ async function serve(command: Command): Promise<void> {
       ...(options.cacheTokens !== undefined && { cacheTokens: options.cacheTokens }),
       onFault: (error) => note(error instanceof Error ? String(error.stack) : String(error)),
     });
-    loading.end();
     const made = token !== undefined && token !== process.env[TOKEN_VARIABLE];
     if (json) await printJson({ url: server.url, models: server.models, ...(made && { token }) });
     else await announce(server, token, made);
@@ -113,7 +101,6 @@ async function serve(command: Command): Promise<void> {
     note(`${cut} requests were cut off after ${options.grace} s (--grace)`);
     throw signal.reason;
   } finally {
-    loading.end();
     release();
   }
 }
