@@ -1,11 +1,12 @@
 // Files of JSON lines that grow while people or paid machines work: a line is on the disk before anyone relies on it, one
 // process at a time writes, and a line that a killed process left half written is cut off by the next writer.
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { MlitError } from '../native/errors';
 import { makeFolder, whyNotWritten } from '../native/files';
 import { FolderLock } from '../native/folder-lock';
+import { LineFile, wholeLines } from '../native/line-file';
 import { shallow } from '../native/untrusted';
 import { describeIssues } from '../text/issues';
 
@@ -21,8 +22,6 @@ export interface ReadLines<T> {
   lines: { value: T; line: number }[];
   /** Bytes up to the end of the last whole line. */
   length: number;
-  /** Whether half a line is behind it. */
-  torn: boolean;
 }
 
 /**
@@ -39,18 +38,12 @@ export async function readSyncedLines<S extends z.ZodType>(
     const code = cause.code === 'ENOENT' ? 'FILE_NOT_FOUND' : 'FILE_IO';
     throw new MlitError(code, `cannot read ${file}: ${cause.message}`, { fields: { file }, cause });
   });
-  const lines: ReadLines<z.output<S>>['lines'] = [];
-  let start = 0;
-  for (let line = 1; start < bytes.length; line += 1) {
-    const end = bytes.indexOf(10, start);
-    if (end < 0) break;
-    const text = bytes.toString('utf8', start, end);
-    // Blocks that a machine which lost power had reserved, not filled.
-    if (text.includes('\0') && bytes.indexOf(10, end + 1) < 0) break;
-    if (text.trim() !== '') lines.push({ value: parseLine(text, { file, line }, kind), line });
-    start = end + 1;
-  }
-  return { lines, length: start, torn: start < bytes.length };
+  const { lines, length } = wholeLines(bytes);
+  const numbered = lines.map((text, at) => ({ text, line: at + 1 })).filter(({ text }) => text.trim() !== '');
+  return {
+    length,
+    lines: numbered.map(({ text, line }) => ({ value: parseLine(text, { file, line }, kind), line })),
+  };
 }
 
 function parseLine<S extends z.ZodType>(
@@ -84,9 +77,8 @@ export class SyncedLines<S extends z.ZodType> implements AsyncDisposable {
   readonly before: ReadLines<z.output<S>>['lines'];
   readonly file: string;
   readonly #kind: LineKind<S>;
-  readonly #handle: FileHandle;
+  readonly #lines: LineFile;
   readonly #lock: FolderLock;
-  #length: number;
   #queue: Promise<void> = Promise.resolve();
   /** What waits to be written, in one go. */
   #batch: { text: string[]; written: Promise<void> } | undefined;
@@ -95,14 +87,13 @@ export class SyncedLines<S extends z.ZodType> implements AsyncDisposable {
   private constructor(
     file: string,
     kind: LineKind<S>,
-    open: { before: ReadLines<z.output<S>>; handle: FileHandle; lock: FolderLock },
+    open: { before: ReadLines<z.output<S>>; lines: LineFile; lock: FolderLock },
   ) {
     this.file = file;
     this.before = open.before.lines;
     this.#kind = kind;
-    this.#handle = open.handle;
+    this.#lines = open.lines;
     this.#lock = open.lock;
-    this.#length = open.before.length;
   }
 
   /**
@@ -115,19 +106,16 @@ export class SyncedLines<S extends z.ZodType> implements AsyncDisposable {
     const folder = dirname(path);
     await makeFolder(folder);
     const lock = await FolderLock.acquire(folder, 'STORE_LOCKED', `.${basename(path)}.lock`);
-    let handle: FileHandle | undefined;
+    let lines: LineFile | undefined;
     try {
-      handle = await open(path, 'a').catch((cause) => {
+      lines = await LineFile.open(path).catch((cause) => {
         throw notWritten(file, cause);
       });
       const before = await readSyncedLines(file, kind);
-      if (before.torn) {
-        await handle.truncate(before.length);
-        await handle.sync();
-      }
-      return new SyncedLines(file, kind, { before, handle, lock });
+      await lines.keep(before.length);
+      return new SyncedLines(file, kind, { before, lines, lock });
     } catch (error) {
-      await handle?.close();
+      await lines?.close();
       await lock.release();
       throw error;
     }
@@ -145,7 +133,7 @@ export class SyncedLines<S extends z.ZodType> implements AsyncDisposable {
       const checked = schema.safeParse(value);
       if (!checked.success)
         throw new RangeError(`${this.file}: this is not ${name}: ${describeIssues(checked.error, value)}`);
-      return `${JSON.stringify(value)}\n`;
+      return JSON.stringify(value);
     });
     if (this.#closed !== undefined) throw new RangeError(`${this.file}: it was closed`);
     this.#batch ??= this.#newBatch();
@@ -157,28 +145,23 @@ export class SyncedLines<S extends z.ZodType> implements AsyncDisposable {
     const text: string[] = [];
     const written = this.#queue.then(() => {
       this.#batch = undefined;
-      return this.#write(Buffer.from(text.join('')));
+      return this.#write(text);
     });
     this.#queue = written.catch(() => undefined);
     return { text, written };
   }
 
-  async #write(bytes: Buffer): Promise<void> {
-    if (bytes.length === 0) return;
-    try {
-      await this.#handle.appendFile(bytes);
-      await this.#handle.sync();
-      this.#length += bytes.length;
-    } catch (cause) {
-      await this.#handle.truncate(this.#length).catch(() => undefined);
+  async #write(text: readonly string[]): Promise<void> {
+    if (text.length === 0) return;
+    await this.#lines.append(text).catch((cause) => {
       throw notWritten(this.file, cause);
-    }
+    });
   }
 
   /** Waits for what was appended, and lets another process write. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#queue.then(async () => {
-      await this.#handle.close();
+      await this.#lines.close();
       await this.#lock.release();
     });
     return this.#closed;

@@ -1,7 +1,8 @@
 // jobs.jsonl, the truth about what is finished: a line a job, on the disk before anyone relies on it. A line that a killed
 // process left half written is cut off by the next writer; everything before it stands.
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { MlitError } from '../../native/errors';
+import { LineFile, wholeLines } from '../../native/line-file';
 import { shallow, shown } from '../../native/untrusted';
 import type { FinishedJob } from './types';
 
@@ -12,7 +13,6 @@ export interface JournalContents {
   jobs: FinishedJob[];
   /** Bytes up to the end of the last whole line. */
   length: number;
-  torn: boolean;
 }
 
 /** @throws MlitError `STORE_INVALID` naming the line, where one that is not the last can't be understood */
@@ -24,18 +24,8 @@ export async function readJournal(file: string): Promise<JournalContents> {
       cause: error,
     });
   });
-  const jobs: FinishedJob[] = [];
-  let start = 0;
-  for (let line = 1; start < bytes.length; line += 1) {
-    const end = bytes.indexOf(10, start);
-    if (end < 0) break;
-    const text = bytes.toString('utf8', start, end);
-    // Blocks that a machine which lost power had reserved, not filled.
-    if (text.includes('\0') && bytes.indexOf(10, end + 1) < 0) break;
-    jobs.push(parseLine(text, file, line));
-    start = end + 1;
-  }
-  return { jobs, length: start, torn: start < bytes.length };
+  const { lines, length } = wholeLines(bytes);
+  return { jobs: lines.map((text, at) => parseLine(text, file, at + 1)), length };
 }
 
 function parseLine(text: string, file: string, line: number): FinishedJob {
@@ -70,39 +60,25 @@ export function isFinishedJob(job: FinishedJob): boolean {
 
 /** The one who appends. */
 export class Journal {
-  readonly #file: FileHandle;
-  #length: number;
+  readonly #lines: LineFile;
 
-  private constructor(file: FileHandle, length: number) {
-    this.#file = file;
-    this.#length = length;
+  private constructor(lines: LineFile) {
+    this.#lines = lines;
   }
 
   /** Cuts off what is behind `length`. */
   static async open(path: string, length: number): Promise<Journal> {
-    const file = await open(path, 'a');
-    const { size } = await file.stat();
-    if (size > length) {
-      await file.truncate(length);
-      await file.sync();
-    }
-    return new Journal(file, length);
+    const lines = await LineFile.open(path);
+    await lines.keep(length);
+    return new Journal(lines);
   }
 
   /** On the disk when it resolves; as it was before when it rejects. */
-  async append(job: FinishedJob): Promise<void> {
-    const line = Buffer.from(`${JSON.stringify(job)}\n`);
-    try {
-      await this.#file.appendFile(line);
-      await this.#file.sync();
-      this.#length += line.length;
-    } catch (error) {
-      await this.#file.truncate(this.#length).catch(() => undefined);
-      throw error;
-    }
+  append(job: FinishedJob): Promise<void> {
+    return this.#lines.append([JSON.stringify(job)]);
   }
 
-  async close(): Promise<void> {
-    await this.#file.close();
+  close(): Promise<void> {
+    return this.#lines.close();
   }
 }
