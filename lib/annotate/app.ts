@@ -31,8 +31,8 @@ const HEADERS: Readonly<Record<string, string>> = {
 export interface AnnotationAppOptions {
   task: AnnotationTask;
   labels: LabelStore;
-  /** Who labels; without it whoever opens the page says who. */
-  person?: string | undefined;
+  /** Who labels by this request; undefined where whoever opens the page says who. */
+  personOf: (request: Request) => string | undefined;
   /** Told of each new label when it is on the disk. */
   onLabel?: ((person: string, label: Label | null) => void) | undefined;
 }
@@ -48,7 +48,7 @@ export function annotationApp(options: AnnotationAppOptions): (request: Request)
     label: labelSchema,
     was: labelSchema,
   });
-  const session = sessionOf(options, token);
+  const session = sessionOf(task, token);
 
   const label = async (request: Request): Promise<Response> => {
     if (!/^application\/json\b/i.test(request.headers.get('content-type') ?? ''))
@@ -60,7 +60,7 @@ export function annotationApp(options: AnnotationAppOptions): (request: Request)
     if (!read.success)
       throw new Refused(400, describeIssues(read.error, body, { known: Object.keys(requestSchema.shape) }));
     const wanted: LabelRequest = read.data;
-    const person = nameIn(options, wanted.person);
+    const person = nameIn(options, request, wanted.person);
     const submitted = await options.labels.submit(person, wanted);
     if (submitted === undefined)
       throw new Refused(404, 'this task has no such question; load the page again');
@@ -78,10 +78,10 @@ export function annotationApp(options: AnnotationAppOptions): (request: Request)
       }
       case '/api/session':
         allow(request, 'GET');
-        return json(session satisfies Session);
+        return json({ ...session, person: options.personOf(request) ?? null } satisfies Session);
       case '/api/questions':
         allow(request, 'GET');
-        return json(questionsFor(options, nameIn(options, searchParams.get('person') ?? '')));
+        return json(questionsFor(options, nameIn(options, request, searchParams.get('person') ?? '')));
       case '/api/label':
         allow(request, 'POST');
         return label(request);
@@ -111,19 +111,20 @@ function labelsOf({ kind, ties }: AnnotationTask): Label[] {
   return ['first', 'second', ...(ties ? (['tie'] as const) : []), 'none'];
 }
 
-function nameIn({ person, labels }: AnnotationAppOptions, given: string): string {
+function nameIn({ personOf, labels }: AnnotationAppOptions, request: Request, given: string): string {
   const name = personName(given);
   if (name === undefined)
     throw new Refused(
       400,
       'expected a name of up to 40 letters, digits and blanks that begins with a letter or a digit',
     );
+  const person = personOf(request);
   if (person !== undefined && foldName(person) !== foldName(name))
     throw new Refused(403, 'this page is for somebody else');
-  return labels.spelling(name);
+  return labels.spelling(person ?? name);
 }
 
-function sessionOf({ task, person }: AnnotationAppOptions, token: string): Session {
+function sessionOf(task: AnnotationTask, token: string): Omit<Session, 'person'> {
   const questions = questionsOf(task);
   return {
     kind: task.kind,
@@ -131,7 +132,6 @@ function sessionOf({ task, person }: AnnotationAppOptions, token: string): Sessi
     token,
     // Not the task's hash itself: what questions are called by is made of it, and must not be made anew outside.
     task: questions[0]?.key ?? '',
-    person: person ?? null,
     languages: taskLanguages(task).map((code) => ({
       code,
       name: languageName(code),

@@ -17,7 +17,7 @@ export interface Session {
   token: string;
   /** Tells this task from another one served at the same address. */
   task: string;
-  /** Who labels, where that was settled on the command line. */
+  /** Who labels, where that was settled on the command line or by the link that was opened. */
   person: string | null;
   languages: { code: string; name: string; questions: number }[];
 }

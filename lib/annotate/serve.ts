@@ -6,7 +6,7 @@ import { HttpServer } from '../http/server';
 import { refuseUnknownOptions } from '../text/options';
 import { annotationApp, jsonRefusal } from './app';
 import { LabelStore } from './labels';
-import { personName } from './order';
+import { foldName, personName } from './order';
 import { annotationPage } from './page';
 import { readAnnotationTask } from './task';
 
@@ -18,8 +18,11 @@ export interface ServeAnnotationOptions {
   port?: number;
   /** Who labels; without it whoever opens the page says who. */
   person?: string | undefined;
-  /** How many links there are, where links are needed: each opens once, in one browser. Default 1. */
-  links?: number;
+  /**
+   * How many links there are, where links are needed: each opens once, in one browser. Names make one for each, and who comes in by
+   * it is that person and nobody else. Default 1.
+   */
+  links?: number | readonly string[];
   /** Told whenever a new label is on the disk. */
   onLabel?: ((person: string) => void) | undefined;
   /** Told of what went wrong in the server; whoever asked reads "internal error". */
@@ -28,7 +31,7 @@ export interface ServeAnnotationOptions {
 
 /** A page that is being served. */
 export interface AnnotationServer extends AsyncDisposable {
-  /** Addresses to open: one, or as many as links were asked for. */
+  /** Addresses to open: one, or as many as links were asked for, in the order of the names where they have names. */
   urls: readonly string[];
   /** Takes no more connections, answers what was asked, and gives the folder free. Idempotent. */
   close(): Promise<void>;
@@ -41,7 +44,7 @@ const GRACE_MS = 3000;
  * Serves the task that `folder` holds; labels are appended to `verdicts.jsonl` or `ratings.jsonl` in it.
  *
  * @throws MlitError `FILE_NOT_FOUND` and `FILE_DAMAGED` as `readAnnotationTask`, `STORE_LOCKED` where another process serves it,
- * `ADDRESS_UNAVAILABLE`; RangeError for a name that is none
+ * `ADDRESS_UNAVAILABLE`; RangeError for a name that is none, or that two links have
  */
 export async function serveAnnotation(
   folder: string,
@@ -56,11 +59,8 @@ export async function serveAnnotation(
     onFault: true,
   });
   const { host = '127.0.0.1', port = 0, links = 1, onLabel, onFault } = options;
-  const person = options.person === undefined ? undefined : personName(options.person);
-  if (options.person !== undefined && person === undefined)
-    throw new RangeError(
-      'person: expected a name of up to 40 letters, digits and blanks that begins with a letter or a digit',
-    );
+  const person = options.person === undefined ? undefined : checkName('person', options.person);
+  const owners = ownersOf(links, person);
   const task = await readAnnotationTask(folder);
   annotationPage(); // what is not built is said before anybody opens it
   const labels = await LabelStore.open(folder, task);
@@ -68,7 +68,12 @@ export async function serveAnnotation(
   let server: HttpServer;
   try {
     server = await HttpServer.listen({
-      handle: annotationApp({ task, labels, person, onLabel }),
+      handle: annotationApp({
+        task,
+        labels,
+        personOf: (request) => person ?? access?.whose(request),
+        onLabel,
+      }),
       host,
       port,
       access,
@@ -84,11 +89,32 @@ export async function serveAnnotation(
     await labels.close();
   };
   return {
-    urls:
-      access === undefined
-        ? [`${server.url}/`]
-        : Array.from({ length: links }, () => access.link(server.url)),
+    urls: access === undefined ? [`${server.url}/`] : owners.map((owner) => access.link(server.url, owner)),
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Whom each link is for; undefined for anybody. */
+function ownersOf(
+  links: number | readonly string[],
+  person: string | undefined,
+): readonly (string | undefined)[] {
+  if (typeof links === 'number') return new Array<undefined>(links).fill(undefined);
+  if (person !== undefined)
+    throw new RangeError('links: have names, by which people label; person is for one who labels alone');
+  const names = links.map((name) => checkName('links', name));
+  const folded = names.map(foldName);
+  const double = names.find((_, at) => folded.indexOf(folded[at]!) !== at);
+  if (double !== undefined) throw new RangeError(`links: two are for ${double}; give each person one`);
+  return names;
+}
+
+/** @throws RangeError */
+function checkName(option: string, given: string): string {
+  const name = personName(given);
+  if (name !== undefined) return name;
+  throw new RangeError(
+    `${option}: expected a name of up to 40 letters, digits and blanks that begins with a letter or a digit`,
+  );
 }

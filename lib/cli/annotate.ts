@@ -12,7 +12,15 @@ import { isLoopback } from '../http/origin';
 import { sha256File } from '../native/files';
 import { checkLanguageCode } from '../text/language-codes';
 import { modelNameOf, readAnswers } from './answers-file';
-import { checkOptions, mergeConfig, parseCount, parseField, parseInteger, UsageError } from './common';
+import {
+  addResultFlags,
+  checkOptions,
+  mergeConfig,
+  parseCount,
+  parseField,
+  parseInteger,
+  UsageError,
+} from './common';
 import { note, printJson, printLine, table } from './output';
 import { abortOnSignals } from './signals';
 
@@ -36,7 +44,7 @@ const optionsSchema = z.strictObject({
   host: z.string().min(1).default('127.0.0.1'),
   port: z.int().min(0).max(65_535).default(DEFAULT_PORT),
   name: z.string().optional(),
-  links: z.int().min(1).max(100).default(1),
+  links: z.union([z.int().min(1).max(100), z.array(z.string()).min(1).max(100)]).default(1),
   report: z.boolean().default(false),
   judgeVerdicts: z.array(z.string()).default([]),
   json: z.boolean().default(false),
@@ -45,7 +53,7 @@ const optionsSchema = z.strictObject({
 type Options = z.output<typeof optionsSchema>;
 
 export function addAnnotate(program: Command): void {
-  program
+  const command = program
     .command('annotate')
     .description('a page on which people judge answers, blind, and what came of it')
     .argument('<dir>', 'the folder of the task and its labels')
@@ -90,9 +98,10 @@ export function addAnnotate(program: Command): void {
     )
     .addOption(new Option('--name <who>', 'who labels (default: the page asks)'))
     .addOption(
-      new Option('--links <n>', 'one-time links to print, one a browser (default: 1)').argParser(
-        parseInteger,
-      ),
+      new Option(
+        '--links <n or names>',
+        'one-time links to print, one a browser; for names, as in maria,omar, one each, and who enters by it is that person (default: 1)',
+      ).argParser(parseLinks),
     )
     .addOption(new Option('--report', 'print what came of it, serve nothing'))
     .addOption(
@@ -100,10 +109,8 @@ export function addAnnotate(program: Command): void {
         '--judge-verdicts <files...>',
         'verdicts of judges on the same models, to compare people with',
       ),
-    )
-    .addOption(new Option('--json', 'results as JSON on stdout'))
-    .addOption(new Option('--config <file>', 'a YAML file with the same options; flags win'))
-    .action((folder: string, _given: unknown, command: Command) => run(folder, command));
+    );
+  addResultFlags(command).action((folder: string, _given: unknown, command: Command) => run(folder, command));
 }
 
 async function run(folder: string, command: Command): Promise<void> {
@@ -117,6 +124,11 @@ async function run(folder: string, command: Command): Promise<void> {
   } finally {
     release();
   }
+}
+
+/** A number of links, or whom they are for. */
+function parseLinks(text: string): number | string[] {
+  return /^[-+]?\d+$/.test(text) ? parseInteger(text) : text.split(',').map((name) => name.trim());
 }
 
 /** Flags that would do nothing are a mistake that should show before people begin. */
@@ -136,6 +148,8 @@ function refuseStrayFlags(options: Options, given: Record<string, unknown>): voi
     throw new UsageError('--judge-verdicts: belongs to --report, which compares judges with people');
   if (given.links !== undefined && isLoopback(options.host))
     throw new UsageError('--links: this machine needs none; they belong to another --host');
+  if (typeof options.links !== 'number' && options.name !== undefined)
+    throw new UsageError('--name: says who labels alone; --links names people of their own');
 }
 
 function flags(keys: readonly string[]): string {
@@ -197,11 +211,12 @@ async function serve(folder: string, options: Options, signal: AbortSignal): Pro
     if (options.json)
       await printJson({
         urls: server.urls,
+        ...(typeof options.links !== 'number' && { people: options.links }),
         kind: task.kind,
         questions: questionsOf(task).length,
         languages: taskLanguages(task),
       });
-    else for (const url of server.urls) await printLine(url);
+    else for (const [at, url] of server.urls.entries()) await printLine(labelled(url, options.links, at));
     note(
       isLoopback(options.host)
         ? 'Open it in a browser on this machine. Every answer is saved as it is given; Ctrl-C ends.'
@@ -217,6 +232,11 @@ async function serve(folder: string, options: Options, signal: AbortSignal): Pro
   for (const [person, count] of done)
     note(`${person}: ${count} ${count === 1 ? 'answer' : 'answers'} in this sitting`);
   // Ended as it is meant to end, with every answer on the disk: no failure, whatever the signal.
+}
+
+/** A link behind the name of whom it is for. */
+function labelled(url: string, links: Options['links'], at: number): string {
+  return typeof links === 'number' ? url : `${links[at]}: ${url}`;
 }
 
 async function report(folder: string, { judgeVerdicts, json }: Options): Promise<void> {

@@ -47,13 +47,14 @@ export function bearerAccess(token: string, open: readonly string[] = []): Acces
 export class LinkAccess implements Access {
   // Browsers keep cookies by host, not by port: servers side by side need names of their own.
   readonly #cookie = `mlit-${randomBytes(6).toString('hex')}`;
-  readonly #unused = new Set<string>();
-  readonly #sessions = new Set<string>();
+  /** Secrets, and for whom each is; undefined for anybody. */
+  readonly #unused = new Map<string, string | undefined>();
+  readonly #sessions = new Map<string, string | undefined>();
 
-  /** A new link to a page of the server at `base`. It opens once. */
-  link(base: string): string {
+  /** A new link to a page of the server at `base`. It opens once. @param person the one whom it is for, see {@link whose} */
+  link(base: string, person?: string): string {
     const token = newToken();
-    this.#unused.add(token);
+    this.#unused.set(token, person);
     const url = new URL(base);
     url.searchParams.set('token', token);
     return url.href;
@@ -62,7 +63,7 @@ export class LinkAccess implements Access {
   admit(request: Request): Response | undefined {
     const url = new URL(request.url);
     const token = url.searchParams.get('token');
-    const known = this.#hasSession(request);
+    const known = this.#sessionOf(request) !== undefined;
     if (token === null || request.method !== 'GET') {
       if (known) return undefined;
       throw new Refused(401, 'this page opens by a link with a token; ask whoever started it for one');
@@ -75,9 +76,9 @@ export class LinkAccess implements Access {
     });
     const minted = find(this.#unused, token);
     if (minted !== undefined) {
-      this.#unused.delete(minted);
       const session = newToken();
-      this.#sessions.add(session);
+      this.#sessions.set(session, this.#unused.get(minted));
+      this.#unused.delete(minted);
       // Lax, not Strict: a link in a mail leads here from another site, and the redirect has to bring the cookie along.
       headers.append('set-cookie', `${this.#cookie}=${session}; Path=/; HttpOnly; SameSite=Lax`);
     } else if (!known) {
@@ -86,16 +87,22 @@ export class LinkAccess implements Access {
     return new Response(null, { status: 303, headers });
   }
 
-  #hasSession(request: Request): boolean {
+  /** For whom the link was that the request's browser came in by. Undefined where it was for anybody, or there was none. */
+  whose(request: Request): string | undefined {
+    const session = this.#sessionOf(request);
+    return session === undefined ? undefined : this.#sessions.get(session);
+  }
+
+  #sessionOf(request: Request): string | undefined {
     const cookies = (request.headers.get('cookie') ?? '').split(';').map((each) => each.trim());
     const own = cookies.find((each) => each.startsWith(`${this.#cookie}=`));
-    return own !== undefined && find(this.#sessions, own.slice(this.#cookie.length + 1)) !== undefined;
+    return own === undefined ? undefined : find(this.#sessions, own.slice(this.#cookie.length + 1));
   }
 }
 
 /** Looks at all of them, so that time tells nothing. */
-function find(secrets: ReadonlySet<string>, shown: string): string | undefined {
+function find(secrets: ReadonlyMap<string, unknown>, shown: string): string | undefined {
   let found: string | undefined;
-  for (const secret of secrets) if (sameSecret(secret, shown)) found = secret;
+  for (const secret of secrets.keys()) if (sameSecret(secret, shown)) found = secret;
   return found;
 }

@@ -159,6 +159,41 @@ describe('who is let in', () => {
     expect((await fetch(link, { redirect: 'manual' })).status).toBe(401);
   });
 
+  it('is, by a link with a name, that person and nobody else', async () => {
+    const { server, path } = await serve({}, { host: '0.0.0.0', links: ['Maria', ' omar '] });
+    const enter = async (at: number) => {
+      const link = new URL(server.urls[at]!);
+      link.hostname = '127.0.0.1';
+      const opened = await fetch(link, { redirect: 'manual' });
+      const headers = { cookie: opened.headers.get('set-cookie')!.split(';')[0]! };
+      const get = (what: string) => fetch(`${link.origin}/api/${what}`, { headers });
+      return { base: `${link.origin}/`, headers, get };
+    };
+    const [maria, omar] = [await enter(0), await enter(1)];
+    const mine = (await (await maria.get('session')).json()) as Session;
+    expect(mine.person).toBe('Maria');
+    expect(await (await omar.get('session')).json()).toMatchObject({ person: 'omar' });
+    expect((await maria.get('questions?person=omar')).status).toBe(403);
+    const asked = (await (await maria.get('questions?person=maria')).json()) as Questions;
+    const label = { key: asked.questions[0]!.key, label: 'first', was: null };
+    const { token } = mine;
+    const say = async (person: string) =>
+      (await post(maria.base, { ...label, person }, { token, ...maria.headers })).status;
+    expect(await say('omar')).toBe(403);
+    expect(await say('someone')).toBe(403);
+    expect(await say('Maria')).toBe(200);
+    const lines = readFileSync(join(path, 'verdicts.jsonl'), 'utf8').trim().split('\n');
+    expect(lines.map((line) => JSON.parse(line).judge)).toEqual(['person:Maria']);
+  });
+
+  it.each([
+    [{ links: ['maria', 'Maria'] }, /links: two are for Maria/],
+    [{ links: ['maria', '<b>'] }, /links: expected a name/],
+    [{ links: ['maria'], person: 'omar' }, /links: have names/],
+  ])('is refused by %j', async (options, message) => {
+    await expect(serveAnnotation(folder, { host: '0.0.0.0', ...options })).rejects.toThrow(message);
+  });
+
   it('is one person alone where that was said', async () => {
     const { url } = await serve({}, { person: 'Ana' });
     const { token, person } = await session(url);
