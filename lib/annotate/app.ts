@@ -32,7 +32,7 @@ export interface AnnotationAppOptions {
   task: AnnotationTask;
   labels: LabelStore;
   /** Who labels by this request; undefined where whoever opens the page says who. */
-  personOf: (request: Request) => string | undefined;
+  personOf?: ((request: Request) => string | undefined) | undefined;
   /** Told of each new label when it is on the disk. */
   onLabel?: ((person: string, label: Label | null) => void) | undefined;
 }
@@ -78,7 +78,7 @@ export function annotationApp(options: AnnotationAppOptions): (request: Request)
       }
       case '/api/session':
         allow(request, 'GET');
-        return json({ ...session, person: options.personOf(request) ?? null } satisfies Session);
+        return json({ ...session, person: options.personOf?.(request) ?? null } satisfies Session);
       case '/api/questions':
         allow(request, 'GET');
         return json(questionsFor(options, nameIn(options, request, searchParams.get('person') ?? '')));
@@ -118,7 +118,7 @@ function nameIn({ personOf, labels }: AnnotationAppOptions, request: Request, gi
       400,
       'expected a name of up to 40 letters, digits and blanks that begins with a letter or a digit',
     );
-  const person = personOf(request);
+  const person = personOf?.(request);
   if (person !== undefined && foldName(person) !== foldName(name))
     throw new Refused(403, 'this page is for somebody else');
   return labels.spelling(person ?? name);

@@ -211,6 +211,22 @@ describe('mlit annotate', () => {
     expect((await again.ended).code).toBe(0);
   }, 60_000);
 
+  it('prints a link for each name that --links has', async () => {
+    const { first, child, ended } = await serve(
+      'named',
+      ...MAKE,
+      '--host',
+      '0.0.0.0',
+      '--links',
+      'Maria, omar',
+    );
+    const { people, urls } = first as unknown as { people: string[]; urls: string[] };
+    expect(people).toEqual(['Maria', 'omar']);
+    expect(new Set(urls).size).toBe(2);
+    child.kill('SIGTERM');
+    expect((await ended).code).toBe(0);
+  }, 60_000);
+
   it('refuses another task in a task’s place', async () => {
     const args = [
       'annotate',
@@ -234,6 +250,8 @@ describe('mlit annotate', () => {
 
   it.each([
     [['t'], 1, /holds no task .*make one with --a FILE/],
+    [['t', '--links', 'maria'], 2, /--links: this machine needs none/],
+    [['t', '--host', '0.0.0.0', '--links', 'a,b', '--name', 'c'], 2, /--name: says who labels alone/],
     [['t', '--a', 'base.jsonl'], 2, /--prompts: people have to see what was asked/],
     [['t', '--a', 'base.jsonl', '--prompts', 'prompts.jsonl', '--languages', 'iw'], 1, /did you mean 'he'/],
   ] as const)('refuses %j', async (args, code, message) => {
