@@ -132,6 +132,7 @@ export {
   instructionCheckSchema,
   parseInstructionChecks,
 } from './eval/instruction-checks';
+export type { ChoiceModel } from './eval/judges/choice-prompts';
 export {
   type JudgeAnswersOptions,
   type JudgedComparison,
