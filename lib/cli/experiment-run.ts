@@ -169,7 +169,7 @@ class RunView {
     const left = `  ${clock(event.secondsLeft)} left`;
     const { kind } = event.job.description;
     if (event.type === 'progress') {
-      const fraction = (this.#finished + event.fraction) / this.#total;
+      const fraction = (this.#finished + event.underWay) / this.#total;
       const { models, detail } = event;
       this.#bar.update(
         Math.min(0.999, fraction),

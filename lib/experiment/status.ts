@@ -50,7 +50,7 @@ export async function experimentStatus(storeFolder: string): Promise<ExperimentS
         secondsTaken += job.seconds;
         pace.add(kind, planned, job.seconds);
       } else {
-        left.push({ kind, planned: planned * (mine?.job === hash ? 1 - mine.fraction : 1) });
+        left.push({ kind, planned: planned * (1 - Number(mine?.underWay?.[hash] ?? 0)) });
       }
     }
     all.push({

@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { loadAddon } from '../native/addon';
 import { MlitError } from '../native/errors';
 import type { ExperimentPlan } from './estimate';
-import type { Assignment, Executor } from './executor';
-import { canonicalJson, JOB_KINDS, type Job } from './job';
+import type { Assignment, Executor, JobProgress } from './executor';
+import { canonicalJson, JOB_KINDS, type Job, type JobKind } from './job';
 import { isJudgeFailure } from './jobs/judge';
 import { Pace } from './pace';
 import type { Prepared } from './prepare';
 import { ProgressWriter } from './store/progress';
 import { explainFullDisk, type Store } from './store/store';
+import { UnderWay } from './under-way';
 
 /** What is told while an experiment runs. */
 export type ExperimentEvent =
@@ -21,7 +22,10 @@ export type ExperimentEvent =
       type: 'progress';
       job: Job;
       models: string;
+      /** Of this job, 0 to 1. */
       fraction: number;
+      /** Jobs' worth that is done of those under way: models that train together all move at once. */
+      underWay: number;
       detail: string;
       secondsLeft: number;
     }
@@ -120,28 +124,34 @@ export class Walk {
     }
     let startedAt = new Date().toISOString();
     let current = jobs[0]!;
-    const onProgress = (progress: { hash: string; fraction: number; detail: string }): void => {
-      current = byHash.get(progress.hash)!;
-      const { fraction, detail } = progress;
-      const { kind } = current.description;
+    const { kind } = current.description;
+    const underWay = new UnderWay(this.#plan.estimates);
+    const tell = (fraction: number, detail: string): void => {
+      const { open } = underWay;
       this.#progress.update({
         experiment: this.#prepared.spec.name,
         job: current.hash,
         kind,
         fraction,
+        underWay: open,
         detail,
       });
-      const secondsLeft = this.#secondsLeft(current, fraction);
       this.#say({
         type: 'progress',
         job: current,
         models: this.#modelsOf(current),
         fraction,
+        underWay: Object.values(open).reduce((sum, each) => sum + each, 0),
         detail,
-        secondsLeft,
+        secondsLeft: this.#secondsLeft(kind, underWay),
       });
     };
-    onProgress({ hash: current.hash, fraction: 0, detail: '' });
+    const onProgress = ({ hash, fraction, detail }: JobProgress): void => {
+      current = byHash.get(hash)!;
+      underWay.update(hash, fraction);
+      tell(fraction, detail);
+    };
+    tell(0, '');
     try {
       for await (const { hash, seconds, summary } of this.#executor.run(assignments, { onProgress })) {
         const job = byHash.get(hash)!;
@@ -156,9 +166,11 @@ export class Walk {
           summary,
         });
         startedAt = new Date().toISOString();
-        this.#pace.add(job.description.kind, this.#plan.estimates[hash] ?? 0, seconds);
-        this.#finish(job, seconds);
+        underWay.finish(hash);
+        this.#finish(job, seconds, this.#secondsLeft(kind, underWay));
       }
+      const { planned, taken } = underWay.work;
+      this.#pace.add(kind, planned, taken);
     } catch (error) {
       const explained = await explainFullDisk(error, this.#store.folder);
       const named = explain(explained, current, this.#modelsOf(current));
@@ -169,18 +181,18 @@ export class Walk {
     }
   }
 
-  #finish(job: Job, seconds: number): void {
+  #finish(job: Job, seconds: number, secondsLeft: number): void {
     const total = this.#prepared.graph.jobs.size;
     const finished = total - this.#left().length;
-    const secondsLeft = this.#secondsLeft(undefined, 0);
     this.#say({ type: 'job', job, models: this.#modelsOf(job), seconds, finished, total, secondsLeft });
   }
 
   /** By the plan, corrected by how the jobs so far have kept to it. */
-  #secondsLeft(current: Job | undefined, fraction: number): number {
+  #secondsLeft(kind: JobKind, underWay: UnderWay): number {
+    const now = { kind, ...underWay.work };
     return this.#left().reduce((sum, { hash, description }) => {
-      const planned = (this.#plan.estimates[hash] ?? 0) * (hash === current?.hash ? 1 - fraction : 1);
-      return sum + this.#pace.expect(description.kind, planned);
+      const planned = (this.#plan.estimates[hash] ?? 0) * (1 - underWay.fraction(hash));
+      return sum + this.#pace.expect(description.kind, planned, now);
     }, 0);
   }
 

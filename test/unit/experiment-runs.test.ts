@@ -66,6 +66,7 @@ describe('many models', () => {
     );
     const { ticks: _, ...rest } = smallExperiment(fresh(), { base: false, against: 'none' });
     const together = new Set<string>();
+    let mostUnderWay = 0;
     await run(
       {
         ...rest,
@@ -73,17 +74,20 @@ describe('many models', () => {
         arms,
         evalLanguages: ['en'],
         evalItems: 2,
-        train: { ...rest.train, steps: 1 },
+        train: { ...rest.train, steps: 2 },
       },
       {
         signal: new AbortController().signal,
         onEvent: (event) => {
           const of = event.type === 'progress' ? / answers of (\d+) models/.exec(event.detail) : null;
           if (of) together.add(of[1]!);
+          if (event.type === 'progress') mostUnderWay = Math.max(mostUnderWay, event.underWay);
         },
       },
     );
     expect([...together]).toEqual(['16', '2']);
+    // After the first of two steps many are halfway.
+    expect(mostUnderWay).toBeGreaterThan(1);
     expect(warnings).toEqual([]);
   });
 });

@@ -451,7 +451,14 @@ describe('a full disk', () => {
 });
 
 describe('progress', () => {
-  const now = { experiment: 'e', job: hashOf(1), kind: 'train' as const, fraction: 0.5, detail: 'step 1/2' };
+  const now = {
+    experiment: 'e',
+    job: hashOf(1),
+    kind: 'train' as const,
+    fraction: 0.5,
+    underWay: { [hashOf(1)]: 0.5 },
+    detail: 'step 1/2',
+  };
 
   it('shows the latest, once a second at most, and whether its writer lives', async () => {
     const writer = new ProgressWriter(folder);

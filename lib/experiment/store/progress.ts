@@ -16,6 +16,8 @@ export interface ProgressNow {
   kind: JobKind;
   /** Of this job, 0 to 1. */
   fraction: number;
+  /** Of every job that is being done together with it, itself included, by hash. */
+  underWay: Readonly<Record<string, number>>;
   detail: string;
 }
 
