@@ -71,10 +71,15 @@ export class ChoicePrompts {
     return new ChoicePrompts(of, { template: chat, letters, prefill, identity });
   }
 
-  /** Of words and of whom they are put to. Names of files say little: other weights, or another template, are another judge. */
+  /**
+   * Of words and of whom they are put to. Names of files say little: other weights, another template, or products in another arithmetic,
+   * are another judge.
+   */
   versionOf(words: string): string {
     const { name, source } = this.#template;
-    return sha256(JSON.stringify([words, name, source, this.#prefill, this.#identity])).slice(0, 12);
+    const { baseDtype, compute } = this.#model;
+    const of = [words, name, source, this.#prefill, this.#identity, baseDtype, compute];
+    return sha256(JSON.stringify(of)).slice(0, 12);
   }
 
   /** A text that spells control tokens would end the turn that it is shown in: such words are parted by zero-width spaces. */
