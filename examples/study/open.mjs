@@ -14,12 +14,13 @@ export const TRAINING = {
 };
 /** Prompts without references: questions of fact in twelve languages, and open questions in six. */
 export const PROMPTS = { multiq: 'eval-multiq.jsonl', vicuna: 'eval-vicuna80.jsonl' };
-/** Set → items held out of it (all of it, where none of it is trained on), for their references in the given languages. */
+/** Set → languages in which items of it are asked for their references; as many items as HELD_OUT, none of which is trained on. */
 const REFERENCES = {
-  'train-oasst.jsonl': { languages: ['en', 'fi'], heldOut: 40 },
-  'train-seed-tasks.jsonl': { languages: ['en', 'et', 'ru'], heldOut: 40 },
-  'eval-afriqa.jsonl': { languages: ['en', 'sw'] },
+  'train-oasst.jsonl': ['en', 'fi'],
+  'train-seed-tasks.jsonl': ['en', 'et', 'ru'],
+  'eval-afriqa.jsonl': ['en', 'sw'],
 };
+const HELD_OUT = 40;
 /** Characters of a prompt and its answer together: longer records are left out, of training and of references. */
 export const LONGEST = 1000;
 
@@ -72,9 +73,9 @@ export function buildOpen(sets, folder) {
 
   const references = [];
   const heldOut = new Set();
-  for (const [file, { languages, heldOut: count }] of Object.entries(REFERENCES)) {
+  for (const [file, languages] of Object.entries(REFERENCES)) {
     const records = read(file);
-    const items = byHash(itemsIn(records, languages)).slice(0, count ?? 40);
+    const items = byHash(itemsIn(records, languages)).slice(0, HELD_OUT);
     for (const item of items) heldOut.add(item);
     const taken = new Set(items);
     references.push(

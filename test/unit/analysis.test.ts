@@ -353,6 +353,21 @@ describe('differences to the monolingual models', () => {
     expect(mean.value).toBeLessThan(-35);
   });
 
+  it('are grey as a mean where the arm lacks a language that others have', () => {
+    const results = analysed(
+      spec,
+      models.map((model) =>
+        model.arm.id === 'mono-en'
+          ? { ...model, items: model.items.filter(({ lang }) => lang !== 'fi') }
+          : model,
+      ),
+    );
+    const id = 'likelihood-against-monolingual';
+    expect(cell(results, id, 'English only', 'fi')).toBeNull();
+    expect(cell(results, id, 'English only', 'mean')).toMatchObject({ grey: true });
+    expect(cell(results, id, 'Russian only', 'mean')).not.toHaveProperty('grey');
+  });
+
   it('leave a language out of which no such model is finished', () => {
     const results = analysed(
       spec,

@@ -1,5 +1,4 @@
 // A measure against the model that the paper compares with: the one tuned on the language of the prompt alone, with the whole budget.
-
 import type { MeasureName } from '../../eval/measures/names';
 import type { ResultTable } from '../results';
 import type { CellTable, Term } from './cells';
@@ -25,10 +24,10 @@ export function againstMonolingual(
   const format = formatOf(name);
   const lessIsBetter = format.better === 'lower';
   const ownIn = (lang: string): string => study.monolingual(lang)!.id;
+  const isOwn = (arm: string, lang: string): boolean => ownIn(lang) === arm;
   const isGrey = (arm: string, over: readonly string[]): boolean =>
-    over.some(
-      (lang) => grey?.(arm, [lang]) || grey?.(ownIn(lang), [lang]) || isPartial(study, cells, arm, [lang]),
-    );
+    isPartial(study, cells, arm, over, (lang) => isOwn(arm, lang)) ||
+    over.some((lang) => !isOwn(arm, lang) && (grey?.(arm, [lang]) || grey?.(ownIn(lang), [lang])));
   return {
     id: `${id}-against-monolingual`,
     title: `${title}: difference to the monolingual models`,
@@ -41,23 +40,18 @@ export function againstMonolingual(
       { key: 'worse', label: 'worse than monolingual in', kind: 'text' },
     ],
     rows: study.arms.flatMap(({ id: arm, label }) => {
-      const others = languages.filter((lang) => ownIn(lang) !== arm && cells.has(arm, lang));
+      const others = languages.filter((lang) => !isOwn(arm, lang) && cells.has(arm, lang));
       if (others.length === 0) return [];
-      const own = others
-        .map((lang) => cells.difference(arm, ownIn(lang), lang))
-        .filter((cell) => cell !== null);
-      const below = own.filter(({ high }) => high !== undefined && high < 0).length;
-      const above = own.filter(({ low }) => low !== undefined && low > 0).length;
+      const own = new Map(others.map((lang) => [lang, cells.difference(arm, ownIn(lang), lang)]));
+      const known = [...own.values()].filter((cell) => cell !== null);
+      const below = known.filter(({ high }) => high !== undefined && high < 0).length;
+      const above = known.filter(({ low }) => low !== undefined && low > 0).length;
       return {
         arm: label,
-        ...byLanguage(languages, (lang) =>
-          others.includes(lang)
-            ? shaded(cells.difference(arm, ownIn(lang), lang), isGrey(arm, [lang]))
-            : null,
-        ),
-        mean: shaded(meanDifference(cells, arm, others, ownIn), isGrey(arm, others)),
-        better: `${lessIsBetter ? below : above} of ${own.length}`,
-        worse: `${lessIsBetter ? above : below} of ${own.length}`,
+        ...byLanguage(languages, (lang) => shaded(own.get(lang) ?? null, isGrey(arm, [lang]))),
+        mean: shaded(meanDifference(cells, arm, others, ownIn), isGrey(arm, languages)),
+        better: `${lessIsBetter ? below : above} of ${known.length}`,
+        worse: `${lessIsBetter ? above : below} of ${known.length}`,
       };
     }),
   };
