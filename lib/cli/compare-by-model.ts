@@ -62,7 +62,7 @@ export async function compareByModel(
       `${memory.file}: ${stale} verdicts of ${printable(judge.name)} were asked by another wording of the question than this version's (${judge.wording}); they are not used`,
     );
   }
-  const bar = new JudgeBar();
+  const bar = new JudgeBar('verdicts');
   try {
     const { comparison } = await judgeAnswers(answers.a, answers.b, {
       judge,

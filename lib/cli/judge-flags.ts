@@ -61,8 +61,14 @@ export function judgeOf(name: string | undefined): JudgeName {
 
 /** A bar with what was asked, what it cost, and the time that is left at this pace. */
 export class JudgeBar {
+  readonly #what: string;
   #bar: Progress | undefined;
   #label = '';
+
+  /** @param what is asked for, in the plural */
+  constructor(what: string) {
+    this.#what = what;
+  }
 
   update(label: string, progress: JudgeProgress): void {
     if (this.#label !== label) this.end();
@@ -75,7 +81,7 @@ export class JudgeBar {
     const before = known === 0 ? '' : `, ${known} known before`;
     this.#bar.update(
       total === 0 ? 1 : done / total,
-      `${done}/${total} verdicts${before}${cost}  ${clock(left)} left`,
+      `${done}/${total} ${this.#what}${before}${cost}  ${clock(left)} left`,
     );
   }
 

@@ -77,7 +77,7 @@ async function run(file: string, command: Command): Promise<void> {
       `--judge: '${options.judge}' can't rate: a rubric needs local:MODEL or openai:MODEL@URL`,
     );
   const { signal, release } = abortOnSignals();
-  const bar = new JudgeBar();
+  const bar = new JudgeBar('ratings');
   try {
     const prompts = await readExamples([options.prompts], {
       need: 'prompt',

@@ -1,6 +1,6 @@
 // A mistyped option must not be passed over without a word: every public call says which names it knows, and what was
 // probably meant by another one.
-import { shortened } from '../native/untrusted';
+import { shortened, shown } from '../native/untrusted';
 import { suggest } from './suggest';
 
 /** An object with every name of an options type: one that lacks a name, or has one too many, does not compile. */
@@ -21,6 +21,16 @@ export function refuseUnknownOptions<T extends object>(call: string, given: T, k
     if (Object.hasOwn(known, name) || (given as Record<string, unknown>)[name] === undefined) continue;
     throw new RangeError(`${call}: ${unknownOption(name, Object.keys(known))}`);
   }
+}
+
+/**
+ * For an option that is one of a few words, of callers whose types were not checked.
+ *
+ * @throws RangeError naming them
+ */
+export function refuseUnknownWord(call: string, name: string, given: string, known: readonly string[]): void {
+  if (known.includes(given)) return;
+  throw new RangeError(`${call}: ${name}: expected one of ${known.join(', ')}, got ${shown(given)}`);
 }
 
 /** `there is no option 'rnk'; did you mean 'rank'? The options are …`. */

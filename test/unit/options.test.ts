@@ -80,6 +80,18 @@ describe('an unknown option', () => {
     await expect(refused).rejects.toThrow(/there is no option 'notThere'.* options are \w+/);
   });
 
+  it.each<[string, () => unknown]>([
+    ['OpenAIJudge: protocol', () => new library.OpenAIJudge(wrong({ protocol: 'ties' }))],
+    ['OpenAIRater: rubric', () => new library.OpenAIRater(wrong({ rubric: 'ties' }))],
+    ['LocalJudge.create: protocol', () => library.LocalJudge.create(wrong({ protocol: 'ties' }))],
+    ['LocalRater.create: rubric', () => library.LocalRater.create(wrong({ rubric: 'ties' }))],
+  ])('word in %s is refused with those there are', async (option, call) => {
+    const refused = (async () => call())();
+    await expect(refused).rejects.toThrow(RangeError);
+    await expect(refused).rejects.toThrow(`${option}: expected one of `);
+    await expect(refused).rejects.toThrow('got "ties"');
+  });
+
   it('of a session, an adapter, a sampler and a request is refused where they are used', async () => {
     await using base = await library.Model.load({ model, threads: 1 });
     await expect(library.Adapter.create(base, wrong({ rnk: 4 }))).rejects.toThrow(

@@ -1,8 +1,8 @@
 // A model of this library as a judge: no reasons, one letter, the likelier one. Small models say the same letter whatever
 // they read, which is why every judge faces planted pairs first.
 import type { Model } from '../../model/model';
-import { refuseUnknownOptions } from '../../text/options';
-import type { JudgeProtocol } from '../verdicts';
+import { refuseUnknownOptions, refuseUnknownWord } from '../../text/options';
+import { JUDGE_PROTOCOLS, type JudgeProtocol } from '../verdicts';
 import { CHOICE_MODEL_OPTIONS, type ChoiceModel, ChoicePrompts } from './choice-prompts';
 import type { Judge, JudgeQuestion, JudgeReply, JudgeSpending } from './judge';
 import { likeliestLetters } from './letters';
@@ -37,7 +37,9 @@ export class LocalJudge implements Judge {
   /** @throws MlitError `TEMPLATE_INVALID`, `TOKENIZER_UNSUPPORTED` where the letters are not one token each */
   static async create(options: LocalJudgeOptions): Promise<LocalJudge> {
     refuseUnknownOptions('LocalJudge.create', options, { ...CHOICE_MODEL_OPTIONS, protocol: true });
-    const letters = LETTERS.slice(0, options.protocol === 'tie' ? 3 : 2);
+    const { protocol = 'forced' } = options;
+    refuseUnknownWord('LocalJudge.create', 'protocol', protocol, JUDGE_PROTOCOLS);
+    const letters = LETTERS.slice(0, protocol === 'tie' ? 3 : 2);
     return new LocalJudge(options, await ChoicePrompts.create(options, letters, 'Verdict:'));
   }
 

@@ -2,7 +2,7 @@
 // it is what people and endpoints give; what the digits' probabilities expect is kept beside it, since a small model's likeliest
 // digit is often the same whatever it reads.
 import type { Model } from '../../model/model';
-import { refuseUnknownOptions } from '../../text/options';
+import { refuseUnknownOptions, refuseUnknownWord } from '../../text/options';
 import { CHOICE_MODEL_OPTIONS, type ChoiceModel, ChoicePrompts } from './choice-prompts';
 import type { JudgeSpending } from './judge';
 import { letterDistributions, likeliest } from './letters';
@@ -46,6 +46,7 @@ export class LocalRater implements Rater {
   /** @throws MlitError `TEMPLATE_INVALID`, `TOKENIZER_UNSUPPORTED` where the digits are not one token each */
   static async create(options: LocalRaterOptions): Promise<LocalRater> {
     refuseUnknownOptions('LocalRater.create', options, { ...CHOICE_MODEL_OPTIONS, rubric: true });
+    refuseUnknownWord('LocalRater.create', 'rubric', options.rubric, Object.keys(RATED));
     return new LocalRater(options, await ChoicePrompts.create(options, digitsOf(options.rubric), 'Rating:'));
   }
 

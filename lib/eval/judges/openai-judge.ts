@@ -1,6 +1,6 @@
 // A model behind an OpenAI-compatible endpoint as a judge: it writes its reasons, and its last line is the verdict.
-import { refuseUnknownOptions } from '../../text/options';
-import type { JudgeProtocol } from '../verdicts';
+import { refuseUnknownOptions, refuseUnknownWord } from '../../text/options';
+import { JUDGE_PROTOCOLS, type JudgeProtocol } from '../verdicts';
 import { askAll } from './ask-all';
 import { ENDPOINT_OPTIONS, Endpoint, type EndpointAnswer, type EndpointOptions } from './endpoint';
 import type { Judge, JudgeQuestion, JudgeReply, JudgeSpending } from './judge';
@@ -32,6 +32,7 @@ export class OpenAIJudge implements Judge {
   constructor(options: OpenAIJudgeOptions) {
     refuseUnknownOptions('OpenAIJudge', options, { ...ENDPOINT_OPTIONS, protocol: true });
     const { protocol = 'forced', concurrency, ...endpoint } = options;
+    refuseUnknownWord('OpenAIJudge', 'protocol', protocol, JUDGE_PROTOCOLS);
     this.protocol = protocol;
     this.name = endpointName(options);
     this.wording = wordingVersion({ protocol, form: 'last-line' });

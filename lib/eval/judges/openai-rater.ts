@@ -1,11 +1,11 @@
 // A model behind an OpenAI-compatible endpoint as a rater: it writes its reasons, and its last line holds the numbers.
-import { refuseUnknownOptions } from '../../text/options';
+import { refuseUnknownOptions, refuseUnknownWord } from '../../text/options';
 import { askAll } from './ask-all';
 import { ENDPOINT_OPTIONS, Endpoint, type EndpointOptions } from './endpoint';
 import type { JudgeSpending } from './judge';
 import { endpointName } from './openai-judge';
 import { parseRating } from './parse';
-import type { Rater, RatingQuestion, RatingReply } from './rater';
+import { RATED, type Rater, type RatingQuestion, type RatingReply } from './rater';
 import { type MachineRubric, rateWording, wordingVersion } from './wording';
 
 /** Endpoint, model and rubric of {@link OpenAIRater}. */
@@ -24,6 +24,7 @@ export class OpenAIRater implements Rater {
 
   constructor(options: OpenAIRaterOptions) {
     refuseUnknownOptions('OpenAIRater', options, { ...ENDPOINT_OPTIONS, rubric: true });
+    refuseUnknownWord('OpenAIRater', 'rubric', options.rubric, Object.keys(RATED));
     const { rubric, concurrency, ...endpoint } = options;
     this.name = endpointName(options);
     this.rubric = rubric;
