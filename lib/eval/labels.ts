@@ -1,13 +1,13 @@
 // A closed question put to a model without parsing what it writes: each label is scored as the answer, and the likeliest is
 // the model's choice. The sum of log-likelihoods favours short labels, the mean by byte long ones with easy tails, so both
-// choices are given.
+// choices are given. The prompt is computed once for all of its labels.
 import { type RenderContext, type RenderedExample, renderExample, renderPrompt } from '../data/render';
 import type { Adapter } from '../model/adapter';
 import type { Model } from '../model/model';
 import type { ChatTemplate, ChatTurn } from '../model/template';
 import { MlitError } from '../native/errors';
 import { refuseUnknownOptions } from '../text/options';
-import { type RecordScore, score } from './score';
+import { type Continuation, scoreContinuations } from './continuations';
 
 /** A question with the answers that it allows. */
 export interface LabelItem {
@@ -35,7 +35,7 @@ export interface LabelOptions {
   /** Tokens computed at once. Default 2048. */
   microTokens?: number;
   signal?: AbortSignal | undefined;
-  /** Fraction of tokens done. */
+  /** Fraction of labels done. */
   onProgress?: ((fraction: number) => void) | undefined;
 }
 
@@ -85,27 +85,24 @@ export async function scoreLabels(options: LabelOptions): Promise<LabelScore[]> 
   const context = { tokenizer: model.tokenizer, template, system, maxLength: options.maxLength ?? 2048 };
   const seen = new Set<string>();
   for (const item of items) checkItem(item, seen);
-  const examples = items.flatMap((item, index) =>
-    item.labels.map((label, at) => renderLabel(item, label, `${index}:${at}`, context)),
+  const places: { index: number; at: number }[] = [];
+  const texts = items.flatMap((item, index) =>
+    item.labels.map((label, at) => {
+      places.push({ index, at });
+      return scoredPart(renderLabel(item, label, context));
+    }),
   );
   const nats = items.map(({ labels }) => new Array<number>(labels.length).fill(0));
   const tokens = items.map(({ labels }) => new Array<number>(labels.length).fill(0));
-  if (examples.length === 0) return [];
-  await score({
-    model,
-    adapter,
-    examples,
-    signal,
-    onProgress,
-    targets: 'supervised',
-    ...(options.microTokens !== undefined && { microTokens: options.microTokens }),
-    onRecord: (record) => {
-      const [index, at] = record.id.split(':').map(Number) as [number, number];
-      const sum = supervisedSum(record);
-      nats[index]![at] = sum.nats;
-      tokens[index]![at] = sum.tokens;
-    },
-  });
+  let done = 0;
+  const { microTokens } = options;
+  for await (const { text, logprobs } of scoreContinuations(texts, { model, adapter, microTokens, signal })) {
+    const { index, at } = places[text]!;
+    nats[index]![at] = -logprobs.reduce((sum, logprob) => sum + logprob, 0);
+    tokens[index]![at] = logprobs.length;
+    done += 1;
+    onProgress?.(done / texts.length);
+  }
   return items.map((item, index) => choose(item, nats[index]!, tokens[index]!));
 }
 
@@ -131,7 +128,6 @@ function checkItem(item: LabelItem, seen: Set<string>): void {
 function renderLabel(
   item: LabelItem,
   label: string,
-  id: string,
   context: RenderContext & { maxLength: number },
 ): RenderedExample {
   const source = { file: 'items', line: 1 };
@@ -141,7 +137,7 @@ function renderLabel(
       : onlyLast(
           renderExample(
             {
-              id,
+              id: item.id,
               lang: item.lang,
               turns: [...item.turns, { role: 'assistant', content: label }],
               source,
@@ -156,7 +152,7 @@ function renderLabel(
       { fields: { id: item.id, tokens: rendered.tokens.length, maxLength: context.maxLength } },
     );
   }
-  return { ...rendered, id, source };
+  return rendered;
 }
 
 /** Without a template: the prompt's text, then the label's, each encoded on its own. */
@@ -189,15 +185,11 @@ function onlyLast(example: RenderedExample): RenderedExample {
   return { ...example, weights, promptLength: start };
 }
 
-function supervisedSum(record: RecordScore): { nats: number; tokens: number } {
-  let nats = 0;
-  let tokens = 0;
-  for (const [at, logprob] of record.logprobs.entries()) {
-    if (record.supervised[at] === 0 || logprob === null) continue;
-    nats -= logprob;
-    tokens += 1;
-  }
-  return { nats, tokens };
+/** The targets of one answer follow on each other. */
+function scoredPart({ tokens, weights }: RenderedExample): Continuation {
+  const from = weights.findIndex((weight) => weight !== 0);
+  const end = weights.findLastIndex((weight) => weight !== 0);
+  return { tokens: tokens.slice(0, end + 1), from };
 }
 
 function choose(item: LabelItem, nats: readonly number[], tokens: readonly number[]): LabelScore {

@@ -9,6 +9,7 @@ import {
   renderPrompt,
 } from '../data/render';
 import { plantPairs } from '../eval/judges/planted';
+import { labelSetOf } from '../eval/label-set';
 import type { Model } from '../model/model';
 import type { ChatTemplate } from '../model/template';
 import type { Tokenizer } from '../model/tokenizer';
@@ -345,8 +346,13 @@ function evaluationWork({ spec, model, template, evaluation }: EstimateInputs): 
     const { tokens } = renderPrompt(promptOf(example), { tokenizer, template, system: spec.system });
     prompt += tokens.length;
     if (!hasReference(example)) continue;
-    const answer = tokenizer.encode(example.turns.at(-1)!.content, { addBos: false });
-    whole += Math.min(spec.train.maxLength, tokens.length + answer.length + 1);
+    // Labels are all scored, behind a prompt that is computed once.
+    const answers = labelSetOf(example)?.labels ?? [example.turns.at(-1)!.content];
+    const written = answers.reduce(
+      (sum, answer) => sum + tokenizer.encode(answer, { addBos: false }).length + 1,
+      0,
+    );
+    whole += Math.min(spec.train.maxLength, tokens.length + written);
   }
   const scale = evaluation.length / chosen.length;
   return { promptTokens: prompt * scale, scoredTokens: whole * scale };

@@ -237,6 +237,7 @@ export interface NativeSampleOptions {
 export interface NativeSampleRequest {
   id: number;
   prompt: Int32Array;
+  /** 0: none, the prompt is scored and nothing drawn. */
   maxNewTokens: number;
   temperature: number;
   topP: number;
@@ -248,8 +249,8 @@ export interface NativeSampleRequest {
   adapter: number;
   /** Likeliest ids reported beside each token, 0 to 20. */
   top: number;
-  /** The prompt's own tokens are reported as well: all of it is computed, nothing shared. */
-  scorePrompt: boolean;
+  /** The prompt's tokens from this place on are reported as well, 1 or more; 0: none. They are computed, what is before them may be shared. */
+  scoreFrom: number;
 }
 
 /** An id and its natural log-probability. */
@@ -260,13 +261,14 @@ export interface NativeTokenLogprob {
 
 export interface NativeSampleEvent {
   id: number;
+  /** -1: none was drawn. */
   token: number;
   logprob: number;
   /** not-finite: the logits are no numbers, and the token means nothing. */
   finish: 'none' | 'stop' | 'length' | 'context' | 'not-finite';
   /** Best first; absent where none were asked for. */
   top?: NativeTokenLogprob[];
-  /** With the first token, where it was asked for: of each of the prompt's tokens but the first. */
+  /** With the first token, where it was asked for: of the prompt's tokens from `scoreFrom` on. */
   prompt?: { logprob: number; top: NativeTokenLogprob[] }[];
 }
 

@@ -37,7 +37,7 @@ export interface SampleRequest {
   id: string;
   /** Token ids, BOS included where the model wants one (see `renderPrompt`). */
   prompt: Int32Array;
-  /** Default 256. */
+  /** 0, with `promptLogprobs`: the prompt is scored, nothing is written. Default 256. */
   maxNewTokens?: number;
   /** 0 = greedy. Default 0. */
   temperature?: number;
@@ -57,8 +57,11 @@ export interface SampleRequest {
   adapter?: number;
   /** Likeliest tokens to tell of at each place, 0 to 20. Default 0. */
   topLogprobs?: number;
-  /** Whether to tell of the prompt's own tokens too. All of it is computed then, also what others have in common with it. Default false. */
-  promptLogprobs?: boolean;
+  /**
+   * Whether to tell of the prompt's own tokens too; a number: of those from that place on, 1 or more. They are computed then, also
+   * where others have them in common with it. Default false.
+   */
+  promptLogprobs?: boolean | number;
 }
 
 /** A token and its natural log-probability before temperature and filters. */
@@ -74,7 +77,7 @@ export interface DrawnTokens {
   topLogprobs?: TokenLogprob[][];
 }
 
-/** What a model gives a prompt's own tokens; nothing (null) the first, which nothing stands before. */
+/** What a model gives a prompt's own tokens; null for the first, which nothing stands before, and for those not asked for. */
 export interface PromptLogprobs {
   /** [prompt] */
   logprobs: (number | null)[];
@@ -293,7 +296,7 @@ export class Sampler implements AsyncDisposable {
         stopIds: Int32Array.from(new Set([...endOfTurn, ...eos])),
         adapter: request.adapter ?? (this.#hasAdapters ? 0 : -1),
         top: topLogprobs,
-        scorePrompt: promptLogprobs,
+        scoreFrom: Number(promptLogprobs),
       });
     } catch (error) {
       if (error instanceof RangeError)
@@ -328,10 +331,13 @@ export class Sampler implements AsyncDisposable {
       entry.prompt = promptLogprobs(event, request);
       reader.push({ type: 'prompt', id, ...entry.prompt });
     }
-    drawn.tokens.push(event.token);
-    drawn.logprobs.push(event.logprob);
-    drawn.topLogprobs?.push(event.top ?? []);
-    const ended = event.finish === 'stop';
+    const written = event.token >= 0;
+    if (written) {
+      drawn.tokens.push(event.token);
+      drawn.logprobs.push(event.logprob);
+      drawn.topLogprobs?.push(event.top ?? []);
+    }
+    const ended = !written || event.finish === 'stop';
     const last = event.finish !== 'none';
     const decoded = (ended ? '' : entry.decoder.push(event.token)) + (last ? entry.decoder.flush() : '');
     const text = entry.scanner.push(decoded) + (last && !entry.scanner.stopped ? entry.scanner.flush() : '');
@@ -390,9 +396,10 @@ function tokensFrom({ tokens, logprobs, topLogprobs }: DrawnTokens, start: numbe
 }
 
 function promptLogprobs({ prompt = [] }: NativeSampleEvent, request: SampleRequest): PromptLogprobs {
+  const before = new Array<null>(request.prompt.length - prompt.length).fill(null);
   return {
-    logprobs: [null, ...prompt.map(({ logprob }) => logprob)],
-    ...(request.topLogprobs && { topLogprobs: [null, ...prompt.map(({ top }) => top)] }),
+    logprobs: [...before, ...prompt.map(({ logprob }) => logprob)],
+    ...(request.topLogprobs && { topLogprobs: [...before, ...prompt.map(({ top }) => top)] }),
   };
 }
 

@@ -38,11 +38,14 @@ SampleRequest requestArgument(Napi::Value value, const SamplerState& state) {
                  std::to_string(id));
     }
   }
-  request.maxNewTokens = reader.int32("maxNewTokens", 1);
+  request.scoreFrom = static_cast<int32_t>(reader.integer("scoreFrom", 0, static_cast<int64_t>(request.prompt.size())));
+  const bool scores = request.scoreFrom > 0 && static_cast<size_t>(request.scoreFrom) < request.prompt.size();
+  request.maxNewTokens = reader.int32("maxNewTokens", scores ? 0 : 1);
   const auto length = static_cast<int64_t>(request.prompt.size());
-  if (state.contextLength > 0 && length >= state.contextLength) {
+  if (state.contextLength > 0 && length + std::min(request.maxNewTokens, 1) > state.contextLength) {
     throwRange(env, "request.prompt",
-               "be shorter than the model's context of " + std::to_string(state.contextLength) + " tokens",
+               std::string(request.maxNewTokens == 0 ? "fit" : "be shorter than") + " the model's context of " +
+                   std::to_string(state.contextLength) + " tokens",
                std::to_string(length));
   }
   if (length + request.maxNewTokens > state.cacheTokens) {
@@ -58,7 +61,6 @@ SampleRequest requestArgument(Napi::Value value, const SamplerState& state) {
   request.stopIds = reader.int32s("stopIds");
   request.adapter = static_cast<int32_t>(reader.integer("adapter", -1, state.adapters - 1));
   request.top = static_cast<int32_t>(reader.integer("top", 0, kMaxTop));
-  request.scorePrompt = reader.boolean("scorePrompt");
   return request;
 }
 

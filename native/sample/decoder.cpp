@@ -47,10 +47,10 @@ void forEachBuffer(const ModelConfig& config, ElementType activation, const Deco
   visitReals("activations", 5, rows * s.feedForward);      // act(gate) * up
   visitReals("activations", 6, rows * s.hidden);           // output of o and down
   visitReals("activations", 7, rows * std::max(maxGroupRank, 1));
-  visit("activations", 8, sequences * s.hidden);  // rows that draw
+  visit("activations", 8, rows * s.hidden);  // rows that draw or are scored
   visit("logits", 9, std::min(sequences, kLogitRows) * s.vocabulary);
   visit("scratch", 10, 5 * rows);  // tokens, positions, pages, slots, tables
-  visit("scratch", 12, 3 * rows);  // output rows, drawn tokens, log-probabilities
+  visit("scratch", 12, 3 * rows);  // output rows and target rows, drawn tokens and targets, log-probabilities of both
   const int64_t positions = tablePositions(config, limits);
   // Tables of sequences that share pages name them each.
   visit("scratch", 11, sequences * ((positions + kKvPageTokens - 1) / kKvPageTokens));
@@ -60,6 +60,23 @@ void forEachBuffer(const ModelConfig& config, ElementType activation, const Deco
 }
 
 constexpr int kBuffers = 16;
+
+// Rows that the loss without logits has room for in the logits' place; 0 where there is no such loss, or where an adapter changes
+// the head. It is one for all batches of a decoder: the bits of the two roads differ.
+int64_t lossRowsOf(const Model& model, const std::vector<std::shared_ptr<Adapter>>& adapters, int64_t rows,
+                   size_t bytes) {
+  const auto onHead = [](const std::shared_ptr<Adapter>& adapter) {
+    const auto [begin, end] = adapter->layout().groupSlots(0, LinearGroup::kHead);
+    return begin != end;
+  };
+  const ModelConfig& c = model.config();
+  const Backend& backend = model.backend();
+  const WeightFormat format = tableFormat(model.format(), backend);
+  const auto needed = [&](int64_t n) { return backend.headLossBytes(n, c.vocabulary, c.hidden, format); };
+  if (needed(1) == 0 || std::any_of(adapters.begin(), adapters.end(), onHead)) return 0;
+  while (rows > 1 && needed(rows) > bytes) --rows;
+  return needed(rows) <= bytes ? rows : 0;
+}
 
 // The k largest of n numbers, in order, ties to the smaller index.
 void largest(std::span<const float> numbers, size_t k, std::vector<TokenLogprob>& out) {
@@ -86,6 +103,9 @@ void DecodeBatch::clear() {
   outputRows.clear();
   params.clear();
   wishes.clear();
+  targetRows.clear();
+  targets.clear();
+  copies.clear();
   maxPosition = 0;
 }
 
@@ -131,6 +151,7 @@ Decoder::Decoder(std::shared_ptr<Model> model, std::vector<std::shared_ptr<Adapt
   memory_ = plan(config, backend, limits_, rank);
   returnFreedMemory();
   buffers_ = std::make_unique<Buffers>(backend, config, limits_, rank);
+  lossRows_ = lossRowsOf(*model_, adapters_, limits_.rows, buffers_->bytes[9]);
   const int64_t positions = tablePositions(config, limits_);
   const std::vector<float> global = ropeTable(config.rope, config.headDim, positions);
   backend.upload(buffers_->at[13], global.data(), global.size() * sizeof(float));
@@ -212,6 +233,19 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch) {
   residual(w.postMlpNorm);
 }
 
+void Decoder::copyPages(const DecodeBatch& batch) {
+  const size_t bytes =
+      pageFloats(model_->config()) * static_cast<size_t>(elementBytes(model_->backend().activationType()));
+  const DevicePtr<std::byte> cache = buffers_->at[15];
+  for (int64_t index = 0; index < model_->config().layers; ++index) {
+    const int64_t layer = index * limits_.pages;
+    for (const auto& [from, to] : batch.copies) {
+      model_->backend().copy(cache + (layer + to) * static_cast<int64_t>(bytes),
+                             cache + (layer + from) * static_cast<int64_t>(bytes), bytes);
+    }
+  }
+}
+
 void Decoder::layers(const DecodeBatch& batch) {
   const ModelConfig& c = model_->config();
   const auto rows = static_cast<int32_t>(batch.tokens.size());
@@ -290,13 +324,44 @@ void Decoder::draw(const DecodeBatch& batch, std::span<RowScores> scores) {
   }
 }
 
-void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs,
-                  std::span<RowScores> scores, const std::atomic<bool>* cancel) {
+// One number a row, which never leaves the device's side as logits do: where the loss can do without them, neither does this.
+void Decoder::scoreTargets(const DecodeBatch& batch) {
+  const ModelConfig& c = model_->config();
+  Backend& b = model_->backend();
+  const Buffers& m = *buffers_;
+  const Sizes s(c);
+  const auto outputs = static_cast<int64_t>(batch.outputRows.size());
+  const auto targets = static_cast<int64_t>(batch.targetRows.size());
+  const DevF32 last = m.f(8), logits = m.f(9);
+  const DevReal normed = m.r(1);
+  const std::vector<AdapterRows> adapterRows = adapterRowsOf(batch.adapterRows, batch.targetRows);
+  const int64_t most = lossRows_ > 0 ? lossRows_ : std::min<int64_t>(limits_.sequences, kLogitRows);
+  int64_t n = 0;
+  for (int64_t first = 0; first < targets; first += n) {
+    n = std::min(most, targets - first);
+    const int64_t at = outputs + first;
+    b.gatherRows(m.f(0), s.hidden, m.i(12) + at, n, s.hidden, last);
+    b.rmsNormForward(last, HeadRows{n, s.hidden, 1, c.hidden}, model_->finalNorm(), c.rmsEps, normed, s.hidden, {}, {});
+    const DevI32 ids = m.drawn(limits_) + at;
+    const DevF32 logprobs = m.drawnLogprobs(limits_) + at;
+    if (lossRows_ > 0) {
+      b.headLoss(model_->head(), normed, s.hidden, n, ids, {}, logprobs, {}, s.hidden, m.at[9]);
+      continue;
+    }
+    const auto ranges = adapterRowsWithin(adapterRows, static_cast<int32_t>(first), static_cast<int32_t>(first + n));
+    b.linearSample(model_->head(), normed, s.hidden, n, logits, s.vocabulary,
+                   lora_.build(adapters_, ranges, 0, LinearGroup::kHead), m.r(7));
+    b.crossEntropy(logits, n, s.vocabulary, ids, {}, logprobs);
+  }
+}
+
+void Decoder::run(const DecodeBatch& batch, const Results& results, const std::atomic<bool>* cancel) {
   Backend& b = model_->backend();
   const CancelScope scope(b, cancel);
   const Buffers& m = *buffers_;
   const auto rows = static_cast<int32_t>(batch.tokens.size());
   const auto outputs = static_cast<int64_t>(batch.outputRows.size());
+  const auto targets = static_cast<int64_t>(batch.targetRows.size());
   const auto up = [&](DevI32 to, const std::vector<int32_t>& from) {
     if (!from.empty()) b.upload(to.as<std::byte>(), from.data(), from.size() * sizeof(int32_t));
   };
@@ -308,19 +373,28 @@ void Decoder::run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span
   up(ints + 4 * int64_t{limits_.rows}, batch.rowTables);
   up(m.i(11), batch.pageTables);
   up(m.i(12), batch.outputRows);
+  up(m.i(12) + outputs, batch.targetRows);
+  copyPages(batch);
 
   const auto ops = [&] {
     layers(batch);
-    if (outputs > 0) draw(batch, scores);
+    if (outputs > 0) draw(batch, results.scores);
   };
   if (rows == outputs && batch.wishes.empty()) {
     b.repeated(ops);  // every sequence goes on by one token: what the next pass will do as well
   } else {
     ops();
   }
+  if (targets > 0) {
+    up(m.drawn(limits_) + outputs, batch.targets);
+    scoreTargets(batch);
+    b.download(results.targetLogprobs.data(), (m.drawnLogprobs(limits_) + outputs).as<const std::byte>(),
+               static_cast<size_t>(targets) * sizeof(float));
+  }
   if (outputs > 0) {
-    b.download(tokens.data(), m.drawn(limits_).as<const std::byte>(), static_cast<size_t>(outputs) * sizeof(int32_t));
-    b.download(logprobs.data(), m.drawnLogprobs(limits_).as<const std::byte>(),
+    b.download(results.tokens.data(), m.drawn(limits_).as<const std::byte>(),
+               static_cast<size_t>(outputs) * sizeof(int32_t));
+    b.download(results.logprobs.data(), m.drawnLogprobs(limits_).as<const std::byte>(),
                static_cast<size_t>(outputs) * sizeof(float));
   }
   b.synchronize();

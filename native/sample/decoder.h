@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "model/adapter.h"
@@ -42,6 +43,10 @@ struct DecodeBatch {
   std::vector<int32_t> outputRows;          // rows whose next token is drawn
   std::vector<SampleParams> params;         // one for each of outputRows
   std::vector<ScoreWish> wishes;            // one for each of outputRows, or none at all
+  std::vector<int32_t> targetRows;          // rows that draw nothing, of whose logits one number is wanted:
+  std::vector<int32_t> targets;             // the log-probability of this id
+  std::vector<std::pair<int32_t, int32_t>>
+      copies;  // {from, to}: pages that are copied before anything is computed, in order
   int32_t maxPosition = 0;
   void clear();
 };
@@ -60,10 +65,15 @@ class Decoder {
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;
 
-  // tokens, logprobs: [outputRows]; scores: [outputRows] where there are wishes. kCancelled once the flag, read every few
-  // milliseconds, is true.
-  void run(const DecodeBatch& batch, std::span<int32_t> tokens, std::span<float> logprobs, std::span<RowScores> scores,
-           const std::atomic<bool>* cancel);
+  // What comes of a pass; spans as long as its rows, of which the beginning is written.
+  struct Results {
+    std::span<int32_t> tokens;        // [outputRows]
+    std::span<float> logprobs;        // [outputRows]
+    std::span<RowScores> scores;      // [outputRows] where there are wishes
+    std::span<float> targetLogprobs;  // [targetRows]
+  };
+  // kCancelled once the flag, read every few milliseconds, is true.
+  void run(const DecodeBatch& batch, const Results& results, const std::atomic<bool>* cancel);
 
   static MemoryPlan plan(const ModelConfig& config, const BackendSizes& backend, const Limits& limits,
                          int32_t maxGroupRank);
@@ -71,9 +81,11 @@ class Decoder {
 
  private:
   struct Buffers;
+  void copyPages(const DecodeBatch& batch);
   void layers(const DecodeBatch& batch);
   void draw(const DecodeBatch& batch, std::span<RowScores> scores);
   void score(const DecodeBatch& batch, int64_t first, int64_t count, std::span<RowScores> scores);
+  void scoreTargets(const DecodeBatch& batch);
   void layer(int32_t index, int32_t rows, const DecodeBatch& batch);
   std::span<const LoraGroup> groups(int32_t layer, LinearGroup group, const DecodeBatch& batch);
 
@@ -83,6 +95,7 @@ class Decoder {
   MemoryPlan memory_;
   std::unique_ptr<Buffers> buffers_;
   LoraGroupBuilder lora_;
+  int64_t lossRows_ = 0;          // rows whose targets are scored in one go, without logits; 0: by their logits
   std::vector<float> rowLogits_;  // one row, on the host, for what wishes ask; allocated by the first of them
 };
 

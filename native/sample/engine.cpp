@@ -1,6 +1,7 @@
 // The scheduler: which sequences run, which rows of which prompts are computed next, and where their keys and values lie.
 // Pages for a whole request are reserved when it is admitted, so a running sequence never has to be thrown out; those of a
-// beginning that is there already, or that another request is about to compute, are shared.
+// beginning that is there already, or that another request is about to compute, are shared. Where prompts part inside a page,
+// what they have in common there is copied.
 #include "sample/engine.h"
 
 #include <algorithm>
@@ -35,18 +36,32 @@ Decoder::Limits limitsOf(const SampleOptions& options) {
           options.usableTokens};
 }
 
+// Fewer tokens than these are computed anew sooner than a donor is waited for.
+constexpr int32_t kLeastDonated = 8;
+
 struct Sequence {
   SampleRequest request;
   std::vector<int32_t> tokens;  // prompt, then what was drawn
   std::vector<int32_t> pages;
-  int32_t shared = 0;     // leading pages that were there when it was admitted: others may store them as well
-  int32_t published = 0;  // leading pages that others can find
+  PagePool::Prefix root = PagePool::kNone;  // the empty prefix that it was admitted under
+  int32_t shared = 0;         // leading pages that were there when it was admitted: others may store them as well
+  int32_t donated = -1;       // a page of the donor, held until its beginning is copied to behind the shared ones
+  int32_t donatedTokens = 0;  // so many tokens of it
+  int64_t donor = 0;          // the request that stores them
+  int32_t published = 0;      // leading pages that others can find
   PagePool::Prefix prefix = PagePool::kNone;  // of the published pages
   int32_t computed = 0;                       // tokens whose keys and values are stored
   int32_t generated = 0;
   std::vector<RowScores> promptScores;  // of what was computed, until the first token takes them along
 
-  int32_t pending() const { return static_cast<int32_t>(tokens.size()) - computed; }
+  // Tokens whose keys and values are wanted: all that there are, but for the last one of a prompt that nothing is to follow.
+  int32_t wanted() const { return static_cast<int32_t>(tokens.size()) - (request.maxNewTokens == 0 ? 1 : 0); }
+  int32_t pending() const { return wanted() - computed; }
+  // Leading tokens whose logits nobody asks for: only those need not be computed anew. The last one's are always asked for.
+  int32_t sharable() const {
+    const auto prompt = static_cast<int32_t>(request.prompt.size());
+    return (request.scoreFrom > 0 ? std::min(request.scoreFrom, prompt) : prompt) - 1;
+  }
   std::span<const int32_t> page(int32_t index) const {
     return std::span(tokens).subspan(static_cast<size_t>(index) * kKvPageTokens, kKvPageTokens);
   }
@@ -79,6 +94,9 @@ struct SampleEngine::Impl {
   std::vector<int32_t> drawn;
   std::vector<float> logprobs;
   std::vector<RowScores> scores;
+  std::vector<size_t> targetOwners;  // index into running of each target row
+  std::vector<float> targetLogprobs;
+  std::vector<size_t> scoredOnly;  // indices into running: their prompts are through, and nothing is drawn
 
   Impl(std::shared_ptr<Model> m, std::vector<std::shared_ptr<Adapter>> adapters, const SampleOptions& o)
       : model(m),
@@ -92,6 +110,7 @@ struct SampleEngine::Impl {
     drawn.resize(rows);
     logprobs.resize(rows);
     scores.resize(rows);
+    targetLogprobs.resize(rows);
   }
 
   void validate(const SampleRequest& r) const;
@@ -99,10 +118,13 @@ struct SampleEngine::Impl {
   void renewRoots();
   void admit();
   bool reservePages(Sequence& sequence);
+  void findDonor(Sequence& sequence);
+  bool waitsForDonor(Sequence& sequence);
   void catchUp(Sequence& sequence);
   void publishPages(Sequence& sequence, int32_t tokens);
   void buildBatch();
   void addRows(size_t index, int32_t count);
+  void addTarget(size_t index, int32_t row, int32_t target);
   void addOutput(size_t index, int32_t row, const SampleParams& params, const ScoreWish& wish);
   std::vector<SampleEvent> collect();
   void retire(Sequence& sequence);
@@ -122,16 +144,23 @@ void SampleEngine::Impl::validate(const SampleRequest& r) const {
       refuse("prompt token", std::to_string(token), "0 to " + std::to_string(config.vocabulary - 1));
     }
   }
-  if (r.maxNewTokens < 1) refuse("maxNewTokens", std::to_string(r.maxNewTokens), "at least 1");
+  const auto prompt = static_cast<int64_t>(r.prompt.size());
+  if (r.scoreFrom < 0 || r.scoreFrom > prompt) {
+    refuse("scoreFrom", std::to_string(r.scoreFrom), "0 to the prompt's length, " + std::to_string(prompt));
+  }
+  const bool scored = r.scoreFrom > 0 && r.scoreFrom < prompt;
+  if (r.maxNewTokens < (scored ? 0 : 1)) {
+    refuse("maxNewTokens", std::to_string(r.maxNewTokens), "at least 1, or 0 for a prompt that is scored");
+  }
   if (r.adapter < -1 || r.adapter >= static_cast<int32_t>(adapterCount)) {
     refuse("adapter", std::to_string(r.adapter), "-1 to " + std::to_string(static_cast<int64_t>(adapterCount) - 1));
   }
   if (r.top < 0 || r.top > kMaxTop) refuse("top", std::to_string(r.top), "0 to " + std::to_string(kMaxTop));
-  const int64_t total = static_cast<int64_t>(r.prompt.size()) + r.maxNewTokens;
-  const auto prompt = static_cast<int64_t>(r.prompt.size());
-  if (config.contextLength > 0 && prompt >= config.contextLength) {
-    refuse("prompt length", std::to_string(prompt),
-           "less than the model's context of " + std::to_string(config.contextLength) + " tokens");
+  const int64_t total = prompt + r.maxNewTokens;
+  if (config.contextLength > 0 && prompt + std::min(r.maxNewTokens, 1) > config.contextLength) {
+    refuse(
+        "prompt length", std::to_string(prompt),
+        "within the model's context of " + std::to_string(config.contextLength) + " tokens, with room for a new one");
   }
   if (pagesFor(total) > limitsOf(options).pages) {
     refuse("prompt length + maxNewTokens", std::to_string(total),
@@ -175,14 +204,14 @@ void SampleEngine::Impl::admit() {
   }
 }
 
-// All pages of a request, or none. The last token of a prompt is always computed, its logits are needed: so a page that
-// holds it is not shared. Where the logits of all of a prompt are needed, nothing is.
+// All pages of a request, or none.
 bool SampleEngine::Impl::reservePages(Sequence& s) {
   const auto prompt = static_cast<int32_t>(s.tokens.size());
-  PagePool::Prefix prefix = roots[static_cast<size_t>(int64_t{s.request.adapter} + 1)];
+  s.root = roots[static_cast<size_t>(int64_t{s.request.adapter} + 1)];
+  PagePool::Prefix prefix = s.root;
   std::vector<int32_t> found;
   int32_t revived = 0;
-  const int32_t sharable = s.request.scorePrompt ? 0 : (prompt - 1) / kKvPageTokens;
+  const int32_t sharable = s.sharable() / kKvPageTokens;
   while (static_cast<int32_t>(found.size()) < sharable) {
     const int32_t page = pages.find(prefix, s.page(static_cast<int32_t>(found.size())));
     if (page < 0) break;
@@ -198,8 +227,55 @@ bool SampleEngine::Impl::reservePages(Sequence& s) {
   s.shared = s.published = static_cast<int32_t>(s.pages.size());
   s.prefix = prefix;
   for (int32_t i = 0; i < taken; ++i) s.pages.push_back(pages.take());
-  publishPages(s, prompt);
+  findDonor(s);
+  publishPages(s, s.wanted());
   return true;
+}
+
+// Whoever runs under the same weights and has the most in common behind the shared pages, the first of equals; nobody where little
+// would come of it, or less than half of what is left to compute, since a copy may have to wait for a pass.
+void SampleEngine::Impl::findDonor(Sequence& s) {
+  const int32_t begin = s.shared * kKvPageTokens;
+  const Sequence* best = nullptr;
+  for (const Sequence& other : running) {
+    if (other.root != s.root || static_cast<int32_t>(other.pages.size()) <= s.shared) continue;
+    const int32_t most = std::min({s.sharable(), other.wanted(), begin + kKvPageTokens});
+    int32_t common = 0;
+    while (common < most && s.tokens[static_cast<size_t>(common)] == other.tokens[static_cast<size_t>(common)])
+      ++common;
+    if (common - begin > s.donatedTokens) s.donatedTokens = common - begin, best = &other;
+  }
+  if (s.donatedTokens < std::max(kLeastDonated, (s.wanted() - begin + 1) / 2)) {
+    s.donatedTokens = 0;
+    return;
+  }
+  s.donor = best->request.id;
+  s.donated = best->pages[static_cast<size_t>(s.shared)];
+  pages.hold(s.donated);
+}
+
+// Copies what earlier passes have stored for it; true while the donor has yet to store the rest. Where the donor is gone, what it
+// left is taken. To be called before a pass has any rows, whose keys and values are not there yet.
+bool SampleEngine::Impl::waitsForDonor(Sequence& s) {
+  if (s.donated < 0) return false;
+  const int32_t stored = std::min(pages.stored(s.donated), s.donatedTokens);
+  if (stored < s.donatedTokens) {
+    const bool lives =
+        std::any_of(running.begin(), running.end(), [&](const Sequence& other) { return other.request.id == s.donor; });
+    if (lives) return true;
+  }
+  catchUp(s);
+  // Whoever shares the page behind may have begun it meanwhile: what is there then is not overwritten.
+  const int32_t own = s.pages[static_cast<size_t>(s.shared)];
+  if (stored > 0 && s.computed == s.shared * kKvPageTokens && pages.stored(own) == 0) {
+    batch.copies.emplace_back(s.donated, own);
+    pages.store(own, stored - 1);
+    s.computed += stored;
+    stats.sharedTokens += stored;
+  }
+  pages.release(s.donated);
+  s.donated = -1;
+  return false;
 }
 
 // Pages of a prompt are published before they are stored, so that requests that come together share them too.
@@ -223,6 +299,7 @@ void SampleEngine::Impl::catchUp(Sequence& s) {
 
 // From the last page to the first: a prefix outlives what continues it.
 void SampleEngine::Impl::retire(Sequence& sequence) {
+  if (sequence.donated >= 0) pages.release(sequence.donated);
   for (size_t i = sequence.pages.size(); i-- > 0;) pages.release(sequence.pages[i]);
   sequence.pages.clear();
 }
@@ -257,17 +334,33 @@ void SampleEngine::Impl::addRows(size_t index, int32_t count) {
   publishPages(s, s.computed);
   batch.maxPosition = std::max(batch.maxPosition, s.computed - 1);
   batch.adapterRows.push_back({begin, begin + count, s.request.adapter});
-  if (s.request.scorePrompt) {
+  if (s.request.scoreFrom > 0) {
     const auto prompt = static_cast<int32_t>(s.request.prompt.size());
     for (int32_t i = 0; i < count; ++i) {
       const int32_t next = s.computed - count + i + 1;
-      if (next < prompt) addOutput(index, begin + i, {}, {s.request.prompt[static_cast<size_t>(next)], s.request.top});
+      if (next < s.request.scoreFrom || next >= prompt) continue;
+      const int32_t target = s.request.prompt[static_cast<size_t>(next)];
+      if (s.request.top > 0) {
+        addOutput(index, begin + i, {}, {target, s.request.top});
+      } else {
+        addTarget(index, begin + i, target);
+      }
     }
   }
   if (s.pending() > 0) return;  // more of the prompt in the next step
+  if (s.request.maxNewTokens == 0) {
+    scoredOnly.push_back(index);
+    return;
+  }
   SampleParams params = s.request.params;
   params.position = static_cast<uint64_t>(s.generated);
   addOutput(index, begin + count - 1, params, {-1, s.request.top});
+}
+
+void SampleEngine::Impl::addTarget(size_t index, int32_t row, int32_t target) {
+  batch.targetRows.push_back(row);
+  batch.targets.push_back(target);
+  targetOwners.push_back(index);
 }
 
 void SampleEngine::Impl::addOutput(size_t index, int32_t row, const SampleParams& params, const ScoreWish& wish) {
@@ -280,14 +373,19 @@ void SampleEngine::Impl::addOutput(size_t index, int32_t row, const SampleParams
 void SampleEngine::Impl::buildBatch() {
   batch.clear();
   outputOwners.clear();
+  targetOwners.clear();
+  scoredOnly.clear();
   // Sequences of one adapter stand together, so that its rows are one group of every linear op.
   std::stable_sort(running.begin(), running.end(),
                    [](const Sequence& a, const Sequence& b) { return a.request.adapter < b.request.adapter; });
   // Sequences that are already generating cost nothing of the budget: a long prompt must not stop the others. A pass stores
   // the keys and values of all its rows before any row reads them, so a shared page that an earlier sequence of this pass
   // stores can be read by a later one; and while an earlier one still has prompt to compute, no budget is left for the later.
+  std::vector<bool> waits(running.size());
+  for (size_t i = 0; i < running.size(); ++i) waits[i] = waitsForDonor(running[i]);
   int32_t budget = options.prefillTokens;
   for (size_t i = 0; i < running.size(); ++i) {
+    if (waits[i]) continue;
     catchUp(running[i]);
     const int32_t pending = running[i].pending();
     const bool generating = pending == 1;
@@ -306,6 +404,13 @@ std::vector<SampleEvent> SampleEngine::Impl::collect() {
   std::vector<SampleEvent> events;
   std::vector<size_t> finished;
   const int32_t context = model->config().contextLength;
+  for (size_t i = 0; i < targetOwners.size(); ++i)
+    running[targetOwners[i]].promptScores.push_back({targetLogprobs[i], {}});
+  for (const size_t index : scoredOnly) {
+    Sequence& s = running[index];
+    events.push_back({s.request.id, -1, 0, Finish::kLength, {}, std::exchange(s.promptScores, {})});
+    finished.push_back(index);
+  }
   for (size_t i = 0; i < outputOwners.size(); ++i) {
     Sequence& s = running[outputOwners[i]];
     if (!batch.wishes.empty() && batch.wishes[i].target >= 0) {
@@ -375,7 +480,7 @@ std::vector<SampleEvent> SampleEngine::step() {
   if (impl.running.empty()) return {};
   impl.buildBatch();
   try {
-    impl.decoder.run(impl.batch, impl.drawn, impl.logprobs, impl.scores, impl.cancelFlag);
+    impl.decoder.run(impl.batch, {impl.drawn, impl.logprobs, impl.scores, impl.targetLogprobs}, impl.cancelFlag);
   } catch (...) {
     impl.dropEverything();
     throw;

@@ -1,6 +1,7 @@
 // Batched generation with continuous batching: every call of step() advances all running sequences by one token (or a
 // chunk of prompt), and a finished one's place is taken by the next waiting request at once. What prompts of one adapter
-// have in common at their beginning is computed once, in whole pages of the cache.
+// have in common at their beginning is computed once: whole pages of the cache are shared, and the beginning of one more is
+// copied where that is most of what is left.
 #pragma once
 
 #include <atomic>
@@ -18,13 +19,14 @@ namespace mlit {
 
 struct SampleRequest {
   int64_t id = 0;
-  std::vector<int32_t> prompt;  // at least one token
-  int32_t maxNewTokens = 256;
+  std::vector<int32_t> prompt;   // at least one token
+  int32_t maxNewTokens = 256;    // 0: none, the prompt alone is scored, which is two tokens or more then
   SampleParams params;           // position is filled in by the engine
   std::vector<int32_t> stopIds;  // generation ends when one is drawn; it is reported, with finish kStop
   int32_t adapter = -1;          // index into the engine's adapters, -1 = bare base
   int32_t top = 0;               // likeliest ids reported beside each token, at most kMaxTop
-  bool scorePrompt = false;      // the prompt's own tokens are reported as well: all of it is computed, nothing shared
+  int32_t scoreFrom = 0;         // the prompt's tokens from this place on are reported as well, 1 or more; 0: none.
+                                 // What stands before them can be shared, they themselves are computed
 };
 
 inline constexpr int32_t kMaxTop = 20;
@@ -32,14 +34,15 @@ inline constexpr int32_t kMaxTop = 20;
 // kNotFinite: the logits are no numbers, as those of a training that has diverged; the token means nothing.
 enum class Finish { kNone, kStop, kLength, kContext, kNotFinite };
 
-// One new token of one sequence. The last one of a sequence carries its finish reason.
+// One new token of one sequence. The last one of a sequence carries its finish reason. Of a request for no token there is one,
+// with token -1.
 struct SampleEvent {
   int64_t id = 0;
   int32_t token = 0;
   float logprob = 0;
   Finish finish = Finish::kNone;
   std::vector<TokenLogprob> top;
-  std::vector<RowScores> prompt;  // with the first token, where asked for: of each of the prompt's tokens but the first
+  std::vector<RowScores> prompt;  // with the first one, where asked for: of the prompt's tokens from scoreFrom on
 };
 
 struct SampleOptions {

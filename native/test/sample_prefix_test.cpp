@@ -126,6 +126,60 @@ TEST_P(PrefixTest, AnOptimiserStepMakesWhatWasStoredOld) {
   EXPECT_EQ(runAll(engine).at(1), alone(again));
 }
 
+TEST_P(PrefixTest, WhatPromptsShareInsideAPageIsCopied) {
+  for (const int common : {12, kPage + 20, 2 * kPage + 31}) {
+    for (const int chunk : {7, 64, 512}) {
+      SampleEngine engine(family.model, {family.adapter}, {.maxRows = 5, .cacheTokens = 1024, .prefillTokens = chunk});
+      std::vector<SampleRequest> requests;
+      for (int i = 0; i < 5; ++i) requests.push_back(drawn(i, prompt(common, 6, i), 4, 0));
+      for (const SampleRequest& r : requests) engine.submit(r);
+      const auto got = runAll(engine);
+      for (const SampleRequest& r : requests)
+        EXPECT_EQ(got.at(r.id), alone(r)) << common << " " << chunk << " " << r.id;
+      EXPECT_EQ(engine.stats().computedTokens, common + 5 * 6);
+      EXPECT_EQ(engine.stats().sharedTokens, 4 * common);
+      EXPECT_EQ(engine.stats().heldPages, 0);
+    }
+  }
+}
+
+TEST_P(PrefixTest, NobodyWaitsForAFewTokensOrForLessThanHalfOfItsOwn) {
+  for (const auto& [common, own] : {std::pair{7, 3}, std::pair{20, 21}}) {
+    SampleEngine engine(family.model, {}, {.maxRows = 2, .cacheTokens = 512});
+    for (int i = 0; i < 2; ++i) engine.submit(drawn(i, prompt(common, own, i), 1, -1));
+    EXPECT_EQ(engine.step().size(), 2u) << common;
+    EXPECT_EQ(engine.stats().sharedTokens, 0);
+  }
+}
+
+TEST_P(PrefixTest, WhatACancelledDonorHadStoredIsTaken) {
+  SampleEngine engine(family.model, {}, {.maxRows = 3, .cacheTokens = 512, .prefillTokens = 10});
+  for (int i = 0; i < 3; ++i) engine.submit(drawn(i, prompt(kPage + 26, 2, i), 4, -1));
+  for (int pass = 0; pass < 5; ++pass) EXPECT_TRUE(engine.step().empty());
+  engine.cancel(0);
+  const auto rest = runAll(engine);
+  ASSERT_EQ(rest.size(), 2u);
+  for (const auto& [id, generated] : rest)
+    EXPECT_EQ(generated, alone(drawn(id, prompt(kPage + 26, 2, static_cast<int>(id)), 4, -1)));
+  // Fifty tokens were there: a page, and eighteen tokens of the next one, which each of the two takes for itself.
+  EXPECT_EQ(engine.stats().computedTokens, 50 + 2 * (kPage + 28 - 50));
+  EXPECT_EQ(engine.stats().heldPages, 0);
+}
+
+TEST_P(PrefixTest, ADonorOfOtherWeightsIsNone) {
+  const std::vector<int32_t> tokens = prompt(0, 30, 2);
+  SampleEngine engine(family.model, {family.adapter}, {.maxRows = 2, .cacheTokens = 512});
+  engine.submit(request(0, tokens, 20, 0));
+  engine.step();
+  std::vector<float> flat = family.adapter->toHost();
+  for (float& value : flat) value *= 3;
+  family.adapter->fromHost(flat);
+  const SampleRequest again = request(1, tokens, 4, 0);
+  engine.submit(again);
+  EXPECT_EQ(runAll(engine).at(1), alone(again));
+  EXPECT_EQ(engine.stats().sharedTokens, 0);
+}
+
 TEST_P(PrefixTest, WhoIsCancelledLeavesItsHalfToTheOthers) {
   const std::vector<int32_t> tokens = prompt(0, 150, 4);
   SampleEngine engine(family.model, {}, {.maxRows = 3, .cacheTokens = 1024, .prefillTokens = 20});
@@ -160,7 +214,8 @@ TEST_P(PrefixTest, WhateverComesAndGoesNoPageIsLostAndNoBitChanges) {
   for (int round = 0; round < 250 || !engine.idle(); ++round) {
     const auto choice = round < 250 ? random() % 10 : 9;
     if (choice < 4) {
-      const int common = static_cast<int>(random() % 4) * kPage, own = 1 + static_cast<int>(random() % 40);
+      const int inside = random() % 2 == 0 ? 0 : static_cast<int>(random() % kPage);
+      const int common = static_cast<int>(random() % 4) * kPage + inside, own = 1 + static_cast<int>(random() % 40);
       const auto adapter = static_cast<int32_t>(random() % 2) - 1;
       const SampleRequest r = drawn(next++, prompt(common, own, static_cast<int>(random() % 4)),
                                     1 + static_cast<int>(random() % 20), adapter);

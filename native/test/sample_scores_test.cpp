@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "host_backend.h"
 #include "model_support.h"
@@ -20,7 +21,7 @@ TEST_P(SampleScoresTest, ScoresOfPromptsAndLikeliestTokensAreThoseOfTheModel) {
   const int32_t vocabulary = family.model->config().vocabulary;
   const std::vector<int32_t> prompt = somePrompt(45, 2, vocabulary);
   SampleRequest scored = request(1, prompt, 4, 0);
-  scored.scorePrompt = true;
+  scored.scoreFrom = 1;
   scored.top = 3;
   for (const SampleOptions& options : {SampleOptions{.maxRows = 1, .cacheTokens = 512},
                                        SampleOptions{.maxRows = 8, .cacheTokens = 512, .prefillTokens = 7}}) {
@@ -77,7 +78,7 @@ TEST_P(SampleScoresTest, ScoresOfAPromptAreThoseOfASession) {
   const std::vector<int32_t> prompt = somePrompt(45, 2, family.model->config().vocabulary);
   SampleEngine engine(family.model, {family.adapter}, {.maxRows = 4, .cacheTokens = 512});
   SampleRequest scored = request(1, prompt, 1, 0);
-  scored.scorePrompt = true;
+  scored.scoreFrom = 1;
   engine.submit(scored);
   std::vector<RowScores> scores;
   while (!engine.idle()) {
@@ -91,17 +92,94 @@ TEST_P(SampleScoresTest, ScoresOfAPromptAreThoseOfASession) {
   for (size_t p = 0; p < scores.size(); ++p) EXPECT_NEAR(scores[p].target, expected[p], 2e-4) << p;
 }
 
+std::map<int64_t, std::vector<float>> targetsOf(SampleEngine& engine) {
+  std::map<int64_t, std::vector<float>> scores;
+  while (!engine.idle()) {
+    for (const SampleEvent& event : engine.step()) {
+      EXPECT_TRUE(event.token == -1 && event.finish == Finish::kLength && event.top.empty());
+      EXPECT_FALSE(scores.contains(event.id));
+      for (const RowScores& row : event.prompt) scores[event.id].push_back(row.target);
+    }
+  }
+  return scores;
+}
+
+// The ends of five prompts that begin alike, in float32 and in integers, whose loss does without logits.
+TEST_P(SampleScoresTest, OfAPromptsEndAreThoseOfTheWholeWhateverIsSharedBeforeIt) {
+  const int32_t vocabulary = family.model->config().vocabulary;
+  const auto integers = Model::load(fixture(family.name + "/model"), createCpuBackend(2, "auto", true),
+                                    {.format = WeightFormat::kI8Channel});
+  for (const std::shared_ptr<Model>& model : {family.model, integers}) {
+    const auto adapter = Adapter::load(model, fixture(family.name + "/adapter"));
+    for (const int common : {20, kKvPageTokens + 20, 2 * kKvPageTokens}) {
+      std::vector<SampleRequest> requests;
+      for (int i = 0; i < 5; ++i) {
+        std::vector<int32_t> tokens = somePrompt(common, 0, vocabulary);
+        for (int own = 0; own < 2 + i; ++own) tokens.push_back(3 + (own * 11 + i * 7) % (vocabulary - 3));
+        SampleRequest r = request(i, tokens, 0, 0);
+        r.scoreFrom = common;
+        requests.push_back(r);
+      }
+      std::map<int64_t, std::vector<float>> first;
+      for (const auto& [rows, chunk] : {std::pair{1, 512}, std::pair{5, 512}, std::pair{5, 9}}) {
+        SampleEngine engine(model, {adapter}, {.maxRows = rows, .cacheTokens = 1024, .prefillTokens = chunk});
+        for (const SampleRequest& r : requests) engine.submit(r);
+        const auto scores = targetsOf(engine);
+        if (first.empty()) first = scores;
+        EXPECT_EQ(scores, first) << "the same bits in every batch";
+        EXPECT_EQ(engine.stats().heldPages, 0);
+        // Of each the token before its end is computed anew, the last one of all never is.
+        if (rows == 5) {
+          EXPECT_EQ(engine.stats().computedTokens, common - 1 + (2 + 3 + 4 + 5 + 6));
+        }
+      }
+      for (const SampleRequest& r : requests) {
+        const std::vector<float>& ours = first.at(r.id);
+        ASSERT_EQ(ours.size(), r.prompt.size() - static_cast<size_t>(common));
+        TrainSession session(model, {adapter}, {.maxTokens = 128, .training = false});
+        BatchData batch({plainDocument(r.prompt)});
+        std::vector<float> whole(r.prompt.size());
+        session.score(batch.view(), whole);
+        for (size_t i = 0; i < ours.size(); ++i)
+          EXPECT_NEAR(ours[i], whole[static_cast<size_t>(common) - 1 + i], model == integers ? 2e-2 : 2e-4) << common;
+      }
+    }
+  }
+}
+
+TEST_P(SampleScoresTest, WithoutNewTokensAPromptIsToBeScored) {
+  SampleEngine engine(family.model, {}, {.maxRows = 1, .cacheTokens = 512});
+  const auto refused = [&](SampleRequest r, int32_t from, const std::string& why) {
+    r.scoreFrom = from;
+    try {
+      engine.submit(r);
+      ADD_FAILURE() << "taken";
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find(why), std::string::npos) << error.what();
+    }
+  };
+  refused(request(0, {5, 6, 7}, 0), 0, "maxNewTokens");
+  refused(request(0, {5, 6, 7}, 0), 3, "maxNewTokens");
+  refused(request(0, {5}, 0), 1, "maxNewTokens");
+  refused(request(0, {5, 6, 7}, 1), 4, "scoreFrom");
+  refused(request(0, {5, 6, 7}, 1), -1, "scoreFrom");
+  EXPECT_TRUE(engine.idle());
+}
+
 // Logits come to the host in the middle of a pass: on a device whose addresses are not the host's, where nothing runs before it has to.
 TEST_P(SampleScoresTest, ADeviceGivesTheSameBits) {
   const auto device =
       Model::load(fixture(family.name + "/model"), std::make_shared<HostBackend>(createCpuBackend(2)), {});
   SampleRequest scored = request(1, somePrompt(45, 2, family.model->config().vocabulary), 4);
-  scored.scorePrompt = true;
+  scored.scoreFrom = 1;
   scored.top = 2;
   scored.params.temperature = 1;
+  SampleRequest end = request(2, scored.prompt, 0);  // shares what is before its last tokens, and needs no logits there
+  end.scoreFrom = 44;
   const auto eventsOn = [&](const std::shared_ptr<Model>& model) {
     SampleEngine engine(model, {}, {.maxRows = 4, .cacheTokens = 512});
     engine.submit(scored);
+    engine.submit(end);
     std::vector<SampleEvent> events;
     while (!engine.idle()) {
       for (SampleEvent& event : engine.step()) events.push_back(std::move(event));

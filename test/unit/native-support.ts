@@ -94,6 +94,6 @@ export const request = (id: number, changes: Partial<NativeSampleRequest> = {}):
   stopIds: new Int32Array(),
   adapter: -1,
   top: 0,
-  scorePrompt: false,
+  scoreFrom: 0,
   ...changes,
 });

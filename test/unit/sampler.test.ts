@@ -131,6 +131,29 @@ describe('a row', () => {
   });
 });
 
+describe('a prompt that is scored', () => {
+  it('has no answer, and null before the place that is asked for', async () => {
+    await using sampling = await Sampler.create({ model, maxRows: 2 });
+    const prompt = model.tokenizer.encode('What is it?');
+    const [whole] = await sampling.generate([ask('a', { prompt, maxNewTokens: 1, promptLogprobs: true })]);
+    const [end] = await sampling.generate([ask('b', { prompt, maxNewTokens: 0, promptLogprobs: 2 })]);
+    expect(end).toMatchObject({ id: 'b', response: '', tokens: [], logprobs: [], finishReason: 'length' });
+    expect(end!.prompt!.logprobs).toEqual([null, null, ...whole!.prompt!.logprobs.slice(2)]);
+    expect(whole!.prompt!.logprobs[1]).toBeLessThan(0);
+  });
+
+  it('is asked for from a place in it, and none but such does without new tokens', async () => {
+    await using sampling = await Sampler.create({ model, maxRows: 2 });
+    const prompt = model.tokenizer.encode('What is it?');
+    const refused = (extra: object) =>
+      expect(sampling.generate([ask('a', { prompt, ...extra })])).rejects.toThrow(RangeError);
+    await refused({ maxNewTokens: 0 });
+    await refused({ maxNewTokens: 0, promptLogprobs: prompt.length });
+    await refused({ promptLogprobs: prompt.length + 1 });
+    await refused({ promptLogprobs: -1 });
+  });
+});
+
 describe('a common beginning', () => {
   it('is computed once for all samples of a prompt, and its answers are those of each alone', async () => {
     const prompt = model.tokenizer.encode('the same long question again and again '.repeat(12));
@@ -139,11 +162,8 @@ describe('a common beginning', () => {
       ask(`s${seed}`, { prompt, temperature: 1, seed }),
     );
     const together = await sampling.generate(requests);
-    const pages = Math.floor((prompt.length - 1) / 32) * 32;
-    expect(sampling.promptTokens).toEqual({
-      computed: prompt.length + 7 * (prompt.length - pages),
-      shared: 7 * pages,
-    });
+    // To the last token, whose logits each of them needs.
+    expect(sampling.promptTokens).toEqual({ computed: prompt.length + 7, shared: 7 * (prompt.length - 1) });
     for (const [i, request] of requests.entries()) expect(await one(request)).toEqual(together[i]);
   });
 });

@@ -1,12 +1,11 @@
 // How likely a model finds each of a few letters, or digits, as its next token. Prompts that begin alike are computed once to where
 // they part: all of them go through one sampler, which tells its twenty likeliest tokens. Where the letters that are wanted are not
 // among these, the letters themselves are scored.
-import type { RenderedExample } from '../../data/render';
 import type { Model } from '../../model/model';
 import type { Tokenizer } from '../../model/tokenizer';
 import { MlitError } from '../../native/errors';
 import { Sampler } from '../../sample/sampler';
-import { score } from '../score';
+import { scoreContinuations } from '../continuations';
 
 /** What a reply begins with, and the ids that the letters are behind it. */
 export interface Letters {
@@ -112,7 +111,7 @@ async function* knownLetters(
   }
 }
 
-/** [prompts][letters] log-probability of each letter as the next token, by {@link score}. */
+/** [prompts][letters] log-probability of each letter as the next token. */
 export async function letterLogprobs(
   model: Model,
   prompts: readonly Int32Array[],
@@ -120,32 +119,10 @@ export async function letterLogprobs(
   signal?: AbortSignal,
 ): Promise<number[][]> {
   const logprobs = prompts.map(() => new Array<number>(ids.length).fill(Number.NaN));
-  const examples = prompts.flatMap((prompt, at) =>
-    ids.map((id, letter): RenderedExample => {
-      const tokens = Int32Array.from([...prompt, id]);
-      const weights = new Float32Array(tokens.length);
-      weights[prompt.length] = 1;
-      const source = { file: 'judge', line: at + 1 };
-      return {
-        id: `${at}:${letter}`,
-        lang: 'und',
-        tokens,
-        weights,
-        promptLength: prompt.length,
-        cut: false,
-        source,
-      };
-    }),
+  const texts = prompts.flatMap((prompt) =>
+    ids.map((id) => ({ tokens: Int32Array.from([...prompt, id]), from: prompt.length })),
   );
-  await score({
-    model,
-    examples,
-    signal,
-    targets: 'supervised',
-    onRecord: (record) => {
-      const [at, letter] = record.id.split(':').map(Number) as [number, number];
-      logprobs[at]![letter] = record.logprobs.at(-1)!;
-    },
-  });
+  for await (const { text, logprobs: own } of scoreContinuations(texts, { model, signal }))
+    logprobs[Math.floor(text / ids.length)]![text % ids.length] = own[0]!;
   return logprobs;
 }

@@ -9,6 +9,7 @@ import { labelItems } from '../../eval/label-set';
 import { scoreLabels } from '../../eval/labels';
 import { score } from '../../eval/score';
 import { Adapter } from '../../model/adapter';
+import type { ChatTurn } from '../../model/template';
 import type { Tokenizer } from '../../model/tokenizer';
 import type { Assignment, JobProgress } from '../executor';
 import { hasReference } from '../inputs';
@@ -25,9 +26,13 @@ export async function runScore(
   const description = work.job.description as ScoreDescription;
   const model = await shop.model(work.job.files[description.model]!);
   const template = await shop.template(model, description, work.job.files);
-  const examples = (await readEvaluation(work.job, shop)).examples.filter(hasReference);
+  const all = (await readEvaluation(work.job, shop)).examples.filter(hasReference);
   const { system } = description;
   const maxLength = lengthWithin(model.config.contextLength, description.maxLength);
+  // Of a choice among labels the reference is one, and scored with the others.
+  const items = labelItems(all);
+  const closed = new Set(items.filter(({ turns }) => !turns.some(byAssistant)).map(({ id }) => id));
+  const examples = all.filter(({ id }) => !closed.has(id));
   const rendered = renderExamples(examples, {
     tokenizer: model.tokenizer,
     template,
@@ -41,7 +46,8 @@ export async function runScore(
   const lines = new Map<string, { nats: number; tokens: number }>();
   const folder = adapterFolder(work);
   await using adapter = folder === undefined ? undefined : await Adapter.load(model, folder);
-  const { all } = await score({
+  const share = all.length === 0 ? 0 : examples.length / all.length;
+  await score({
     model,
     adapter,
     examples: rendered.examples,
@@ -57,10 +63,9 @@ export async function runScore(
       }
       lines.set(own, sums);
     },
-    onProgress: (fraction) => onProgress({ fraction, detail: `${examples.length} references` }),
+    onProgress: (fraction) =>
+      onProgress({ fraction: fraction * share, detail: `${examples.length} references` }),
   });
-  // Where records are choices among labels, which label the model finds likeliest is known too.
-  const items = labelItems(examples);
   const labelled = await scoreLabels({
     model,
     adapter,
@@ -69,19 +74,27 @@ export async function runScore(
     system: system ?? undefined,
     maxLength,
     signal: shop.signal,
-    onProgress: (fraction) => onProgress({ fraction, detail: `labels of ${items.length} questions` }),
+    onProgress: (fraction) =>
+      onProgress({ fraction: share + fraction * (1 - share), detail: `labels of ${items.length} questions` }),
   });
   const measures = new Map(labelled.map((label) => [label.id, label.measures]));
-  const text = examples.map((example) => {
+  for (const { id, correct, nats, tokens } of labelled)
+    if (closed.has(id)) lines.set(id, { nats: nats[correct]!, tokens: tokens[correct]! });
+  const sums = { nats: 0, tokens: 0 };
+  const text = all.map((example) => {
     const { nats, tokens } = lines.get(example.id)!;
+    sums.nats += nats;
+    sums.tokens += tokens;
     const { id, lang } = example;
     const bytes = cutBytes.get(id) ?? responseBytes(example);
     const line = { id, lang, parallel_id: itemOf(example), nats, tokens, bytes, measures: measures.get(id) };
     return `${JSON.stringify(line)}\n`;
   });
   await writeFile(join(work.folder, 'likelihoods.jsonl'), text.join(''));
-  return { baseDtype: model.baseDtype, records: all.records, tokens: all.tokens, nats: all.nll };
+  return { baseDtype: model.baseDtype, records: all.length, ...sums };
 }
+
+const byAssistant = ({ role }: ChatTurn): boolean => role === 'assistant';
 
 /** Of records that were cut: the bytes of what is left to score, for a whole reference's would make each look cheap. */
 function scoredBytes(

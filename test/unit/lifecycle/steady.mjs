@@ -13,7 +13,7 @@ const trainOptions = {
 const sampleOptions = { maxRows: 2, cacheTokens: 0, prefillTokens: 16, usableTokens: 0 };
 const request = {
   ...{ id: 1, prompt: Int32Array.of(3, 4, 5), maxNewTokens: 3, temperature: 0, topP: 1, topK: 0, minP: 0 },
-  ...{ seed: 0n, stopIds: new Int32Array(), adapter: -1, top: 0, scorePrompt: false },
+  ...{ seed: 0n, stopIds: new Int32Array(), adapter: -1, top: 0, scoreFrom: 0 },
 };
 const addon = openAddon();
 const { model } = await openSession(addon);
