@@ -107,8 +107,9 @@ std::map<int64_t, std::vector<float>> targetsOf(SampleEngine& engine) {
 // The ends of five prompts that begin alike, in float32 and in integers, whose loss does without logits.
 TEST_P(SampleScoresTest, OfAPromptsEndAreThoseOfTheWholeWhateverIsSharedBeforeIt) {
   const int32_t vocabulary = family.model->config().vocabulary;
-  const auto integers = Model::load(fixture(family.name + "/model"), createCpuBackend(2, "auto", true),
-                                    {.format = WeightFormat::kI8Channel});
+  Model::Options options;
+  options.format = WeightFormat::kI8Channel;
+  const auto integers = Model::load(fixture(family.name + "/model"), createCpuBackend(2, "auto", true), options);
   for (const std::shared_ptr<Model>& model : {family.model, integers}) {
     const auto adapter = Adapter::load(model, fixture(family.name + "/adapter"));
     for (const int common : {20, kKvPageTokens + 20, 2 * kKvPageTokens}) {
