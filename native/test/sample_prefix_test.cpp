@@ -166,6 +166,31 @@ TEST_P(PrefixTest, WhatACancelledDonorHadStoredIsTaken) {
   EXPECT_EQ(engine.stats().heldPages, 0);
 }
 
+// The second waits for the first; the third shares the second's page, and stores it in the first pass. Then another, whose adapter
+// comes first, takes all of the budget, so that the second can't mend what it would have copied over.
+TEST_P(PrefixTest, APageThatSomebodyElseHasBegunIsNotCopiedOver) {
+  const std::vector<int32_t> second = prompt(20, 20, 2);
+  std::vector<int32_t> third(second.begin(), second.begin() + kPage);
+  for (const int32_t token : somePrompt(9, 5, vocabulary)) third.push_back(token);
+  const std::vector<SampleRequest> requests = {drawn(0, prompt(20, 20, 1), 8, 0), drawn(1, second, 8, 0),
+                                               drawn(2, third, 8, 0), drawn(3, prompt(0, 200, 3), 2, -1)};
+  SampleEngine engine(family.model, {family.adapter}, {.maxRows = 4, .cacheTokens = 512, .prefillTokens = 100});
+  for (size_t i = 0; i < 3; ++i) engine.submit(requests[i]);
+  std::map<int64_t, Generated> got;
+  const auto step = [&] {
+    for (const SampleEvent& event : engine.step()) {
+      got[event.id].tokens.push_back(event.token);
+      got[event.id].logprobs.push_back(event.logprob);
+      got[event.id].finish = event.finish;
+    }
+  };
+  step();
+  EXPECT_EQ(got.size(), 2u) << "all but the one that waits";
+  engine.submit(requests[3]);
+  while (!engine.idle()) step();
+  for (const SampleRequest& r : requests) EXPECT_EQ(got.at(r.id), alone(r)) << r.id;
+}
+
 TEST_P(PrefixTest, ADonorOfOtherWeightsIsNone) {
   const std::vector<int32_t> tokens = prompt(0, 30, 2);
   SampleEngine engine(family.model, {family.adapter}, {.maxRows = 2, .cacheTokens = 512});
