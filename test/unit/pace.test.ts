@@ -4,30 +4,34 @@ import { Pace } from '../../lib/experiment/pace';
 import { UnderWay } from '../../lib/experiment/under-way';
 
 describe('Pace', () => {
-  it('takes the plan as it is while little is known', () => {
-    const pace = new Pace();
-    pace.add('train', 5, 50);
-    expect(pace.expect('train', 7)).toBe(7);
+  it('takes the plan as it is while nothing is known', () => {
+    expect(new Pace().expect('train', 7)).toBe(7);
   });
 
-  it('corrects a kind by its own jobs, and others by all', () => {
+  it('corrects a kind by its own jobs the more the longer they took, and others by all', () => {
     const pace = new Pace();
-    pace.add('train', 20, 40);
-    pace.add('train', 20, 20);
-    pace.add('sample', 5, 30);
-    expect(pace.expect('train', 10)).toBe(15);
-    // Not enough of it is known: 45 seconds planned took 90 in all.
-    expect(pace.expect('sample', 10)).toBe(20);
-    expect(pace.expect('score', 10)).toBe(20);
+    pace.add('train', 20, 110);
+    pace.add('sample', 10, 10);
+    // Of all: (30 + 120) / (30 + 30).
+    expect(pace.expect('score', 10)).toBe(25);
+    // A kind is not told twice of its own: (30 + 10) / (30 + 10), then (30 + 110) / (30 + 20).
+    expect(pace.expect('train', 10)).toBe(28);
+    // (30 + 110) / (30 + 20), then (30 · 2.8 + 10) / (30 + 10).
+    expect(pace.expect('sample', 10)).toBeCloseTo(23.5, 10);
+    pace.add('train', 1e6, 3e6);
+    expect(pace.expect('train', 10)).toBeCloseTo(30, 2);
   });
 
   it('corrects by what is under way', () => {
     const pace = new Pace();
-    pace.add('train', 10, 10);
-    const now = { kind: 'train', planned: 10, taken: 30 } as const;
-    expect(pace.expect('train', 10, now)).toBe(20);
+    const now = { kind: 'train', planned: 30, taken: 90 } as const;
     expect(pace.expect('score', 10, now)).toBe(20);
+    expect(pace.expect('train', 10, now)).toBe(20);
     expect(pace.expect('train', 10)).toBe(10);
+  });
+
+  it('is not carried away by a slow beginning', () => {
+    expect(new Pace().expect('train', 3000, { kind: 'train', planned: 5, taken: 60 })).toBeLessThan(8000);
   });
 });
 
