@@ -167,7 +167,8 @@ describe('sampling', () => {
   it('says nothing more of a cancelled request, whose id may be used again at once', async () => {
     const sampler = await model.createSampler([], sampleOptions);
     sampler.submit(request(1));
-    sampler.submit(request(2, { maxNewTokens: 2 }));
+    // Of its own: one with the same beginning would wait for it.
+    sampler.submit(request(2, { prompt: request(1).prompt.toReversed(), maxNewTokens: 2 }));
     const step = sampler.step();
     sampler.cancelRequest(1);
     sampler.cancelRequest(77);
