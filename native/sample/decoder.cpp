@@ -233,15 +233,19 @@ void Decoder::layer(int32_t index, int32_t rows, const DecodeBatch& batch) {
   residual(w.postMlpNorm);
 }
 
+// A page holds the keys of its tokens, then their values.
 void Decoder::copyPages(const DecodeBatch& batch) {
-  const size_t bytes =
-      pageFloats(model_->config()) * static_cast<size_t>(elementBytes(model_->backend().activationType()));
-  const DevicePtr<std::byte> cache = buffers_->at[15];
-  for (int64_t index = 0; index < model_->config().layers; ++index) {
-    const int64_t layer = index * limits_.pages;
-    for (const auto& [from, to] : batch.copies) {
-      model_->backend().copy(cache + (layer + to) * static_cast<int64_t>(bytes),
-                             cache + (layer + from) * static_cast<int64_t>(bytes), bytes);
+  const ModelConfig& c = model_->config();
+  Backend& b = model_->backend();
+  const auto token = static_cast<int64_t>(c.kvDim()) * elementBytes(b.activationType());
+  for (int64_t layer = 0; layer < c.layers; ++layer) {
+    for (const PageCopy& copy : batch.copies) {
+      for (const int64_t half : {0, 1}) {
+        const auto at = [&](int64_t page) {
+          return buffers_->at[15] + ((layer * limits_.pages + page) * 2 + half) * kKvPageTokens * token;
+        };
+        b.copy(at(copy.to), at(copy.from), static_cast<size_t>(copy.tokens * token));
+      }
     }
   }
 }

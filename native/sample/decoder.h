@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "model/adapter.h"
@@ -33,6 +32,11 @@ struct RowScores {
   bool operator==(const RowScores&) const = default;
 };
 
+// The first tokens of a page, into another.
+struct PageCopy {
+  int32_t from = 0, to = 0, tokens = 0;
+};
+
 // Host description of one forward pass; arrays are read before run() returns.
 struct DecodeBatch {
   std::vector<int32_t> tokens, positions;   // [rows]
@@ -45,8 +49,7 @@ struct DecodeBatch {
   std::vector<ScoreWish> wishes;            // one for each of outputRows, or none at all
   std::vector<int32_t> targetRows;          // rows that draw nothing, of whose logits one number is wanted:
   std::vector<int32_t> targets;             // the log-probability of this id
-  std::vector<std::pair<int32_t, int32_t>>
-      copies;  // {from, to}: pages that are copied before anything is computed, in order
+  std::vector<PageCopy> copies;             // made before anything is computed, in their order
   int32_t maxPosition = 0;
   void clear();
 };

@@ -268,7 +268,7 @@ bool SampleEngine::Impl::waitsForDonor(Sequence& s) {
   // Whoever shares the page behind may have begun it meanwhile: what is there then is not overwritten.
   const int32_t own = s.pages[static_cast<size_t>(s.shared)];
   if (stored > 0 && s.computed == s.shared * kKvPageTokens && pages.stored(own) == 0) {
-    batch.copies.emplace_back(s.donated, own);
+    batch.copies.push_back({s.donated, own, stored});
     pages.store(own, stored - 1);
     s.computed += stored;
     stats.sharedTokens += stored;
