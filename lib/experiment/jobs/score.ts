@@ -2,6 +2,7 @@
 // finds likeliest where a record is a choice among some.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Example } from '../../data/example';
 import { itemOf } from '../../data/hold-out';
 import { responseBytes } from '../../data/mixture/manifest';
 import { lengthWithin, type RenderedExample, renderExamples } from '../../data/render';
@@ -9,7 +10,8 @@ import { labelItems } from '../../eval/label-set';
 import { scoreLabels } from '../../eval/labels';
 import { score } from '../../eval/score';
 import { Adapter } from '../../model/adapter';
-import type { ChatTurn } from '../../model/template';
+import type { Model } from '../../model/model';
+import type { ChatTemplate, ChatTurn } from '../../model/template';
 import type { Tokenizer } from '../../model/tokenizer';
 import type { Assignment, JobProgress } from '../executor';
 import { hasReference } from '../inputs';
@@ -33,36 +35,16 @@ export async function runScore(
   const items = labelItems(all);
   const closed = new Set(items.filter(({ turns }) => !turns.some(byAssistant)).map(({ id }) => id));
   const examples = all.filter(({ id }) => !closed.has(id));
-  const rendered = renderExamples(examples, {
-    tokenizer: model.tokenizer,
-    template,
-    maxLength,
-    ...(system !== null && { system }),
-  });
-  const known = new Set(examples.map((example) => example.id));
-  // A conversation that was rendered in parts is one record still.
-  const recordOf = (id: string): string => (known.has(id) ? id : id.replace(/#\d+$/, ''));
-  const cutBytes = scoredBytes(rendered.examples, recordOf, model.tokenizer);
-  const lines = new Map<string, { nats: number; tokens: number }>();
   const folder = adapterFolder(work);
   await using adapter = folder === undefined ? undefined : await Adapter.load(model, folder);
   const share = all.length === 0 ? 0 : examples.length / all.length;
-  await score({
+  const { lines, cutBytes } = await scoreReferences(examples, {
     model,
     adapter,
-    examples: rendered.examples,
+    template,
+    maxLength,
+    ...(system !== null && { system }),
     signal: shop.signal,
-    targets: 'supervised',
-    onRecord: ({ id, logprobs, supervised }) => {
-      const own = recordOf(id);
-      const sums = lines.get(own) ?? { nats: 0, tokens: 0 };
-      for (const [at, logprob] of logprobs.entries()) {
-        if (supervised[at] === 0 || logprob === null) continue;
-        sums.nats -= logprob;
-        sums.tokens += 1;
-      }
-      lines.set(own, sums);
-    },
     onProgress: (fraction) =>
       onProgress({ fraction: fraction * share, detail: `${examples.length} references` }),
   });
@@ -95,6 +77,50 @@ export async function runScore(
 }
 
 const byAssistant = ({ role }: ChatTurn): boolean => role === 'assistant';
+
+interface Scorer {
+  model: Model;
+  adapter: Adapter | undefined;
+  template: ChatTemplate;
+  maxLength: number;
+  system?: string;
+  signal: AbortSignal | undefined;
+  onProgress: (fraction: number) => void;
+}
+
+/** Sums by record, and the bytes of what was scored of those that were cut. */
+async function scoreReferences(
+  examples: readonly Example[],
+  { model, adapter, template, maxLength, system, signal, onProgress }: Scorer,
+): Promise<{ lines: Map<string, { nats: number; tokens: number }>; cutBytes: Map<string, number> }> {
+  const lines = new Map<string, { nats: number; tokens: number }>();
+  if (examples.length === 0) return { lines, cutBytes: new Map() };
+  const { tokenizer } = model;
+  const context = { tokenizer, template, maxLength, ...(system !== undefined && { system }) };
+  const rendered = renderExamples(examples, context);
+  const known = new Set(examples.map((example) => example.id));
+  // A conversation that was rendered in parts is one record still.
+  const recordOf = (id: string): string => (known.has(id) ? id : id.replace(/#\d+$/, ''));
+  await score({
+    model,
+    adapter,
+    examples: rendered.examples,
+    signal,
+    targets: 'supervised',
+    onRecord: ({ id, logprobs, supervised }) => {
+      const own = recordOf(id);
+      const sums = lines.get(own) ?? { nats: 0, tokens: 0 };
+      for (const [at, logprob] of logprobs.entries()) {
+        if (supervised[at] === 0 || logprob === null) continue;
+        sums.nats -= logprob;
+        sums.tokens += 1;
+      }
+      lines.set(own, sums);
+    },
+    onProgress,
+  });
+  return { lines, cutBytes: scoredBytes(rendered.examples, recordOf, tokenizer) };
+}
 
 /** Of records that were cut: the bytes of what is left to score, for a whole reference's would make each look cheap. */
 function scoredBytes(
