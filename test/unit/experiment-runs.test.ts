@@ -55,6 +55,35 @@ const one = (folder: string): ExperimentInput =>
 const outputOf = ({ prepared, spec }: Experiment, kind: 'train' | 'score', file: string): string =>
   join(spec.store, 'jobs', prepared.graph.models[0]!.jobs[kind]!, file);
 
+describe('references of closed questions', () => {
+  it('have the likelihoods that they have without labels, in sets that are closed throughout or in part', async () => {
+    const scored = async (labelled: (at: number) => boolean): Promise<Line[]> => {
+      const input = one(fresh());
+      let at = 0;
+      change(input.eval as string, (record) => {
+        at += 1;
+        return labelled(at) ? { ...record, labels: [record.response, 'no'] } : record;
+      });
+      const experiment = await run(input);
+      return linesOf(outputOf(experiment, 'score', 'likelihoods.jsonl'));
+    };
+    const [none, some, all] = [
+      await scored(() => false),
+      await scored((at) => at % 3 === 0),
+      await scored(() => true),
+    ];
+    expect(none.some(({ measures }) => measures !== undefined)).toBe(false);
+    expect(some.filter(({ measures }) => measures !== undefined)).toHaveLength(Math.floor(none.length / 3));
+    for (const [at, { id, nats, tokens, bytes }] of none.entries()) {
+      for (const other of [some[at]!, all[at]!]) {
+        expect(other).toMatchObject({ id, tokens, bytes });
+        expect(other.nats).toBeCloseTo(nats as number, 3);
+      }
+      expect(all[at]!.measures).toMatchObject({ labelCorrect: expect.any(Number) });
+    }
+  });
+});
+
 describe('many models', () => {
   it('hold sixteen adapters in memory at most, and share the signal without a warning of Node', async () => {
     const warnings: string[] = [];
