@@ -24,8 +24,9 @@ export interface ContinuationOptions {
 
 /** Sequences computed at once. */
 const ROWS = 128;
-/** Tokens that a cache takes at least, and at most where the longest text lets it. */
+/** The cache is handed out in pages of so many tokens. */
 const PAGE = 32;
+/** Tokens of the cache, unless one text needs more. */
 const MOST_CACHED = 32_768;
 
 /**
